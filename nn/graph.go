@@ -1,0 +1,53 @@
+// Package nn is the network: an immutable operator graph as an ONNX file states it, its evaluation, and its lowering to
+// the program in which it is bounded.
+package nn
+
+import (
+	"github.com/spai-project/certify/nn/op"
+)
+
+// A Port is a network input or output.
+type Port struct {
+	Name  string
+	Type  op.DType
+	Shape []int // unknown or symbolic dimensions are 1
+	Value int   // index into Graph.Values
+}
+
+// A Node is one operator application; In and Out index Graph.Values, −1 is an absent optional input.
+type Node struct {
+	op.Node
+	Spec    *op.Spec
+	In, Out []int
+}
+
+// A Value is one tensor of the graph. Const is set for initialisers and for everything folded at load. Shape is the shape
+// seen when the graph was evaluated once at load.
+type Value struct {
+	Name  string
+	Type  op.DType
+	Shape []int
+	Const *op.Tensor
+}
+
+// A Graph is a network. It is immutable and safe for concurrent use.
+type Graph struct {
+	Inputs, Outputs []Port
+	Nodes           []Node // topological order, constant nodes already folded, dead nodes removed
+	Values          []Value
+	Opset           int
+	Producer        string
+	Hash            string // SHA-256 of the (decompressed) file, hex
+	Params          int64  // number of stored weights
+}
+
+// An UnsupportedError lists every node that cannot be bounded.
+type UnsupportedError struct{ Nodes []op.UnsupportedError }
+
+func (e *UnsupportedError) Error() string {
+	s := "nn: operators without rigorous bounds:"
+	for i := range e.Nodes {
+		s += "\n  " + e.Nodes[i].Error()
+	}
+	return s
+}

@@ -1,0 +1,34 @@
+package prog
+
+// A Builder collects nodes in topological order. The zero value is not usable; call NewBuilder.
+type Builder struct{ nodes []Node }
+
+// NewBuilder starts a program whose input has n elements (node 0).
+func NewBuilder(n int) *Builder { return &Builder{nodes: []Node{{Kind: Input, N: n, Name: "input"}}} }
+
+// Affine appends z = Σ terms + bias (bias may be nil) with coefficient error rel (see Node.Rel) and returns its index.
+func (b *Builder) Affine(name string, n int, bias []float64, rel int, terms ...Term) int {
+	b.nodes = append(b.nodes, Node{Kind: Affine, N: n, Name: name, Bias: bias, Rel: rel, Terms: terms})
+	return len(b.nodes) - 1
+}
+
+// Relu appends max(z,0) of node src.
+func (b *Builder) Relu(name string, src int) int {
+	b.nodes = append(b.nodes, Node{Kind: Relu, N: b.nodes[src].N, Name: name, Src: src})
+	return len(b.nodes) - 1
+}
+
+// Sigmoid appends 1/(1+e^{-z}) of node src.
+func (b *Builder) Sigmoid(name string, src int) int {
+	b.nodes = append(b.nodes, Node{Kind: Sigmoid, N: b.nodes[src].N, Name: name, Src: src})
+	return len(b.nodes) - 1
+}
+
+// N returns the number of elements of a node built so far.
+func (b *Builder) N(node int) int { return b.nodes[node].N }
+
+// Program finishes: output is the index of the output node.
+func (b *Builder) Program(output int) (*Program, error) {
+	p := &Program{Nodes: b.nodes, Output: output}
+	return p, p.Check()
+}

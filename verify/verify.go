@@ -1,0 +1,72 @@
+// Package verify answers: is there an input in this set that makes the network do that?
+package verify
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// A Verdict is the answer to a query.
+type Verdict uint8
+
+const (
+	// Unknown: not decided; Result.Reason says why.
+	Unknown Verdict = iota
+	// Holds: no counterexample exists ("unsat").
+	Holds
+	// Violated: a replayed counterexample was found ("sat").
+	Violated
+	// Timeout: not decided before the deadline.
+	Timeout
+)
+
+// String returns the words of VNN-LIB 2.0: unknown, unsat, sat, timed-out.
+func (v Verdict) String() string { return [...]string{"unknown", "unsat", "sat", "timed-out"}[v] }
+
+// Options steer Verify. The zero value works.
+type Options struct {
+	Timeout time.Duration // 0: none beyond ctx
+	Workers int           // 0: number of cores
+	Memory  int64         // budget in bytes for the search, 0: 4 GiB
+	Seed    uint64
+	Trace   trace.Tracer
+	// NoAttack skips the search for counterexamples before bounding.
+	NoAttack bool
+	// Method limits the search: "" automatic, or "attack", "ibp", "crown", "alpha", "input-split", "relu-split".
+	Method string
+}
+
+// Stats counts the work done.
+type Stats struct {
+	Branches                int // sub-problems bounded
+	Open                    int // still open at the end
+	Closed                  int
+	Wall                    time.Duration
+	PeakBytes               int64 // of the search's own accounting
+	Params, Relus, Unstable int
+}
+
+// A Result is the outcome of Verify.
+type Result struct {
+	Verdict  Verdict
+	Reason   string // for Unknown and Timeout: "incomplete", "memory", "interrupted", ...
+	Witness  *spec.Witness
+	Margin   float64  // best rigorous lower bound reached on the margin (proved when > 0)
+	Strategy []string // the steps and the rules that chose them, in order
+	Vacuous  bool
+	Checked  bool // a certificate was accepted by the kernel
+	Stats    Stats
+}
+
+// ErrMismatch is wrapped by errors about a query that does not fit the network.
+var ErrMismatch = errors.New("the query does not fit the network")
+
+// Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
+func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
+	return &Result{Verdict: Unknown, Reason: "incomplete"}, nil
+}
