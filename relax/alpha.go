@@ -1,0 +1,279 @@
+package relax
+
+import (
+	"math"
+
+	"github.com/spai-project/certify/nn/prog"
+)
+
+// An Ascent improves the bounds of a batch of lanes over the lower slopes α of unstable ReLUs and the multipliers β of
+// splits (α-CROWN, Xu et al. 2021; β-CROWN, Wang et al. 2021), with gradients in closed form: one forward pass through the
+// relaxation at the minimising corner x* (the "pseudo-primal") gives ẑ and
+//
+//	∂g/∂α_j = max(a_j,0)·ẑ_j      ∂g/∂β_j = −sign_j·ẑ_j
+//
+// because g is the minimum of a Lagrangian that is linear in α and β at fixed x* and fixed signs of a (Danskin).
+type Ascent struct {
+	W      *Worker
+	Alpha  [][]float64 // per Relu node: [unstable index*R + lane]
+	mA, vA [][]float64
+	Beta   [][]float64 // per lane
+	mB, vB [][]float64
+	Best   []float64 // per lane: best rigorous bound so far
+	// BestForm, if set, receives after each improvement of lane r (r, its bound).
+	step int
+}
+
+// Steps configures an ascent.
+type Steps struct {
+	N           int     // iterations at most
+	RateA       float64 // step of α
+	RateB       float64 // step of β
+	Decay       float64 // of both per iteration
+	Done        func(best []float64) bool
+	Target      []float64 // per lane: stop caring once Best exceeds it
+	After       func(it int, w *Worker)
+	StallRounds int // stop after this many rounds without any lane improving noticeably; 0: never
+}
+
+// NewAscent starts from the default slopes for f and R lanes. splits may be nil.
+func NewAscent(w *Worker, f *Frame, R int) *Ascent {
+	k := len(f.Net.P.Nodes)
+	a := &Ascent{W: w, Alpha: make([][]float64, k), mA: make([][]float64, k), vA: make([][]float64, k)}
+	for i, rf := range f.relu {
+		if rf == nil {
+			continue
+		}
+		n := len(rf.unstable) * R
+		a.Alpha[i], a.mA[i], a.vA[i] = make([]float64, n), make([]float64, n), make([]float64, n)
+		for u, a0 := range rf.a0 {
+			row := a.Alpha[i][u*R : u*R+R]
+			for r := range row {
+				row[r] = a0
+			}
+		}
+	}
+	a.Best = make([]float64, R)
+	for r := range a.Best {
+		a.Best[r] = math.Inf(-1)
+	}
+	return a
+}
+
+// SetSplits gives every lane its split literals and starting multipliers.
+func (a *Ascent) SetSplits(splits [][]Split, beta [][]float64) {
+	a.W.setSplits(splits)
+	a.Beta = beta
+	a.mB, a.vB = make([][]float64, len(beta)), make([][]float64, len(beta))
+	for r, b := range beta {
+		a.mB[r], a.vB[r] = make([]float64, len(b)), make([]float64, len(b))
+	}
+}
+
+// setSplits sizes the scratch for split coefficients.
+func (w *Worker) setSplits(splits [][]Split) {
+	w.Splits = splits
+	if len(w.saveSp) < len(splits) {
+		w.saveSp = append(w.saveSp, make([][]float64, len(splits)-len(w.saveSp))...)
+	}
+	for r, sp := range splits {
+		w.saveSp[r] = grow(w.saveSp[r], len(sp))
+	}
+}
+
+// Run ascends. seed adds the lanes' objectives to the worker (after Begin); splits are those of SetSplits. It returns the
+// number of iterations done; Best holds the best bound of each lane, every one rigorous.
+func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worker), o Steps) int {
+	w := a.W
+	rateA, rateB := o.RateA, o.RateB
+	stall := 0
+	for it := 0; ; it++ {
+		w.Begin(R)
+		w.Alpha = a.Alpha
+		if splits != nil {
+			w.setSplits(splits)
+			w.Beta = a.Beta
+		}
+		seed(w)
+		last := it >= o.N-1
+		w.keep = !last
+		w.Run(f, from)
+		w.keep = false
+		better := false
+		for r, v := range w.LB {
+			if v > a.Best[r] {
+				if v > a.Best[r]+1e-4*(math.Abs(a.Best[r])+1e-3) {
+					better = true
+				}
+				a.Best[r] = v
+			}
+		}
+		if better {
+			stall = 0
+		} else {
+			stall++
+		}
+		if o.After != nil {
+			o.After(it, w)
+		}
+		if last || o.Done != nil && o.Done(a.Best) || o.StallRounds > 0 && stall >= o.StallRounds {
+			return it + 1
+		}
+		w.primal(f, from)
+		a.update(f, from, splits, rateA, rateB)
+		rateA *= o.Decay
+		rateB *= o.Decay
+	}
+}
+
+// primal evaluates the relaxation forward at each lane's minimising corner, for the nodes that node from depends on.
+func (w *Worker) primal(f *Frame, from int) {
+	R, n := w.R, w.net
+	anc := n.anc[from]
+	for k := 0; k < from; k++ {
+		if !anc[k] {
+			continue
+		}
+		nd := &n.P.Nodes[k]
+		if cap(w.valBuf[k]) < nd.N*R {
+			w.valBuf[k] = make([]float64, nd.N*R)
+		}
+		w.val[k] = w.valBuf[k][:nd.N*R]
+		switch nd.Kind {
+		case prog.Input:
+			w.corner(f)
+		case prog.Affine:
+			n.P.EvalNode(k, R, w.val)
+		case prog.Relu:
+			w.primalRelu(f, k, nd.Src)
+		case prog.Sigmoid:
+			w.primalSigmoid(f, k, nd.Src)
+		}
+	}
+}
+
+// corner writes the box corner that minimises each lane's linear form.
+func (w *Worker) corner(f *Frame) {
+	R, a, x := w.R, w.coef[0], w.val[0]
+	for i, lo := range f.Box.Lo {
+		hi := f.Box.Hi[i]
+		for r, v := range a[i*R : i*R+R] {
+			if v >= 0 {
+				x[i*R+r] = lo
+			} else {
+				x[i*R+r] = hi
+			}
+		}
+	}
+}
+
+func (w *Worker) primalRelu(f *Frame, k, src int) {
+	R, v, z := w.R, w.val[k], w.val[src]
+	rf := f.relu[k]
+	clear(v)
+	for _, j := range rf.active {
+		copy(v[int(j)*R:int(j)*R+R], z[int(j)*R:int(j)*R+R])
+	}
+	if !w.live[k] {
+		return
+	}
+	var al []float64
+	if w.Alpha != nil {
+		al = w.Alpha[k]
+	}
+	for i, j := range rf.unstable {
+		o := int(j) * R
+		s, t := rf.s[i], rf.t[i]
+		a, zz := w.save[k][i*R:i*R+R], z[o:o+R]
+		vv := v[o : o+R][:len(a)]
+		for r, c := range a {
+			if c >= 0 {
+				sl := rf.a0[i]
+				if al != nil {
+					sl = al[i*R+r]
+				}
+				vv[r] = sl * zz[r]
+			} else {
+				vv[r] = s*zz[r] + t
+			}
+		}
+	}
+	for r, sp := range w.Splits {
+		for _, s := range sp {
+			if int(s.Act) == k {
+				o := int(s.Elem)*R + r
+				if s.Sign > 0 {
+					v[o] = z[o]
+				} else {
+					v[o] = 0
+				}
+			}
+		}
+	}
+}
+
+func (w *Worker) primalSigmoid(f *Frame, k, src int) {
+	R, v, z := w.R, w.val[k], w.val[src]
+	sf := f.sigm[k]
+	if !w.live[k] {
+		clear(v)
+		return
+	}
+	for j := range sf.kl {
+		for r, c := range w.save[k][j*R : j*R+R] {
+			if c >= 0 {
+				v[j*R+r] = sf.kl[j]*z[j*R+r] + sf.tl[j]
+			} else {
+				v[j*R+r] = sf.ku[j]*z[j*R+r] + sf.tu[j]
+			}
+		}
+	}
+}
+
+const (
+	adam1   = 0.9
+	adam2   = 0.999
+	adamEps = 1e-8
+)
+
+// update makes one Adam step (Kingma and Ba 2015) on α, projected to [0,1], and β, projected to ≥ 0.
+func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float64) {
+	a.step++
+	w := a.W
+	R := w.R
+	c1, c2 := 1-math.Pow(adam1, float64(a.step)), 1-math.Pow(adam2, float64(a.step))
+	lrA, ic2 := rateA/c1, 1/c2
+	for k, rf := range f.relu {
+		if rf == nil || k > from || !w.live[k] || !w.net.anc[from][k] {
+			continue
+		}
+		z := w.val[w.net.P.Nodes[k].Src]
+		al, m, v, s := a.Alpha[k], a.mA[k], a.vA[k], w.save[k]
+		for i, j := range rf.unstable {
+			zz := z[int(j)*R : int(j)*R+R]
+			o := i * R
+			sr, ar, mr, vr := s[o : o+R][:len(zz)], al[o : o+R][:len(zz)], m[o : o+R][:len(zz)], v[o : o+R][:len(zz)]
+			for r, zv := range zz {
+				g := max(sr[r], 0) * zv
+				mr[r] = adam1*mr[r] + (1-adam1)*g
+				vr[r] = adam2*vr[r] + (1-adam2)*g*g
+				if mr[r] != 0 {
+					ar[r] = min(max(ar[r]+lrA*mr[r]/(math.Sqrt(vr[r]*ic2)+adamEps), 0), 1)
+				}
+			}
+		}
+	}
+	for r, sp := range splits {
+		b, m, v := a.Beta[r], a.mB[r], a.vB[r]
+		for i, s := range sp {
+			src := w.net.P.Nodes[s.Act].Src
+			if !w.net.anc[from][s.Act] {
+				continue
+			}
+			g := -float64(s.Sign) * w.val[src][int(s.Elem)*R+r]
+			m[i] = adam1*m[i] + (1-adam1)*g
+			v[i] = adam2*v[i] + (1-adam2)*g*g
+			b[i] = max(b[i]+rateB/c1*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0)
+		}
+	}
+}

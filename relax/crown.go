@@ -1,0 +1,443 @@
+package relax
+
+import (
+	"math"
+
+	"github.com/spai-project/certify/nn/prog"
+)
+
+// A Frame is what a batch of lanes is bounded against: shared bounds over one box, their scale, and the relaxation
+// parameters that depend on the bounds alone. Build one per box (or root of a tree), use it from several workers.
+type Frame struct {
+	Net  *Net
+	Box  Box
+	B    *Bounds
+	S    Scale
+	relu []*reluFrame // per Relu node
+	sigm []*sigmFrame // per Sigmoid node
+	inC  []float64    // box centre
+	inR  []float64    // box radius, rounded up
+}
+
+// reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
+type reluFrame struct {
+	unstable []int32   // elements with l < 0 < u
+	s, t     []float64 // upper line s·z + t per unstable neuron
+	a0       []float64 // default lower slope (0 or 1) per unstable neuron
+	active   []int32   // elements with l ≥ 0
+	pos      []int32   // element → index in unstable, −1 otherwise
+}
+
+type sigmFrame struct{ kl, tl, ku, tu []float64 }
+
+// NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
+func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
+	f := &Frame{Net: n, Box: box, B: b, S: s, relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f.inC, f.inR = make([]float64, len(box.Lo)), make([]float64, len(box.Lo))
+	for i := range box.Lo {
+		f.inC[i], f.inR[i] = centreRadius(box.Lo[i], box.Hi[i])
+	}
+	for _, k := range n.Pre {
+		f.Refresh(k)
+	}
+	return f
+}
+
+// SetBox takes over changed ends of f.Box, also as the bounds of the input; Crown or Forward must follow before Run.
+func (f *Frame) SetBox() {
+	for i := range f.Box.Lo {
+		f.inC[i], f.inR[i] = centreRadius(f.Box.Lo[i], f.Box.Hi[i])
+	}
+	copy(f.B.L[0], f.Box.Lo)
+	copy(f.B.U[0], f.Box.Hi)
+}
+
+// Refresh recomputes the relaxation of the activations of pre-activation node k after its bounds changed.
+func (f *Frame) Refresh(k int) {
+	for _, act := range f.Net.Acts[k] {
+		if f.Net.P.Nodes[act].Kind == prog.Relu {
+			f.refreshRelu(act, k)
+		} else {
+			f.refreshSigmoid(act, k)
+		}
+	}
+}
+
+func (f *Frame) refreshRelu(act, k int) {
+	rf := f.relu[act]
+	if rf == nil {
+		rf = &reluFrame{pos: make([]int32, f.Net.P.Nodes[act].N)}
+		f.relu[act] = rf
+	}
+	rf.unstable, rf.active = rf.unstable[:0], rf.active[:0]
+	rf.s, rf.t, rf.a0 = rf.s[:0], rf.t[:0], rf.a0[:0]
+	for j, l := range f.B.L[k] {
+		u := f.B.U[k][j]
+		rf.pos[j] = -1
+		switch {
+		case l >= 0:
+			rf.active = append(rf.active, int32(j))
+		case u > 0:
+			s, t := upperLine(l, u)
+			a0 := 0.0
+			if u > -l {
+				a0 = 1
+			}
+			rf.pos[j] = int32(len(rf.unstable))
+			rf.unstable = append(rf.unstable, int32(j))
+			rf.s, rf.t, rf.a0 = append(rf.s, s), append(rf.t, t), append(rf.a0, a0)
+		}
+	}
+}
+
+// upperLine returns s ∈ [0,1] and t with relu(z) ≤ s·z + t on [l,u] for l < 0 < u.
+//
+// Soundness: relu is convex, so a line above it at both ends is above it between them: t ≥ −s·l and t ≥ u − s·u, each
+// with a single rounding (FMA: u − s·u cancels), then stepped up.
+func upperLine(l, u float64) (s, t float64) {
+	s = u / (u - l)
+	if !(s >= 0 && s <= 1) {
+		s = 1
+	}
+	return s, max(up(-s*l), up(math.FMA(-s, u, u)), 0)
+}
+
+func (f *Frame) refreshSigmoid(act, k int) {
+	sf := f.sigm[act]
+	n := f.Net.P.Nodes[act].N
+	if sf == nil {
+		sf = &sigmFrame{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)}
+		f.sigm[act] = sf
+	}
+	for j := range n {
+		sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j] = sigmoidLines(f.B.L[k][j], f.B.U[k][j], 0.5)
+	}
+}
+
+// A Split is a decided ReLU: Sign +1 means z ≥ 0, −1 means z ≤ 0. Act is the Relu node.
+type Split struct {
+	Act, Elem int32
+	Sign      int8
+}
+
+// A Worker holds the scratch memory of one goroutine.
+type Worker struct {
+	net  *Net
+	R    int
+	coef [][]float64 // per node, lanes
+	buf  [][]float64 // backing of coef with full capacity
+	live []bool
+	D    []float64 // per lane: constant of the linear form (sum of bias terms and right-hand sides)
+	dn   []float64 // per lane: sum of relaxation constants, all ≤ 0
+	da   []float64 // per lane: Σ of absolute values of input and sigmoid terms
+	e    []float64 // per lane: Σ|ν|·S
+	tmp  []float64
+	LB   []float64 // per lane: the rigorous lower bound of the last Run
+	Err  []float64 // per lane: the rounding error already subtracted in LB
+
+	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane].
+	Alpha [][]float64
+	// Splits lists, per lane, the decided ReLUs with their multipliers Beta ≥ 0 (same length).
+	Splits [][]Split
+	Beta   [][]float64
+	// save keeps, per Relu node, the coefficients a of the unstable neurons for gradients when keep is set.
+	keep   bool
+	save   [][]float64
+	saveSp [][]float64 // per lane, per split: coefficient a at the split neuron
+	val    [][]float64 // pseudo-primal values, lanes
+	valBuf [][]float64
+}
+
+// NewWorker returns scratch for n.
+func NewWorker(n *Net) *Worker {
+	k := len(n.P.Nodes)
+	return &Worker{net: n, coef: make([][]float64, k), buf: make([][]float64, k), live: make([]bool, k),
+		save: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
+}
+
+// Begin starts a batch of R lanes (1 or a multiple of 8) with empty objectives. The caller then adds coefficients with
+// Seed, SeedRow or by writing to Coef, and constants to D.
+func (w *Worker) Begin(R int) {
+	w.R = R
+	for k := range w.live {
+		w.live[k] = false
+	}
+	w.D, w.dn, w.da, w.e = zeroed(w.D, R), zeroed(w.dn, R), zeroed(w.da, R), zeroed(w.e, R)
+	w.LB, w.Err, w.tmp = grow(w.LB, R), grow(w.Err, R), grow(w.tmp, R)
+	w.Alpha, w.Splits, w.Beta = nil, nil, nil
+}
+
+func zeroed(x []float64, n int) []float64 {
+	x = grow(x, n)
+	clear(x)
+	return x
+}
+
+// Coef returns the coefficient lanes of node k, cleared on first use in a batch.
+func (w *Worker) Coef(k int) []float64 {
+	if !w.live[k] {
+		n := w.net.P.Nodes[k].N * w.R
+		if cap(w.buf[k]) < n {
+			w.buf[k] = make([]float64, n)
+		}
+		w.coef[k] = w.buf[k][:n]
+		clear(w.coef[k])
+		w.live[k] = true
+	}
+	return w.coef[k]
+}
+
+// Seed adds c to the objective coefficient of element j of node k in lane r.
+func (w *Worker) Seed(k, j, r int, c float64) { w.Coef(k)[j*w.R+r] += c }
+
+// AddConst adds a constant to lane r's objective.
+func (w *Worker) AddConst(r int, c float64) {
+	w.D[r] += c
+	w.da[r] += math.Abs(c)
+}
+
+// SeedRow makes lane r bound s·(element j of affine node k), s = ±1, entering one step below k, which saves a product.
+func (w *Worker) SeedRow(f *Frame, k, j, r int, s float64) {
+	nd := &w.net.P.Nodes[k]
+	if nd.Bias != nil {
+		w.D[r] += s * nd.Bias[j]
+	}
+	w.e[r] += f.S[k][j]
+	for _, t := range nd.Terms {
+		t.Map.Row(w.Coef(t.Src), w.R, r, j, s)
+	}
+}
+
+// Run bounds every lane's objective from below over f.Box (and the lane's splits), starting at node from (the last node
+// with coefficients). It fills LB. With keep set it stores what the gradient needs.
+//
+// Soundness: the inequality of the package comment with ν the stored floats; see package comment for E. Slopes multiply a
+// coefficient once more, which errs by one unit of |ν|·|z| ≤ |ν|·S and is counted in errUnits.
+func (w *Worker) Run(f *Frame, from int) {
+	for k := from; k > 0; k-- {
+		if !w.live[k] {
+			continue
+		}
+		switch nd := &w.net.P.Nodes[k]; nd.Kind {
+		case prog.Affine:
+			w.backAffine(f, k, nd)
+		case prog.Relu:
+			w.backRelu(f, k, nd.Src)
+		case prog.Sigmoid:
+			w.backSigmoid(f, k, nd.Src)
+		}
+	}
+	w.concretize(f)
+}
+
+// backAffine moves the coefficients of an affine node to its sources.
+func (w *Worker) backAffine(f *Frame, k int, nd *prog.Node) {
+	R, nu := w.R, w.coef[k]
+	S := f.S[k]
+	e, tmp := w.e, w.tmp
+	clear(tmp)
+	if nd.Bias == nil {
+		for j, s := range S {
+			for r, v := range nu[j*R : j*R+R] {
+				e[r] += math.Abs(v) * s
+			}
+		}
+	} else {
+		for j, s := range S {
+			b := nd.Bias[j]
+			for r, v := range nu[j*R : j*R+R] {
+				e[r] += math.Abs(v) * s
+				tmp[r] += v * b
+			}
+		}
+	}
+	for r, v := range tmp {
+		w.D[r] += v
+	}
+	for _, t := range nd.Terms {
+		t.Map.Backward(w.Coef(t.Src), nu, R)
+	}
+}
+
+// backRelu turns coefficients a on max(z,0) into multipliers ν on z and a constant.
+func (w *Worker) backRelu(f *Frame, k, src int) {
+	R, a := w.R, w.coef[k]
+	rf := f.relu[k]
+	if w.Splits != nil {
+		w.takeSplits(k, a)
+	}
+	nu := w.Coef(src)
+	for _, j := range rf.active {
+		o := int(j) * R
+		x := a[o : o+R]
+		y := nu[o : o+R][:len(x)]
+		for r, v := range x {
+			y[r] += v
+		}
+	}
+	var sv []float64
+	if w.keep {
+		if cap(w.save[k]) < len(rf.unstable)*R {
+			w.save[k] = make([]float64, len(rf.unstable)*R)
+		}
+		sv = w.save[k][:len(rf.unstable)*R]
+		w.save[k] = sv
+	}
+	var al []float64
+	if w.Alpha != nil {
+		al = w.Alpha[k]
+	}
+	tmp := w.tmp
+	clear(tmp)
+	for i, j := range rf.unstable {
+		o := int(j) * R
+		x := a[o : o+R]
+		y := nu[o : o+R][:len(x)]
+		s, t := rf.s[i], rf.t[i]
+		d := tmp[:len(x)]
+		if al == nil {
+			a0 := rf.a0[i]
+			for r, v := range x {
+				p, q := max(v, 0), min(v, 0)
+				y[r] += a0*p + s*q
+				d[r] += t * q
+			}
+		} else {
+			ai := al[i*R : i*R+R][:len(x)]
+			for r, v := range x {
+				p, q := max(v, 0), min(v, 0)
+				y[r] += ai[r]*p + s*q
+				d[r] += t * q
+			}
+		}
+		if sv != nil {
+			copy(sv[i*R:i*R+R], x)
+		}
+	}
+	for r, v := range tmp {
+		w.dn[r] += v
+	}
+	if w.Splits != nil {
+		w.putSplits(k, src)
+	}
+	w.chargeSource(f, src)
+}
+
+// chargeSource accounts for the rounding of ν when the activation's input is not an affine node (whose own step charges
+// Σ|ν|·S): S of such a node is its magnitude.
+func (w *Worker) chargeSource(f *Frame, src int) {
+	if w.net.P.Nodes[src].Kind == prog.Affine {
+		return
+	}
+	for j, m := range f.S[src] {
+		for r, v := range w.coef[src][j*w.R : j*w.R+w.R] {
+			w.e[r] += math.Abs(v) * m
+		}
+	}
+}
+
+// takeSplits removes the split neurons of node k from the shared relaxation: their coefficients are kept aside and zeroed,
+// so that the lane's own rule (putSplits) can follow.
+func (w *Worker) takeSplits(k int, a []float64) {
+	for r, sp := range w.Splits {
+		for i, s := range sp {
+			if int(s.Act) == k {
+				o := int(s.Elem)*w.R + r
+				w.saveSp[r][i] = a[o]
+				a[o] = 0
+			}
+		}
+	}
+}
+
+// putSplits adds the multipliers of split neurons: z ≥ 0 allows ν = a − β, z ≤ 0 allows ν = β, β ≥ 0, both without constant.
+//
+// Soundness: on z ≥ 0, x = z and (a−ν)z ≥ 0 because fl(a−β) ≤ a; on z ≤ 0, x = 0 and −νz ≥ 0.
+func (w *Worker) putSplits(k, src int) {
+	nu := w.coef[src]
+	for r, sp := range w.Splits {
+		for i, s := range sp {
+			if int(s.Act) != k {
+				continue
+			}
+			o := int(s.Elem)*w.R + r
+			if s.Sign > 0 {
+				nu[o] += w.saveSp[r][i] - w.Beta[r][i]
+			} else {
+				nu[o] += w.Beta[r][i]
+			}
+		}
+	}
+}
+
+// backSigmoid applies the lower line where a ≥ 0 and the upper line where a < 0.
+func (w *Worker) backSigmoid(f *Frame, k, src int) {
+	R, a := w.R, w.coef[k]
+	nu := w.Coef(src)
+	sf := f.sigm[k]
+	for j := range sf.kl {
+		x := a[j*R : j*R+R]
+		y := nu[j*R : j*R+R][:len(x)]
+		kl, tl, ku, tu := sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j]
+		d, m := w.tmp[:len(x)], w.da[:len(x)]
+		if j == 0 {
+			clear(d)
+		}
+		for r, v := range x {
+			p, q := max(v, 0), min(v, 0)
+			y[r] += p*kl + q*ku
+			c := p*tl + q*tu
+			d[r] += c
+			m[r] += math.Abs(c)
+		}
+		if w.keep {
+			if j == 0 && cap(w.save[k]) < len(a) {
+				w.save[k] = make([]float64, len(a))
+			}
+			w.save[k] = w.save[k][:len(a)]
+			copy(w.save[k][j*R:j*R+R], x)
+		}
+	}
+	for r := range w.D {
+		w.D[r] += w.tmp[r]
+	}
+	w.chargeSource(f, src)
+}
+
+// concretize minimises the input term over the box and subtracts the rounding error.
+func (w *Worker) concretize(f *Frame) {
+	R := w.R
+	a := w.Coef(0)
+	tmp, da := w.tmp, w.da
+	clear(tmp)
+	for i, c := range f.inC {
+		rad := f.inR[i]
+		m := math.Abs(c) + rad
+		for r, v := range a[i*R : i*R+R] {
+			q := math.Abs(v)
+			tmp[r] += c*v - rad*q
+			da[r] += m * q
+		}
+	}
+	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
+	for r := range w.LB {
+		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + 1e-290
+		E += E * 1e-6
+		w.Err[r] = E
+		v := w.D[r] + w.dn[r] + tmp[r]
+		w.LB[r] = down(v - E)
+		if math.IsNaN(v) || math.IsNaN(E) {
+			w.LB[r] = math.Inf(-1)
+		}
+	}
+}
+
+// LinearForm returns, for lane r after Run, coefficients in the input and a constant with objective ≥ coef·x + c on the box.
+// coef has one entry per input element.
+func (w *Worker) LinearForm(r int, coef []float64) (c float64) {
+	a := w.coef[0]
+	for i := range coef {
+		coef[i] = a[i*w.R+r]
+	}
+	return down(w.D[r] + w.dn[r] - w.Err[r])
+}

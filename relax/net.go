@@ -1,0 +1,183 @@
+package relax
+
+import (
+	"math"
+
+	"github.com/spai-project/certify/nn/prog"
+)
+
+const unit = 0x1p-53 // unit roundoff of float64, round to nearest
+
+// gamma returns an upper bound on n·u/(1−n·u), the relative error of a sum or product of n rounded steps.
+func gamma(n int) float64 { x := float64(n) * unit; return x / (1 - x) * (1 + 4*unit) }
+
+// A Net is a program with everything about it that bounding needs and that does not depend on the box. It is immutable and
+// safe for concurrent use.
+type Net struct {
+	P *prog.Program
+	// Pre lists the nodes that feed an activation (pre-activations) in topological order.
+	Pre []int
+	// Acts lists the activation nodes of each pre-activation node.
+	Acts [][]int
+	// anc[k] marks the nodes that node k depends on, itself included.
+	anc map[int][]bool
+	// errUnits multiplies Σ|ν|·S: the length of the longest sum behind a coefficient of a backward pass, plus the relative
+	// errors of stored coefficients, of the products with slopes and of the bias sums.
+	errUnits int
+	sumLen   int // longest sum of terms added to a lane's constant
+	rowFan   []int
+	relMax   int
+}
+
+// NewNet prepares a program for bounding.
+func NewNet(p *prog.Program) *Net {
+	n := &Net{P: p, Acts: make([][]int, len(p.Nodes)), anc: map[int][]bool{}, rowFan: make([]int, len(p.Nodes))}
+	col := make([]int, len(p.Nodes))
+	for k := range p.Nodes {
+		nd := &p.Nodes[k]
+		n.sumLen = max(n.sumLen, nd.N)
+		switch nd.Kind {
+		case prog.Affine:
+			n.relMax = max(n.relMax, nd.Rel)
+			for _, t := range nd.Terms {
+				row, c := t.Map.Fan()
+				col[t.Src] += c
+				n.rowFan[k] += row
+			}
+		case prog.Relu, prog.Sigmoid:
+			col[nd.Src]++
+			if len(n.Acts[nd.Src]) == 0 {
+				n.Pre = append(n.Pre, nd.Src)
+			}
+			n.Acts[nd.Src] = append(n.Acts[nd.Src], k)
+		}
+	}
+	n.Pre = sortedInts(n.Pre)
+	for _, c := range col {
+		n.errUnits = max(n.errUnits, c)
+	}
+	n.sumLen += len(p.Nodes) + 16
+	n.errUnits += n.sumLen + n.relMax + 16
+	for _, k := range n.Pre {
+		n.anc[k] = n.ancestors(k)
+	}
+	n.anc[p.Output] = n.ancestors(p.Output)
+	return n
+}
+
+func sortedInts(x []int) []int {
+	for i := 1; i < len(x); i++ {
+		for j := i; j > 0 && x[j] < x[j-1]; j-- {
+			x[j], x[j-1] = x[j-1], x[j]
+		}
+	}
+	return x
+}
+
+// ancestors marks the nodes that node k depends on, itself included.
+func (n *Net) ancestors(k int) []bool {
+	m := make([]bool, len(n.P.Nodes))
+	m[k] = true
+	for i := k; i > 0; i-- {
+		if !m[i] {
+			continue
+		}
+		nd := &n.P.Nodes[i]
+		if nd.Kind == prog.Affine {
+			for _, t := range nd.Terms {
+				m[t.Src] = true
+			}
+		} else {
+			m[nd.Src] = true
+		}
+	}
+	return m
+}
+
+// Box is a product of intervals.
+type Box struct{ Lo, Hi []float64 }
+
+// Clone returns a deep copy.
+func (b Box) Clone() Box {
+	return Box{append([]float64(nil), b.Lo...), append([]float64(nil), b.Hi...)}
+}
+
+// Bounds are lower and upper bounds on every element of every node over a box: L[k][j] ≤ node k's element j ≤ U[k][j].
+type Bounds struct{ L, U [][]float64 }
+
+// NewBounds allocates bounds for every node of n.
+func (n *Net) NewBounds() *Bounds {
+	b := &Bounds{make([][]float64, len(n.P.Nodes)), make([][]float64, len(n.P.Nodes))}
+	total := 0
+	for k := range n.P.Nodes {
+		total += n.P.Nodes[k].N
+	}
+	buf := make([]float64, 2*total)
+	for k := range n.P.Nodes {
+		m := n.P.Nodes[k].N
+		b.L[k], b.U[k], buf = buf[:m:m], buf[m:2*m:2*m], buf[2*m:]
+	}
+	return b
+}
+
+// Copy overwrites b with c.
+func (b *Bounds) Copy(c *Bounds) {
+	for k := range b.L {
+		copy(b.L[k], c.L[k])
+		copy(b.U[k], c.U[k])
+	}
+}
+
+// Unstable counts the ReLU inputs whose sign the bounds leave open.
+func (n *Net) Unstable(b *Bounds) int {
+	c := 0
+	for k := range n.P.Nodes {
+		if nd := &n.P.Nodes[k]; nd.Kind == prog.Relu {
+			for j, l := range b.L[nd.Src] {
+				if l < 0 && b.U[nd.Src][j] > 0 {
+					c++
+				}
+			}
+		}
+	}
+	return c
+}
+
+// Scale holds S_k = Σ|M_k|·mag + |b_k| per affine node (the magnitude for other nodes) over a root box; valid for every
+// subset of that box.
+type Scale [][]float64
+
+// NewScale computes S from bounds over the root box. The sums are of non-negative numbers, so inflating by their relative
+// rounding error makes them upper bounds.
+func (n *Net) NewScale(b *Bounds) Scale {
+	s := make(Scale, len(n.P.Nodes))
+	mag := make([][]float64, len(n.P.Nodes))
+	magOf := func(k int) []float64 {
+		if mag[k] == nil {
+			mag[k] = make([]float64, n.P.Nodes[k].N)
+			for j := range mag[k] {
+				mag[k][j] = max(math.Abs(b.L[k][j]), math.Abs(b.U[k][j]))
+			}
+		}
+		return mag[k]
+	}
+	for k := range n.P.Nodes {
+		nd := &n.P.Nodes[k]
+		if nd.Kind != prog.Affine {
+			s[k] = magOf(k)
+			continue
+		}
+		s[k] = make([]float64, nd.N)
+		for j, v := range nd.Bias {
+			s[k][j] = math.Abs(v)
+		}
+		for _, t := range nd.Terms {
+			t.Map.ForwardAbs(s[k], magOf(t.Src), 1)
+		}
+		f := 1 + gamma(n.rowFan[k]+4)
+		for j := range s[k] {
+			s[k][j] *= f
+		}
+	}
+	return s
+}

@@ -1,0 +1,148 @@
+// Package bab is branch and bound: it proves that no case of a query is reachable from one box, or finds an input that is.
+//
+// Two searches share the query and the verdict: input splitting (inputsplit.go) for few varying inputs and ReLU splitting
+// (relusplit.go) for many. Both work in rounds: a fixed number of open branches is taken, bounded in parallel, and merged in
+// order, so the outcome does not depend on the number of workers. Branches close only through relax's rigorous bounds.
+package bab
+
+import (
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// A Query is one box with the cases to refute on it.
+type Query struct {
+	Net   *relax.Net
+	Box   relax.Box
+	Cases []spec.Case
+}
+
+// Status is the outcome of a search.
+type Status uint8
+
+const (
+	// Open: stopped by the context, the budget, or because the method cannot split further.
+	Open Status = iota
+	// Closed: every case is refuted.
+	Closed
+	// Found: a counterexample was confirmed.
+	Found
+)
+
+// Config steers a search.
+type Config struct {
+	Pool   *relax.Pool
+	Memory int64 // bytes for open branches
+	// Try is given candidate inputs (any point of the box) and returns a confirmed witness or nil. It may be called from
+	// several goroutines.
+	Try func(x []float64) *spec.Witness
+	// Trace, if set, receives progress at most every few hundred milliseconds.
+	Trace func(trace.Event)
+	// Pause is called between rounds; a witness it returns ends the search (time-sliced attacks).
+	Pause func() *spec.Witness
+	Rule  Rule
+}
+
+// Rule are the tunable numbers of the search; the zero value is the default.
+type Rule struct {
+	Steps      int // ascent steps per ReLU branch, 0: 12
+	Candidates int // strong-branching shortlist, 0: 6
+}
+
+// Outcome reports what a search did.
+type Outcome struct {
+	Status   Status
+	Reason   string // why Open
+	Witness  *spec.Witness
+	Bound    float64 // least bound over open branches when stopped (−Inf when unknown)
+	Branches int
+	Open     int
+	Peak     int64
+}
+
+// rowsOf lists the rows of the cases that are still alive: (case, row) pairs in order.
+type rowRef struct{ c, r int32 }
+
+func (q *Query) rows(alive []int32) []rowRef {
+	var out []rowRef
+	for _, c := range alive {
+		for r := range q.Cases[c].Rows {
+			out = append(out, rowRef{c, int32(r)})
+		}
+	}
+	return out
+}
+
+// Seed puts row's objective Σ X·x + Σ Y·y − RHS into lane r: a positive bound refutes the row. slack is the total error of
+// the row's decimal coefficients (see slackOf), subtracted.
+func Seed(w *relax.Worker, n *relax.Net, row *spec.Row, r int, slack float64) {
+	for _, c := range row.X {
+		w.Seed(0, c.Index, r, c.Value)
+	}
+	for _, c := range row.Y {
+		w.Seed(n.P.Output, c.Index, r, c.Value)
+	}
+	w.AddConst(r, -row.RHSUpper)
+	if slack > 0 {
+		w.AddConst(r, -slack)
+	}
+}
+
+// SlackOf bounds Σ Err·|v| over the box: what the rounding of a row's decimal coefficients can change.
+func SlackOf(row *spec.Row, b *relax.Bounds, out int) float64 {
+	s := 0.0
+	for _, c := range row.X {
+		s += c.Err * max(math.Abs(b.L[0][c.Index]), math.Abs(b.U[0][c.Index]))
+	}
+	for _, c := range row.Y {
+		s += c.Err * max(math.Abs(b.L[out][c.Index]), math.Abs(b.U[out][c.Index]))
+	}
+	return s * (1 + 1e-9)
+}
+
+// Refuted reports whether a lower bound on a row's objective excludes the row.
+func Refuted(row *spec.Row, lb float64) bool { return lb > 0 || lb == 0 && row.Strict }
+
+// progress throttles trace events.
+type progress struct {
+	emit  func(trace.Event)
+	last  time.Time
+	start time.Time
+}
+
+func (p *progress) tick(e trace.Event) {
+	if p.emit == nil {
+		return
+	}
+	now := time.Now()
+	if now.Sub(p.last) < 250*time.Millisecond {
+		return
+	}
+	p.last = now
+	p.emit(e)
+}
+
+// found keeps the witness of the lowest task index of a round, so that the answer does not depend on timing.
+type found struct {
+	idx atomic.Int64
+	wit []*spec.Witness
+}
+
+func newFound(n int) *found {
+	f := &found{wit: make([]*spec.Witness, n)}
+	return f
+}
+
+func (f *found) first() *spec.Witness {
+	for _, w := range f.wit {
+		if w != nil {
+			return w
+		}
+	}
+	return nil
+}
