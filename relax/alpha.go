@@ -20,8 +20,7 @@ type Ascent struct {
 	Beta   [][]float64 // per lane
 	mB, vB [][]float64
 	Best   []float64 // per lane: best rigorous bound so far
-	// BestForm, if set, receives after each improvement of lane r (r, its bound).
-	step int
+	step   int
 }
 
 // Steps configures an ascent.
@@ -31,9 +30,9 @@ type Steps struct {
 	RateB       float64 // step of β
 	Decay       float64 // of both per iteration
 	Done        func(best []float64) bool
-	Target      []float64 // per lane: stop caring once Best exceeds it
-	After       func(it int, w *Worker)
 	StallRounds int // stop after this many rounds without any lane improving noticeably; 0: never
+	// Final keeps the last iteration's coefficients and evaluates its pseudo-primal, for branching.
+	Final bool
 }
 
 // NewAscent starts from the default slopes for f and R lanes. splits may be nil.
@@ -96,9 +95,8 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 		}
 		seed(w)
 		last := it >= o.N-1
-		w.keep = !last
+		w.keep = !last || o.Final
 		w.Run(f, from)
-		w.keep = false
 		better := false
 		for r, v := range w.LB {
 			if v > a.Best[r] {
@@ -113,13 +111,13 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 		} else {
 			stall++
 		}
-		if o.After != nil {
-			o.After(it, w)
+		stop := last || o.Done != nil && o.Done(a.Best) || o.StallRounds > 0 && stall >= o.StallRounds
+		if !stop || o.Final {
+			w.primal(f, from)
 		}
-		if last || o.Done != nil && o.Done(a.Best) || o.StallRounds > 0 && stall >= o.StallRounds {
+		if stop {
 			return it + 1
 		}
-		w.primal(f, from)
 		a.update(f, from, splits, rateA, rateB)
 		rateA *= o.Decay
 		rateB *= o.Decay
@@ -274,6 +272,79 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 			m[i] = adam1*m[i] + (1-adam1)*g
 			v[i] = adam2*v[i] + (1-adam2)*g*g
 			b[i] = max(b[i]+rateB/c1*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0)
+		}
+	}
+}
+
+// An Open neuron is an unstable, undecided ReLU with what branching wants to know of it in one lane: the coefficient A on its
+// output, the pre-activation Z of the pseudo-primal, and the error the relaxation makes there (Gap, in units of the bound)
+// and can make at most (Intercept).
+type Open struct {
+	Split
+	A, Z, Gap, Intercept float64
+}
+
+// EachOpen calls visit for every unstable ReLU of lane r that matters for the last run (made with Final) and is not split.
+func (w *Worker) EachOpen(f *Frame, r int, visit func(Open)) {
+	R := w.R
+	for k, rf := range f.relu {
+		if rf == nil || !w.live[k] {
+			continue
+		}
+		z := w.val[w.net.P.Nodes[k].Src]
+		for i, j := range rf.unstable {
+			a := w.save[k][i*R+r]
+			if a == 0 {
+				continue
+			}
+			zz := z[int(j)*R+r]
+			o := Open{Split: Split{Act: int32(k), Elem: j}, A: a, Z: zz}
+			if a < 0 {
+				o.Gap = -a * (rf.s[i]*zz + rf.t[i] - max(zz, 0))
+				o.Intercept = -a * rf.t[i]
+			} else {
+				al := rf.a0[i]
+				if w.Alpha != nil {
+					al = w.Alpha[k][i*R+r]
+				}
+				o.Gap = a * (max(zz, 0) - al*zz)
+			}
+			visit(o)
+		}
+	}
+}
+
+// Corner copies lane r's minimising input into x.
+func (w *Worker) Corner(r int, x []float64) {
+	for i := range x {
+		x[i] = w.val[0][i*w.R+r]
+	}
+}
+
+// Unstable lists the unstable elements of Relu node k.
+func (f *Frame) Unstable(k int) []int32 {
+	if f.relu[k] == nil {
+		return nil
+	}
+	return f.relu[k].unstable
+}
+
+// PackAlpha quantises lane r's slopes to bytes, appended to dst: any slope in [0,1] is valid, so nothing is lost but tightness.
+func (a *Ascent) PackAlpha(dst []uint8, r, R int) []uint8 {
+	for _, al := range a.Alpha {
+		for i := r; i < len(al); i += R {
+			dst = append(dst, uint8(al[i]*255+0.5))
+		}
+	}
+	return dst
+}
+
+// UnpackAlpha sets lane r's slopes from bytes written by PackAlpha for the same frame.
+func (a *Ascent) UnpackAlpha(src []uint8, r, R int) {
+	for _, al := range a.Alpha {
+		for i := r; i < len(al); i += R {
+			al[i] = float64(src[0]) / 255
+			src = src[1:]
 		}
 	}
 }

@@ -2,11 +2,9 @@
 package verify
 
 import (
-	"context"
 	"errors"
 	"time"
 
-	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/verify/trace"
 )
@@ -65,8 +63,3 @@ type Result struct {
 
 // ErrMismatch is wrapped by errors about a query that does not fit the network.
 var ErrMismatch = errors.New("the query does not fit the network")
-
-// Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
-func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
-	return &Result{Verdict: Unknown, Reason: "incomplete"}, nil
-}

@@ -1,0 +1,406 @@
+package bab
+
+import (
+	"context"
+	"math"
+	"sort"
+
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// reluBranch is an open sub-problem: a case, the row that is being pushed above zero, and the decided ReLUs.
+type reluBranch struct {
+	c, row int32
+	splits []relax.Split
+	beta   []float32
+	alpha  []uint8
+	lb     float64
+	next   relax.Split // chosen ReLU to split, Sign 0 when none was found
+}
+
+// ReluSplit refutes the query by deciding unstable ReLUs: bounds of inner neurons stay those of frame f, a decision enters
+// as a multiplier β (β-CROWN, Wang et al. 2021) that is ascended together with the slopes α. Neurons are shortlisted by the
+// error of their relaxation at the pseudo-primal point and tried with one backward pass for each side (strong branching).
+func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
+	s := &reluSearch{q: q, f: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}, slack: map[rowRef]float64{}}
+	for _, ref := range q.rows(alive) {
+		s.slack[ref] = SlackOf(&q.Cases[ref.c].Rows[ref.r], f.B, q.Net.P.Output)
+	}
+	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
+	if s.steps == 0 {
+		s.steps = 12
+	}
+	if s.cands == 0 {
+		s.cands = 6
+	}
+	if w := s.start(ctx, alive); w != nil {
+		s.out.Status, s.out.Witness = Found, w
+		return s.out
+	}
+	return s.run(ctx)
+}
+
+type reluSearch struct {
+	q     *Query
+	f     *relax.Frame
+	cfg   *Config
+	slack map[rowRef]float64
+	steps int
+	cands int
+	open  []*reluBranch
+	out   *Outcome
+	// weight of closed sub-trees, for progress: a branch at depth d weighs 2^-d of its case.
+	proved, total float64
+}
+
+func (s *reluSearch) row(b *reluBranch) *spec.Row { return &s.q.Cases[b.c].Rows[b.row] }
+
+func (s *reluSearch) seed(w *relax.Worker, b *reluBranch, lane int) {
+	Seed(w, s.q.Net, s.row(b), lane, s.slack[rowRef{b.c, b.row}])
+}
+
+// start bounds every row of every alive case at the root, with a longer ascent, and opens a branch on each surviving case's
+// best row.
+func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
+	refs := s.q.rows(alive)
+	const lanes = 32
+	chunks := (len(refs) + lanes - 1) / lanes
+	branches := make([]*reluBranch, len(refs))
+	closed := make([]bool, len(refs))
+	wit := newFound(len(refs))
+	s.cfg.Pool.Each(chunks, func(w *relax.Worker, c int) {
+		part := refs[c*lanes : min(len(refs), (c+1)*lanes)]
+		bs := make([]*reluBranch, len(part))
+		for i, ref := range part {
+			bs[i] = &reluBranch{c: ref.c, row: ref.r, lb: math.Inf(-1)}
+		}
+		res := s.ascend(ctx, w, bs, nil, relax.Steps{N: 60, RateA: 0.25, RateB: 0.25, Decay: 0.97, StallRounds: 8})
+		for i := range part {
+			branches[c*lanes+i], closed[c*lanes+i], wit.wit[c*lanes+i] = bs[i], res[i].closed, res[i].wit
+		}
+	})
+	if w := wit.first(); w != nil {
+		return w
+	}
+	k := 0
+	for _, c := range alive {
+		var best *reluBranch
+		dead := false
+		for range s.q.Cases[c].Rows {
+			dead = dead || closed[k]
+			if best == nil || branches[k].lb > best.lb {
+				best = branches[k]
+			}
+			k++
+		}
+		if best != nil && !dead {
+			s.open = append(s.open, best)
+		}
+	}
+	sort.SliceStable(s.open, func(i, j int) bool { return s.open[i].lb < s.open[j].lb })
+	s.total = float64(len(s.open))
+	return nil
+}
+
+type laneResult struct {
+	closed bool
+	wit    *spec.Witness
+}
+
+// ascend bounds the branches, one lane each, from the slopes in alpha (nil: defaults) and their own β; it updates lb, alpha,
+// beta and next of every branch that stays open.
+func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBranch, alpha [][]uint8, o relax.Steps) []laneResult {
+	R := (len(bs) + 7) &^ 7
+	out := s.q.Net.P.Output
+	a := relax.NewAscent(w, s.f, R)
+	splits, beta := make([][]relax.Split, R), make([][]float64, R)
+	for i, b := range bs {
+		splits[i], beta[i] = b.splits, make([]float64, len(b.splits))
+		for j := range b.beta {
+			beta[i][j] = float64(b.beta[j])
+		}
+		if alpha != nil && alpha[i] != nil {
+			a.UnpackAlpha(alpha[i], i, R)
+		}
+	}
+	a.SetSplits(splits, beta)
+	seed := func(w *relax.Worker) {
+		for i, b := range bs {
+			s.seed(w, b, i)
+		}
+	}
+	o.Final = true
+	o.Done = func(best []float64) bool {
+		if ctx.Err() != nil {
+			return true
+		}
+		for i, b := range bs {
+			if !Refuted(s.row(b), best[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	a.Run(s.f, out, R, splits, seed, o)
+	res := make([]laneResult, len(bs))
+	x := make([]float64, len(s.q.Box.Lo))
+	var cands [][]relax.Open
+	var lanes []int
+	for i, b := range bs {
+		b.lb = max(b.lb, a.Best[i])
+		if Refuted(s.row(b), b.lb) {
+			res[i].closed = true
+			continue
+		}
+		b.beta = b.beta[:0]
+		for _, v := range beta[i] {
+			b.beta = append(b.beta, float32(v))
+		}
+		b.alpha = a.PackAlpha(nil, i, R)
+		b.next = relax.Split{}
+		if s.cfg.Try != nil {
+			w.Corner(i, x)
+			res[i].wit = s.cfg.Try(x)
+		}
+		if c := shortlist(w, s.f, i, s.cands); len(c) > 0 {
+			cands, lanes = append(cands, c), append(lanes, i)
+		}
+	}
+	if ctx.Err() == nil {
+		s.choose(w, bs, lanes, cands, res)
+	}
+	return res
+}
+
+// shortlist picks the k/2 neurons with the largest relaxation error at the pseudo-primal point and the k/2 with the largest
+// possible one.
+func shortlist(w *relax.Worker, f *relax.Frame, lane, k int) []relax.Open {
+	var all []relax.Open
+	w.EachOpen(f, lane, func(o relax.Open) { all = append(all, o) })
+	if len(all) <= k {
+		return all
+	}
+	half := k / 2
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Gap > all[j].Gap })
+	rest := all[half:]
+	sort.SliceStable(rest, func(i, j int) bool { return rest[i].Intercept > rest[j].Intercept })
+	return all[:k]
+}
+
+// choose strong-branches: every candidate of every open lane is bounded on both sides with the lane's present slopes and
+// multipliers, one backward pass for all. The candidate whose weaker side is best wins; a candidate with both sides refuted
+// closes the branch.
+func (s *reluSearch) choose(w *relax.Worker, bs []*reluBranch, lanes []int, cands [][]relax.Open, res []laneResult) {
+	type probe struct{ lane, cand, sign int }
+	var probes []probe
+	for n, i := range lanes {
+		if len(cands[n]) == 1 {
+			bs[i].next = cands[n][0].Split
+			continue
+		}
+		for c := range cands[n] {
+			probes = append(probes, probe{n, c, 1}, probe{n, c, -1})
+		}
+	}
+	lb := make([]float64, len(probes))
+	const batch = 64
+	for at := 0; at < len(probes); at += batch {
+		part := probes[at:min(len(probes), at+batch)]
+		R := (len(part) + 7) &^ 7
+		a := relax.NewAscent(w, s.f, R)
+		splits, beta := make([][]relax.Split, R), make([][]float64, R)
+		for r, p := range part {
+			b := bs[lanes[p.lane]]
+			c := cands[p.lane][p.cand].Split
+			c.Sign = int8(p.sign)
+			splits[r] = append(append(splits[r], b.splits...), c)
+			beta[r] = make([]float64, len(splits[r]))
+			for j, v := range b.beta {
+				beta[r][j] = float64(v)
+			}
+			a.UnpackAlpha(b.alpha, r, R)
+		}
+		a.SetSplits(splits, beta)
+		a.Run(s.f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) {
+			for r, p := range part {
+				s.seed(w, bs[lanes[p.lane]], r)
+			}
+		}, relax.Steps{N: 1})
+		copy(lb[at:], a.Best[:len(part)])
+	}
+	best := make([]float64, len(lanes))
+	for i := range best {
+		best[i] = math.Inf(-1)
+	}
+	for i := 0; i < len(probes); i += 2 {
+		p := probes[i]
+		b := bs[lanes[p.lane]]
+		lo, hi := min(lb[i], lb[i+1]), max(lb[i], lb[i+1])
+		if Refuted(s.row(b), lo) {
+			res[lanes[p.lane]].closed = true
+		}
+		score := min(lo, 0) + 0.1*min(hi, 0)
+		if score > best[p.lane] {
+			best[p.lane] = score
+			b.next = cands[p.lane][p.cand].Split
+		}
+	}
+	for n, i := range lanes {
+		if len(cands[n]) > 0 {
+			bs[i].next.Sign = 1
+		}
+	}
+}
+
+const (
+	roundChunks = 4
+	chunkNodes  = 16
+)
+
+func (s *reluSearch) run(ctx context.Context) *Outcome {
+	pr := &progress{emit: s.cfg.Trace}
+	for len(s.open) > 0 {
+		if ctx.Err() != nil {
+			return s.stop("interrupted")
+		}
+		if s.cfg.Pause != nil {
+			if w := s.cfg.Pause(); w != nil {
+				s.out.Status, s.out.Witness = Found, w
+				return s.out
+			}
+		}
+		w, why := s.round(ctx)
+		if w != nil {
+			s.out.Status, s.out.Witness = Found, w
+			return s.out
+		}
+		if why != "" {
+			return s.stop(why)
+		}
+		mem := s.memory()
+		s.out.Peak = max(s.out.Peak, mem)
+		if s.cfg.Memory > 0 && mem > s.cfg.Memory {
+			return s.stop("memory")
+		}
+		pr.tick(trace.Event{Phase: "bab", Bound: s.least(), Open: len(s.open), Closed: s.out.Branches - len(s.open),
+			Volume: s.proved / s.total, Memory: mem})
+	}
+	s.out.Status = Closed
+	return s.out
+}
+
+func (s *reluSearch) memory() int64 {
+	if len(s.open) == 0 {
+		return 0
+	}
+	b := s.open[len(s.open)-1]
+	return int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+160)
+}
+
+func (s *reluSearch) stop(why string) *Outcome {
+	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
+	return s.out
+}
+
+func (s *reluSearch) least() float64 {
+	b := math.Inf(1)
+	for _, o := range s.open {
+		b = min(b, o.lb)
+	}
+	return b
+}
+
+// round splits the next branches and bounds their children.
+func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
+	n := min(len(s.open), roundChunks*chunkNodes)
+	batch := s.open[len(s.open)-n:]
+	chunks := min(roundChunks, (n+3)/4)
+	kids := make([][]*reluBranch, chunks)
+	wit := newFound(chunks)
+	undone := make([]bool, chunks)
+	s.cfg.Pool.Each(chunks, func(w *relax.Worker, c int) {
+		part := batch[c*n/chunks : (c+1)*n/chunks]
+		kids[c], wit.wit[c] = s.expand(ctx, w, part)
+		undone[c] = ctx.Err() != nil
+	})
+	if w := wit.first(); w != nil {
+		return w, ""
+	}
+	next := append([]*reluBranch(nil), s.open[:len(s.open)-n]...)
+	var fresh []*reluBranch
+	why := ""
+	for c := range chunks {
+		part := batch[c*n/chunks : (c+1)*n/chunks]
+		if undone[c] {
+			next = append(next, part...)
+			continue
+		}
+		s.out.Branches += 2 * len(part)
+		for _, b := range part {
+			s.proved += math.Pow(0.5, float64(len(b.splits)))
+		}
+		for _, k := range kids[c] {
+			s.proved -= math.Pow(0.5, float64(len(k.splits)))
+			if k.next.Sign == 0 {
+				why = "incomplete"
+			}
+		}
+		fresh = append(fresh, kids[c]...)
+	}
+	// the weakest bounds are expanded first: they are where a counterexample would be
+	sort.SliceStable(fresh, func(i, j int) bool { return fresh[i].lb > fresh[j].lb })
+	s.open = append(next, fresh...)
+	return nil, why
+}
+
+// expand makes and bounds both children of each branch; children that stay open are returned.
+func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBranch) ([]*reluBranch, *spec.Witness) {
+	var kids []*reluBranch
+	var alpha [][]uint8
+	for _, b := range part {
+		if b.next.Sign == 0 {
+			if wit, closed := s.leaf(ctx, w, b); wit != nil {
+				return nil, wit
+			} else if !closed {
+				kids = append(kids, b)
+				alpha = append(alpha, b.alpha)
+			}
+			continue
+		}
+		for _, sign := range []int8{1, -1} {
+			k := &reluBranch{c: b.c, row: b.row, lb: b.lb}
+			sp := b.next
+			sp.Sign = sign
+			k.splits = append(append(k.splits, b.splits...), sp)
+			k.beta = append(append(k.beta, b.beta...), 0)
+			kids = append(kids, k)
+			alpha = append(alpha, b.alpha)
+		}
+	}
+	if len(kids) == 0 {
+		return nil, nil
+	}
+	res := s.ascend(ctx, w, kids, alpha, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.2, Decay: 0.95})
+	open := kids[:0]
+	for i, k := range kids {
+		if res[i].wit != nil {
+			return nil, res[i].wit
+		}
+		if res[i].closed {
+			continue
+		}
+		if k.next.Sign == 0 && ctx.Err() == nil {
+			wit, closed := s.leaf(ctx, w, k)
+			if wit != nil {
+				return nil, wit
+			}
+			if closed {
+				continue
+			}
+		}
+		open = append(open, k)
+	}
+	return open, nil
+}

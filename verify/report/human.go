@@ -1,0 +1,92 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/spai-project/certify/verify"
+)
+
+// Headline returns the verdict for people: PROVED, VIOLATED, UNKNOWN or TIMED OUT, and what it means, in one line.
+func Headline(r *Run) string {
+	res := r.Result
+	var s string
+	switch res.Verdict {
+	case verify.Holds:
+		s = "PROVED    no input of the set is a counterexample (" + r.Semantics + " arithmetic)"
+		if res.Vacuous {
+			s = "PROVED    vacuously: the input set is empty, so every property holds"
+		}
+	case verify.Violated:
+		s = fmt.Sprintf("VIOLATED  a counterexample was found and replayed (case %d, margin %s)", res.Witness.Case, number(res.Witness.Margin))
+	case verify.Timeout:
+		s = "TIMED OUT not decided" + bestBound(res)
+	default:
+		s = "UNKNOWN   " + reason(res.Reason) + bestBound(res)
+	}
+	return s + "   " + elapsed(r.Wall)
+}
+
+// Human writes what was asked, how it was answered and the headline, for people.
+func Human(w io.Writer, r *Run, verbose bool) error {
+	var b strings.Builder
+	if verbose {
+		st := r.Result.Stats
+		fmt.Fprintf(&b, "model     %s   sha256 %s   %d weights, %d ReLU (%d unstable)\n", r.Model.Path, short(r.Model.SHA256), st.Params, st.Relus, st.Unstable)
+		fmt.Fprintf(&b, "query     %s   sha256 %s\n", r.Query.Path, short(r.Query.SHA256))
+		for _, s := range r.Result.Strategy {
+			fmt.Fprintf(&b, "step      %s\n", s)
+		}
+		fmt.Fprintf(&b, "search    %d sub-problems bounded, %d open, read in %s\n", st.Branches, st.Open, elapsed(r.Load))
+	}
+	b.WriteString(Headline(r) + "\n")
+	if wit := r.Result.Witness; wit != nil && r.Result.Verdict == verify.Violated {
+		if wit.AnyOrder {
+			b.WriteString("          it violates under every float32 summation order: any IEEE runtime replays it\n")
+		} else {
+			b.WriteString("          thin margin: proved in real arithmetic, a float32 runtime may round it away\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+var reasons = map[string]string{
+	"incomplete":  "the method could neither prove nor refute (incomplete)",
+	"memory":      "the memory budget is used up: try a larger --memory",
+	"interrupted": "interrupted",
+	"":            "not decided",
+}
+
+func reason(r string) string {
+	if s, ok := reasons[r]; ok {
+		return s
+	}
+	return r
+}
+
+func bestBound(res *verify.Result) string {
+	if math.IsNaN(res.Margin) || math.IsInf(res.Margin, 0) {
+		return "; no bound yet"
+	}
+	return fmt.Sprintf("; best bound on the margin %s (> 0 would be a proof)", number(res.Margin))
+}
+
+func number(x float64) string { return fmt.Sprintf("%.6g", x) }
+
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+func elapsed(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.0f ms", float64(d)/1e6)
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}

@@ -1,0 +1,214 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spai-project/certify/attacks"
+	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+	"github.com/spai-project/certify/verify/bab"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
+//
+// Steps: a short attack; interval bounds of every box at once; then box by box root bounds (CROWN or forward mode, α), and
+// branch and bound on the inputs or on the ReLUs, chosen by the number of varying inputs.
+func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
+	full, err := g.Lower()
+	if err != nil {
+		return nil, err
+	}
+	return Program(ctx, full, p, opt)
+}
+
+// Program is Verify for a lowered network.
+func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Options) (*Result, error) {
+	if n := full.Nodes[0].N; n != p.NumInputs {
+		return nil, fmt.Errorf("verify: the query has %d inputs, the network %d: %w", p.NumInputs, n, ErrMismatch)
+	}
+	if n := full.Nodes[full.Output].N; n != p.NumOutputs {
+		return nil, fmt.Errorf("verify: the query has %d outputs, the network %d: %w", p.NumOutputs, n, ErrMismatch)
+	}
+	if opt.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, opt.Timeout)
+		defer cancel()
+	}
+	if opt.Workers <= 0 {
+		opt.Workers = runtime.GOMAXPROCS(0)
+	}
+	if opt.Memory <= 0 {
+		opt.Memory = 4 << 30
+	}
+	r := &run{ctx: ctx, full: full, p: p, opt: opt, start: time.Now(), res: &Result{Margin: math.Inf(-1)}}
+	r.decide()
+	r.res.Stats.Wall = time.Since(r.start)
+	return r.res, nil
+}
+
+// run is one verification in progress.
+type run struct {
+	ctx   context.Context
+	full  *prog.Program // every output; witnesses are confirmed on it
+	prog  *prog.Program // simplified to the property's cone; bounds are computed on it
+	net   *relax.Net
+	pool  *relax.Pool
+	p     *spec.Problem
+	opt   Options
+	start time.Time
+	res   *Result
+	tryer *tryer
+	seed  uint64
+}
+
+func (r *run) note(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	r.res.Strategy = append(r.res.Strategy, s)
+	r.emit(trace.Event{Phase: "strategy", Text: s})
+}
+
+func (r *run) emit(e trace.Event) {
+	if r.opt.Trace != nil {
+		e.Time = time.Since(r.start)
+		r.opt.Trace.Trace(e)
+	}
+}
+
+func (r *run) decide() {
+	res := r.res
+	if len(r.p.Cases) == 0 {
+		res.Verdict, res.Vacuous, res.Reason = Holds, true, "no input satisfies the input constraints"
+		return
+	}
+	r.prog = prog.Simplify(r.full, neededOutputs(r.p))
+	r.tryer = newTryer(r)
+	for i := range r.prog.Nodes {
+		if r.prog.Nodes[i].Kind == prog.Relu {
+			res.Stats.Relus += r.prog.Nodes[i].N
+		}
+	}
+	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Time: r.attackTime()}) {
+		return
+	}
+	if r.opt.Method == "attack" {
+		r.undecided("incomplete")
+		return
+	}
+	r.net = relax.NewNet(r.prog)
+	r.pool = relax.NewPool(r.net, r.opt.Workers)
+	groups := r.screen()
+	res.Margin = math.Inf(1)
+	reason := ""
+	for i, q := range groups {
+		out := r.solve(q, i, len(groups))
+		res.Stats.Branches += out.Branches
+		res.Stats.Open += out.Open
+		res.Stats.PeakBytes = max(res.Stats.PeakBytes, out.Peak)
+		switch out.Status {
+		case bab.Found:
+			r.violated(out.Witness)
+			return
+		case bab.Open:
+			if reason == "" {
+				reason = out.Reason
+			}
+			res.Margin = min(res.Margin, out.Bound)
+		}
+		if r.ctx.Err() != nil {
+			break
+		}
+	}
+	if reason == "" && r.ctx.Err() == nil {
+		res.Verdict = Holds
+		res.Margin = max(0, 0)
+		return
+	}
+	r.undecided(reason)
+}
+
+// attackTime is the slice of the deadline that the first attack may use.
+func (r *run) attackTime() time.Duration {
+	d, ok := r.ctx.Deadline()
+	if !ok {
+		return 2 * time.Second
+	}
+	return min(max(time.Until(d)/20, 50*time.Millisecond), 2*time.Second)
+}
+
+// attack searches for a counterexample and reports whether it ended the run.
+func (r *run) attack(o attacks.Options) bool {
+	t := time.Now()
+	w, err := attacks.Search(r.ctx, r.full, r.p, o)
+	if w != nil && err == nil {
+		r.note("attack: counterexample after %v", time.Since(t).Round(time.Millisecond))
+		r.violated(w)
+		return true
+	}
+	r.note("attack: nothing found in %v", time.Since(t).Round(time.Millisecond))
+	return false
+}
+
+func (r *run) violated(w *spec.Witness) {
+	r.res.Verdict, r.res.Witness, r.res.Margin, r.res.Reason = Violated, w, -w.Margin, ""
+}
+
+// undecided sets Timeout or Unknown. A deadline is a verdict of its own; a cancelled context is "interrupted".
+func (r *run) undecided(reason string) {
+	r.res.Verdict, r.res.Reason = Unknown, reason
+	if err := r.ctx.Err(); err != nil {
+		if err == context.DeadlineExceeded {
+			r.res.Verdict, r.res.Reason = Timeout, "deadline"
+		} else {
+			r.res.Reason = "interrupted"
+		}
+	}
+	if math.IsInf(r.res.Margin, 1) {
+		r.res.Margin = math.Inf(-1)
+	}
+}
+
+// neededOutputs marks the outputs that some row reads.
+func neededOutputs(p *spec.Problem) []bool {
+	need := make([]bool, p.NumOutputs)
+	for i := range p.Cases {
+		for j := range p.Cases[i].Rows {
+			for _, c := range p.Cases[i].Rows[j].Y {
+				need[c.Index] = true
+			}
+		}
+	}
+	return need
+}
+
+// byBox groups case indices by box, in order of first appearance.
+func byBox(p *spec.Problem, cases []int) [][]int {
+	at := map[int]int{}
+	var out [][]int
+	for _, c := range cases {
+		b := p.Cases[c].Box
+		i, ok := at[b]
+		if !ok {
+			i = len(out)
+			at[b] = i
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], c)
+	}
+	return out
+}
+
+func allInts(n int) []int {
+	x := make([]int, n)
+	for i := range x {
+		x[i] = i
+	}
+	return slices.Clip(x)
+}

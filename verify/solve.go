@@ -1,0 +1,152 @@
+package verify
+
+import (
+	"math"
+	"time"
+
+	"github.com/spai-project/certify/attacks"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+	"github.com/spai-project/certify/verify/bab"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// maxSplitInputs is the number of varying inputs up to which bisecting the box is tried first.
+const maxSplitInputs = 10
+
+// solve decides one box.
+func (r *run) solve(g *group, i, n int) *bab.Outcome {
+	q := g.query
+	b := r.net.NewBounds()
+	r.net.IBP(q.Box, b)
+	f := r.net.NewFrame(q.Box, b, r.net.NewScale(b))
+	free := 0
+	for k, lo := range q.Box.Lo {
+		if q.Box.Hi[k] > lo {
+			free++
+		}
+	}
+	method := r.opt.Method
+	if method == "ibp" {
+		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
+	}
+	split := method == "input-split" || method == "" && free <= maxSplitInputs
+	if !r.rootBounds(f, free, split) {
+		return &bab.Outcome{Status: bab.Closed}
+	}
+	f.S = r.net.NewScale(f.B)
+	r.res.Stats.Unstable = r.net.Unstable(f.B)
+	alive := r.aliveAtRoot(g, f)
+	if len(alive) == 0 {
+		return &bab.Outcome{Status: bab.Closed}
+	}
+	if method == "crown" {
+		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
+	}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
+	if split {
+		if n == 1 {
+			r.note("input splitting: %d of %d inputs vary (rule: at most %d)", free, len(q.Box.Lo), maxSplitInputs)
+		}
+		return bab.InputSplit(r.ctx, q, f, alive, cfg)
+	}
+	if n == 1 {
+		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
+	}
+	out := bab.ReluSplit(r.ctx, q, f, alive, cfg)
+	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
+		r.note("input splitting: no ReLU left to split")
+		return bab.InputSplit(r.ctx, q, f, alive, cfg)
+	}
+	return out
+}
+
+// rootBounds tightens the inner bounds once for the whole box; false means the box is empty.
+func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
+	t := time.Now()
+	defer func() {
+		r.emit(trace.Event{Phase: "bounds", Text: "root bounds in " + time.Since(t).Round(time.Millisecond).String()})
+	}()
+	if free <= 64 {
+		if !r.net.Forward(f) {
+			return false
+		}
+	}
+	if split && r.net.Unstable(f.B) > 3000 {
+		return true // sub-boxes will be bounded afresh
+	}
+	if !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{}) {
+		return false
+	}
+	if split || r.opt.Method == "crown" {
+		return true
+	}
+	if r.alphaPays(f) {
+		return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12})
+	}
+	return true
+}
+
+// alphaPays estimates the cost of ascending every open inner row against the deadline.
+func (r *run) alphaPays(f *relax.Frame) bool {
+	return r.net.Unstable(f.B) <= 3000
+}
+
+// aliveAtRoot bounds the rows with one backward pass each and lists the cases that remain.
+func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
+	q := g.query
+	var alive []int32
+	w := r.pool.W[0]
+	for at := 0; at < len(q.Cases); at += 32 {
+		part := q.Cases[at:min(len(q.Cases), at+32)]
+		var rows []*spec.Row
+		for i := range part {
+			for j := range part[i].Rows {
+				rows = append(rows, &part[i].Rows[j])
+			}
+		}
+		lb := make([]float64, 0, len(rows))
+		for lo := 0; lo < len(rows); lo += 64 {
+			lane := rows[lo:min(len(rows), lo+64)]
+			w.Begin((len(lane) + 7) &^ 7)
+			for k, row := range lane {
+				bab.Seed(w, r.net, row, k, bab.SlackOf(row, f.B, r.prog.Output))
+			}
+			w.Run(f, r.prog.Output)
+			lb = append(lb, w.LB[:len(lane)]...)
+		}
+		k := 0
+		for i := range part {
+			dead := false
+			for j := range part[i].Rows {
+				dead = dead || bab.Refuted(&part[i].Rows[j], lb[k])
+				k++
+			}
+			if !dead {
+				alive = append(alive, int32(at+i))
+			}
+		}
+	}
+	return alive
+}
+
+// pause returns the function that interleaves attacks with branch and bound: after 32, 64, 128, … rounds, with a fresh seed.
+func (r *run) pause() func() *spec.Witness {
+	if r.opt.NoAttack {
+		return nil
+	}
+	rounds, next := 0, 32
+	return func() *spec.Witness {
+		rounds++
+		if rounds < next {
+			return nil
+		}
+		next *= 2
+		r.seed++
+		w, err := attacks.Search(r.ctx, r.full, r.p, attacks.Options{Seed: r.opt.Seed + r.seed, Time: r.attackTime()})
+		if err != nil {
+			return nil
+		}
+		return w
+	}
+}

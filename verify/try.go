@@ -1,0 +1,67 @@
+package verify
+
+import (
+	"sync"
+
+	"github.com/spai-project/certify/nn/spec"
+)
+
+// tryer checks candidate inputs that the search meets: rounded to the float32 grid of the box, evaluated once, and only when
+// that shows a violation confirmed rigorously.
+type tryer struct {
+	r    *run
+	bufs sync.Pool
+}
+
+func newTryer(r *run) *tryer {
+	t := &tryer{r: r}
+	t.bufs.New = func() any { return r.full.NewValues(1) }
+	return t
+}
+
+// on returns the check for candidates of one box.
+func (t *tryer) on(box int) func(x []float64) *spec.Witness {
+	p := t.r.p
+	var cases []int
+	for i := range p.Cases {
+		if p.Cases[i].Box == box {
+			cases = append(cases, i)
+		}
+	}
+	b := &p.Boxes[box]
+	return func(x []float64) *spec.Witness {
+		buf := t.bufs.Get().([][]float64)
+		defer t.bufs.Put(buf)
+		g := make([]float64, len(x))
+		for i, v := range x {
+			g[i] = float64(min(max(float32(v), b.InLower[i]), b.InUpper[i]))
+		}
+		y := t.r.full.Eval(g, 1, buf)[t.r.full.Output]
+		for _, c := range cases {
+			if rowsHold(&p.Cases[c], g, y) {
+				if w, ok := p.Confirm(t.r.full, g); ok {
+					return w
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// rowsHold evaluates the rows in plain float64: a filter, not a verdict.
+func rowsHold(c *spec.Case, x, y []float64) bool {
+	for i := range c.Rows {
+		row := &c.Rows[i]
+		v := -row.RHSLower
+		for _, t := range row.X {
+			v += t.Value * x[t.Index]
+		}
+		for _, t := range row.Y {
+			v += t.Value * y[t.Index]
+		}
+		if v > 0 {
+			return false
+		}
+	}
+	return true
+}
