@@ -30,7 +30,7 @@ type Value struct {
 	Const *op.Tensor
 }
 
-// A Graph is a network. It is immutable and safe for concurrent use.
+// A Graph is a network. It is immutable and safe for concurrent use. Readers make it with Build.
 type Graph struct {
 	Inputs, Outputs []Port
 	Nodes           []Node // topological order, constant nodes already folded, dead nodes removed
@@ -39,13 +39,15 @@ type Graph struct {
 	Producer        string
 	Hash            string // SHA-256 of the (decompressed) file, hex
 	Params          int64  // number of stored weights
+
+	free [][]int // free[k]: values no node after k needs, so that evaluation holds only what is alive
 }
 
-// An UnsupportedError lists every node that cannot be bounded.
+// An UnsupportedError lists every node that cannot be read (from Build) or cannot be bounded (from Lower).
 type UnsupportedError struct{ Nodes []op.UnsupportedError }
 
 func (e *UnsupportedError) Error() string {
-	s := "nn: operators without rigorous bounds:"
+	s := "nn: not supported:"
 	for i := range e.Nodes {
 		s += "\n  " + e.Nodes[i].Error()
 	}

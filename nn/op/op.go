@@ -59,13 +59,15 @@ type Node struct {
 	Type  string // ONNX op_type
 	Opset int
 	Attrs map[string]Attr
+	// Outputs is the number of outputs the file names, 0 when unknown. Only an equal Split without num_outputs needs it.
+	Outputs int
 }
 
 // A Value is an operand during lowering: either a constant or a node of the program. A program node is a flat vector;
 // Shape says how the graph reads it (row-major), so reshapes cost nothing.
 type Value struct {
 	Const *Tensor // nil for a value that depends on the input
-	Node  int
+	Node  int     // −1 with Const nil: an absent optional operand
 	Shape []int
 }
 

@@ -26,7 +26,9 @@ type Var struct {
 	Output bool
 }
 
-// A Box is a product of intervals with decimal ends, held in two roundings.
+// A Box is a product of intervals with decimal ends, held in two roundings. An end that a strict bound excludes is part of
+// [Lower, Upper], which is closed, and not part of [InLower, InUpper]. An end beyond the range of float32 counts as itself in
+// the hull.
 type Box struct {
 	// Lower, Upper is the set to prove: the hull of the decimal interval and of its ends rounded to the nearest float32,
 	// rounded outward to float64.
@@ -38,7 +40,8 @@ type Box struct {
 	Inexact          bool
 }
 
-// A Case is one disjunct: x in Boxes[Box] and every row true.
+// A Case is one disjunct: x in Boxes[Box] and every row true. Cases may share the memory of their rows' coefficients: treat
+// them as read-only.
 type Case struct {
 	Box  int
 	Rows []Row

@@ -28,7 +28,7 @@ func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 			s.dims = append(s.dims, i)
 		}
 	}
-	s.forward = forwardPays(q.Net, f0, len(s.dims))
+	s.forward = forwardPays(q.Net, f0)
 	s.frames = make([]*boxFrame, len(cfg.Pool.W))
 	for i, w := range cfg.Pool.W {
 		s.frames[i] = newBoxFrame(q.Net, f0, w)
@@ -53,11 +53,12 @@ type inputSearch struct {
 	proved  float64
 }
 
-// forwardPays chooses how inner bounds are computed in sub-boxes: forward mode costs 4·(p+2) products per layer, one backward
-// pass per open neuron costs about twice the depth below it.
-func forwardPays(n *relax.Net, f *relax.Frame, p int) bool {
-	return n.Unstable(f.B)*len(n.Pre) > 60*(p+2)
-}
+// maxBackward is the number of open neurons up to which sub-boxes get a backward pass per inner neuron: much tighter than
+// forward mode, and worth its price while layers are small.
+const maxBackward = 1200
+
+// forwardPays chooses how inner bounds are computed in sub-boxes.
+func forwardPays(n *relax.Net, f *relax.Frame) bool { return n.Unstable(f.B) > maxBackward }
 
 const roundBoxes = 32
 

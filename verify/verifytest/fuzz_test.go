@@ -81,7 +81,7 @@ func TestFuzzFindsBugs(t *testing.T) {
 			return honest(ctx, withoutRelu(p), prob, s)
 		}, "", 1},
 		{"tolerance", tolerant, "unsat", 1},
-		{"panics on convolutions", func(ctx context.Context, p *prog.Program, prob *spec.Problem, s uint64) (string, []float64, error) {
+		{"panics with many inputs", func(ctx context.Context, p *prog.Program, prob *spec.Problem, s uint64) (string, []float64, error) {
 			if in := len(prob.Boxes[0].Lower); in > 3 {
 				panic("too many inputs")
 			}

@@ -12,19 +12,19 @@ import (
 // shrinkCalls bounds the calls of the verifier during one shrink.
 const shrinkCalls = 2000
 
-// Shrink makes an instance on which decide fails as small as it can while the same kind of failure (the first word of
-// why) stays, and returns it with its reason. It tries to drop cases, rows and coefficients, layers, neurons and terms,
+// Shrink makes an instance on which decide fails as small as it can while the same kind of failure (the contradicted
+// verdict, or the same error but for numbers) stays, and returns it with its reason. It tries to drop cases, rows and coefficients, layers, neurons and terms,
 // then simpler numbers, greedily until nothing helps, ctx is done, or a budget of calls is spent.
 func Shrink(ctx context.Context, in *Instance, why string, decide Decide, s uint64) (*Instance, string) {
 	calls := 0
-	kind := firstWord(why)
+	want := kind(why)
 	for again := true; again; {
 		again = false
 		for c := range candidates(in) {
 			if calls++; calls > shrinkCalls || ctx.Err() != nil {
 				return in, why
 			}
-			if _, w := Check(ctx, c, decide, s); firstWord(w) == kind && ctx.Err() == nil {
+			if _, w := Check(ctx, c, decide, s); kind(w) == want && ctx.Err() == nil {
 				in, why, again = c, w, true
 				break
 			}
@@ -33,8 +33,17 @@ func Shrink(ctx context.Context, in *Instance, why string, decide Decide, s uint
 	return in, why
 }
 
-func firstWord(s string) string {
-	w, _, _ := strings.Cut(s, " ")
+// kind is what has to stay the same: errors without their digits, else the first word, which is the verdict.
+func kind(why string) string {
+	if strings.HasPrefix(why, "error:") {
+		return strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return -1
+			}
+			return r
+		}, why)
+	}
+	w, _, _ := strings.Cut(why, " ")
 	return strings.TrimSuffix(w, ",")
 }
 
@@ -46,7 +55,7 @@ func candidates(in *Instance) func(yield func(*Instance) bool) {
 		} {
 			ok := family(in, func(c *Instance) bool {
 				c.clean()
-				if _, err := c.Net.Program(); err != nil || c.check() != nil {
+				if _, err := c.Net.Program(); err != nil || c.check() != nil || c.hollow() {
 					return true
 				}
 				return yield(c)
@@ -56,6 +65,27 @@ func candidates(in *Instance) func(yield func(*Instance) bool) {
 			}
 		}
 	}
+}
+
+// hollow reports whether shrinking went too far to be a useful question: no cases, a case without rows, a row without
+// variables, an affine node without terms.
+func (in *Instance) hollow() bool {
+	for k := range in.Net.Nodes {
+		if n := &in.Net.Nodes[k]; n.Kind == prog.Affine && len(n.Terms) == 0 {
+			return true
+		}
+	}
+	for i := range in.Problem.Cases {
+		for _, r := range in.Problem.Cases[i].Rows {
+			if len(r.X)+len(r.Y) == 0 {
+				return true
+			}
+		}
+		if len(in.Problem.Cases[i].Rows) == 0 {
+			return true
+		}
+	}
+	return len(in.Problem.Cases) == 0
 }
 
 // clone returns a deep copy.

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/verify"
+	"github.com/spai-project/certify/verify/report"
+	"github.com/spai-project/certify/verify/trace"
+)
+
+// A job is one verification as the command line asked for it.
+type job struct {
+	model, query string
+	limit        time.Duration // 0: none; counted from the start of the process
+	memory       int64         // 0: no budget of ours
+	opt          verify.Options
+	semantics    string
+	// realGiven: --semantics real was typed, so a query over float32 may be answered over the reals.
+	realGiven    bool
+	allowVacuous bool
+	showWarnings func(format string, args ...any)
+}
+
+// An interrupt is the cause of a cancellation by a signal.
+type interrupt struct{ sig os.Signal }
+
+func (i *interrupt) Error() string { return i.sig.String() }
+
+// code returns the exit status the signal has by convention.
+func (i *interrupt) code() int {
+	if i.sig == syscall.SIGTERM {
+		return exitTerminated
+	}
+	return exitInterrupted
+}
+
+// margin is how long before a limit the search is told to stop: the time to unwind and to write the answer.
+func margin(limit time.Duration) time.Duration {
+	return min(max(200*time.Millisecond, limit/50), limit/2)
+}
+
+// signals cancels the context when the user or the system asks to stop. A second signal kills as usual.
+func signals(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case s := <-ch:
+			signal.Stop(ch)
+			cancel(&interrupt{s})
+		case <-done:
+		}
+	}()
+	var once sync.Once
+	return ctx, func() { once.Do(func() { signal.Stop(ch); close(done); cancel(nil) }) }
+}
+
+// answer is what the working goroutine hands back.
+type answer struct {
+	run *report.Run
+	err error
+}
+
+// decide reads the files and verifies. The answer is there before the limit even when the search does not stop: then it
+// is timed-out, and the abandoned goroutine dies with the process. The interrupt, if one came, is returned beside it.
+func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, error) {
+	ctx, stop := signals(ctx)
+	defer stop()
+	ctx, freed := a.guardMemory(ctx, j.memory)
+	defer freed()
+	last := &lastBound{next: j.opt.Trace, bound: math.Inf(-1)}
+	j.opt.Trace = last
+	ch := make(chan answer, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				ch <- answer{nil, &failure{code: exitInternal, kind: "internal", msg: fmt.Sprint(p), detail: []string{string(debug.Stack())},
+					hint: "this is a defect of certify: please report it with the command line and the output of `certify doctor`"}}
+			}
+		}()
+		r, err := a.work(ctx, j)
+		ch <- answer{r, err}
+	}()
+	ans := a.await(ctx, j, ch, last)
+	var sig *interrupt
+	errors.As(context.Cause(ctx), &sig)
+	if ans.err != nil {
+		return nil, sig, ans.err
+	}
+	if errors.Is(context.Cause(ctx), errMemory) && ans.run.Result.Verdict == verify.Unknown {
+		ans.run.Result.Reason = "memory"
+	}
+	ans.run.Wall = time.Since(a.start)
+	ans.run.CPU, ans.run.PeakRSS = usage()
+	return ans.run, sig, nil
+}
+
+// await waits for the answer, but not beyond the limit, and not long after a cancellation.
+func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastBound) answer {
+	var late, gone <-chan time.Time
+	if j.limit > 0 {
+		late = time.After(time.Until(a.start.Add(j.limit - margin(j.limit)/2)))
+	}
+	cancelled := ctx.Done()
+	for {
+		select {
+		case ans := <-ch:
+			return ans
+		case <-cancelled:
+			cancelled, gone = nil, time.After(2*time.Second)
+		case <-late:
+			return answer{run: j.abandoned(verify.Timeout, "the limit came before the search stopped", last)}
+		case <-gone:
+			return answer{run: j.abandoned(verify.Unknown, "interrupted", last)}
+		}
+	}
+}
+
+// abandoned makes the answer of a search that did not come back.
+func (j *job) abandoned(v verify.Verdict, reason string, last *lastBound) *report.Run {
+	r := &verify.Result{Verdict: v, Reason: reason, Margin: last.get()}
+	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.semantics, Seed: j.opt.Seed, Tool: tool(), Result: r}
+}
+
+// work reads both files, checks what can be refused without a search, and searches.
+func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
+	g, p, err := j.read()
+	if err != nil {
+		return nil, err
+	}
+	load := time.Since(a.start)
+	if j.limit > 0 {
+		j.opt.Timeout = max(j.limit-margin(j.limit)-load, time.Millisecond)
+	}
+	if j.memory > 0 {
+		if j.opt.Memory, err = remaining(j.memory); err != nil {
+			return nil, err
+		}
+	}
+	res, err := verify.Verify(ctx, g, p, j.opt)
+	if err != nil {
+		return nil, err
+	}
+	return &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
+		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}, nil
+}
+
+// read loads model and query and refuses what must not be answered.
+func (j *job) read() (*nn.Graph, *spec.Problem, error) {
+	g, err := loadModel(j.model)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := loadQuery(j.query, g)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := j.refuse(p); err != nil {
+		return nil, nil, err
+	}
+	return g, p, nil
+}
+
+// lastBound remembers the best bound seen, for answers given without the search's own result.
+type lastBound struct {
+	next  trace.Tracer
+	mu    sync.Mutex
+	bound float64
+}
+
+// Trace implements trace.Tracer. Events of phases without a global bound carry zero and are not remembered.
+func (l *lastBound) Trace(e trace.Event) {
+	if e.Bound != 0 {
+		l.mu.Lock()
+		l.bound = max(l.bound, e.Bound)
+		l.mu.Unlock()
+	}
+	if l.next != nil {
+		l.next.Trace(e)
+	}
+}
+
+func (l *lastBound) get() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.bound
+}

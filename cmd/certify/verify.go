@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/verify"
+	"github.com/spai-project/certify/verify/report"
+)
+
+// verifyFlags are the flags of `certify verify`.
+type verifyFlags struct {
+	timeout   seconds
+	memory    byteSize
+	networks  []string
+	spec      string
+	json      bool
+	results   string
+	serialise string
+	progress  string
+	failOn    []string
+	semantics string
+	vacuous   bool
+	opt       verify.Options
+}
+
+func (a *app) verifyCmd() *cobra.Command {
+	f := &verifyFlags{}
+	c := &cobra.Command{
+		Use:   "verify QUERY --network NAME=MODEL | verify MODEL QUERY",
+		Short: "Decide a VNN-LIB query: sat (a counterexample exists), unsat (none exists), unknown or timed-out",
+		Long: "Decide a VNN-LIB query. Standard output carries only the answer in the form of the VNN-LIB 2.0 standard;\n" +
+			"everything for people goes to standard error. Models and queries are told apart by their contents.",
+		Example: "  certify verify net.onnx prop.vnnlib -t 60\n  certify verify prop.vnnlib --network N=net.onnx --timeout 60 --json",
+		Args:    cobra.MaximumNArgs(2),
+	}
+	f.register(c)
+	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.verify(c.Context(), c, f, args) })
+	return c
+}
+
+func (f *verifyFlags) register(c *cobra.Command) {
+	fs := c.Flags()
+	fs.VarP(&f.timeout, "timeout", "t", "answer before this limit: 60, 60s, 2m (default: none)")
+	fs.StringArrayVar(&f.networks, "network", nil, "the model, as NAME=FILE with the query's network name")
+	fs.StringArrayVar(&f.networks, "net", nil, "the model")
+	fs.StringVar(&f.spec, "spec", "", "the query")
+	fs.IntVarP(&f.opt.Workers, "workers", "j", 0, "threads (default: the cores)")
+	fs.Uint64Var(&f.opt.Seed, "seed", 0, "seed of everything random")
+	fs.Var(&f.memory, "memory", "memory budget: 8GiB, 500MB (default: 4 GiB for the search)")
+	fs.BoolVar(&f.json, "json", false, "print one certify.result/1 object instead of the standard's text")
+	fs.StringVar(&f.results, "results-file", "", "also write a VNN-COMP results file, at once and whole")
+	fs.StringVar(&f.serialise, "serialise-assignments", "", "write the witness into this folder, one ONNX TensorProto per variable, instead of as text")
+	fs.StringVar(&f.serialise, "assignments", "", "alias of --serialise-assignments")
+	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
+	fs.StringSliceVar(&f.failOn, "fail-on", nil, "exit with 1 on these verdicts: sat, unsat, unknown, timed-out (or violated, proved)")
+	fs.StringVar(&f.opt.Method, "method", "", "limit the search to one method (see `certify list methods`)")
+	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
+	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
+	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
+	for _, h := range []string{"net", "spec", "assignments"} {
+		_ = fs.MarkHidden(h)
+	}
+}
+
+func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args []string) error {
+	j, err := f.job(c, args)
+	if err != nil {
+		return err
+	}
+	if f.results != "" {
+		if err := writable(f.results); err != nil {
+			return err
+		}
+	}
+	if f.serialise != "" {
+		if err := os.MkdirAll(f.serialise, 0o777); err != nil {
+			return err
+		}
+	}
+	tr, done, err := a.progress(f.progress)
+	if err != nil {
+		return err
+	}
+	j.opt.Trace, j.showWarnings = tr, a.notef
+	r, sig, err := a.decide(ctx, j)
+	done()
+	if err != nil {
+		return err
+	}
+	if err := a.deliver(f, r); err != nil {
+		return err
+	}
+	if sig != nil {
+		a.notef("interrupted: %s", report.Headline(r))
+		return &status{sig.code()}
+	}
+	if f.listed(r.Result.Verdict) {
+		return &status{exitListed}
+	}
+	return nil
+}
+
+// deliver writes the answer everywhere it was asked for: first the results file, then standard output.
+func (a *app) deliver(f *verifyFlags, r *report.Run) error {
+	if f.results != "" {
+		if err := writeAtomic(f.results, func(w *os.File) error { return report.VNNCOMP(w, r) }); err != nil {
+			return err
+		}
+	}
+	if !a.quiet {
+		if err := report.Human(a.err, r, a.verbose); err != nil {
+			return err
+		}
+	}
+	switch {
+	case f.json:
+		return report.JSON(a.out, r)
+	case f.serialise != "" && r.Result.Verdict == verify.Violated:
+		if err := report.Serialise(f.serialise, r); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintln(a.out, r.Result.Verdict)
+		return err
+	}
+	return report.Strict(a.out, r)
+}
+
+// job turns the flags and arguments into a job.
+func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
+	if f.semantics != "real" {
+		return nil, unsupportedf("use --semantics real", "--semantics %s is not available yet: verdicts are about real arithmetic", f.semantics)
+	}
+	for i, w := range f.failOn {
+		v, ok := verdictWords[strings.ToLower(w)]
+		if !ok {
+			return nil, usagef("the verdicts are sat, unsat, unknown and timed-out", "--fail-on: %q is not a verdict", w)
+		}
+		f.failOn[i] = v
+	}
+	if f.opt.Method == "auto" {
+		f.opt.Method = ""
+	}
+	if !knownMethod(f.opt.Method) {
+		return nil, usagef("see `certify list methods`", "--method: unknown method %q", f.opt.Method)
+	}
+	if f.opt.Workers < 0 {
+		return nil, usagef("", "--workers: %d is negative", f.opt.Workers)
+	}
+	model, query, err := f.files(args)
+	if err != nil {
+		return nil, err
+	}
+	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt, semantics: f.semantics,
+		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous}, nil
+}
+
+var verdictWords = map[string]string{
+	"sat": "sat", "violated": "sat", "unsat": "unsat", "holds": "unsat", "proved": "unsat", "unknown": "unknown",
+	"timed-out": "timed-out", "timeout": "timed-out",
+}
+
+func (f *verifyFlags) listed(v verify.Verdict) bool { return slices.Contains(f.failOn, v.String()) }
+
+// refuse returns an error for a query whose answer would mislead.
+func (j *job) refuse(p *spec.Problem) error {
+	if strings.HasPrefix(p.Version, "2") && !j.realGiven {
+		for _, v := range p.Vars {
+			if t := strings.ToLower(v.Type); t != "real" {
+				return unsupportedf("declare it `real` in the query, or pass --semantics real to ask about real arithmetic",
+					"%s: variable %s is declared %s, and certify is sound for real arithmetic only so far", j.query, v.Name, v.Type)
+			}
+		}
+	}
+	if len(p.Vacuous) == 0 {
+		return nil
+	}
+	if len(p.Cases) == 0 && !j.allowVacuous {
+		return &failure{code: exitMalformed, kind: "vacuous", msg: j.query + ": the input constraints are empty: every property would be \"proved\"",
+			detail: p.Vacuous, hint: "correct the query, or pass --allow-vacuous"}
+	}
+	j.showWarnings("warning[vacuous]: %s: contradictory input constraints: %s", j.query, strings.Join(p.Vacuous, "; "))
+	return nil
+}

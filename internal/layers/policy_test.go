@@ -1,0 +1,67 @@
+package layers
+
+// The import policy of the module, in the manner of go/build/deps_test.go.
+//
+// A chain "a, b < c, d < e" lets c and d import a and b, and e import c and d and everything those may import. Packages
+// of one list do not import each other, except below one "x/..." pattern, which stands for x and everything under it. A
+// package is ruled by the longest pattern that matches it; a package that matches none fails the test. Packages need not
+// exist yet. The standard library is allowed everywhere but for the entries of restricted.
+//
+// Test files may import every package of the module but cmd/..., and the modules of testModules.
+const policy = `
+	# Leaves: the standard library only.
+	NONE < internal/..., smt/simplex, verify/kernel;
+
+	# The way of the data.
+	internal/..., smt/simplex
+	< nn/prog
+	< nn/op
+	< nn
+	< nn/onnx, nn/spec, nn/data
+	< verify/cert, verify/trace
+	< relax
+	< smt, smt/glpk, sdp/..., attacks/...
+	< verify/bab
+	< verify
+	< privacy/..., benchmarks/..., verify/report
+	< cmd/...;
+
+	# Suites are run and reported with the report's forms.
+	verify/report < benchmarks/...;
+
+	# The trusted checker is called where verdicts are made.
+	verify/kernel < verify;
+
+	# The oracle knows networks and exact arithmetic; verifiers come to it as callbacks.
+	internal/..., nn/onnx, nn/spec, nn/data < verify/verifytest < cmd/...;
+`
+
+// modules says which packages may import which other modules; there is no inheritance.
+const modules = `
+	golang.org/x/sys: internal/kernel, benchmarks/..., cmd/...
+	golang.org/x/sync: attacks/..., verify/bab, verify, privacy/..., benchmarks/..., cmd/...
+	github.com/go-air/gini: smt
+	github.com/lukpank/go-glpk: smt/glpk
+	gonum.org/v1/gonum: sdp/..., privacy/...
+	gonum.org/v1/plot: benchmarks/...
+	gorgonia.org/tensor: nn
+	google.golang.org/protobuf: nn/onnx
+	github.com/sbinet/npyio: nn/data
+	github.com/tuneinsight/lattigo/v6: privacy/he
+	github.com/jedib0t/go-pretty/v6: cmd/..., verify/report, benchmarks/...
+	github.com/BurntSushi/toml: benchmarks/..., cmd/...
+	github.com/spf13/cobra: cmd/...
+	github.com/spf13/pflag: cmd/...
+`
+
+// restricted says which packages may import these packages of the standard library.
+const restricted = `
+	unsafe: internal/kernel
+	C: smt/glpk
+	plugin:
+`
+
+// testModules may be imported by test files everywhere, besides the modules their package may import.
+var testModules = []string{
+	"pgregory.net/rapid", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "gonum.org/v1/gonum",
+}
