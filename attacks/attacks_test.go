@@ -236,7 +236,7 @@ func TestInputRows(t *testing.T) {
 // TestProjection: every point that pgd, refine and evolve visit stays on the grid in the box, although the gradient leads out.
 func TestProjection(t *testing.T) {
 	p := net(t, 2, []float64{1, 1}, nil, nil, nil)
-	pr := problem(p, []spec.Box{box([]float64{0.1, 0.2}, []float64{0.3, 0.2})}, spec.Case{Rows: []spec.Row{above(0, 1)}})
+	pr := problem(p, []spec.Box{box([]float64{0.1, 0.25}, []float64{0.3, 0.25})}, spec.Case{Rows: []spec.Row{above(0, 1)}})
 	s, err := NewSearcher(p, pr)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 )
 
 // maxTotal bounds the numbers all nodes together may produce: a file of a few bytes can ask for any amount of work.
-const maxTotal = 1 << 29
+const maxTotal = 1 << 28
 
 // maxInput bounds the elements of one network input.
 const maxInput = 1 << 27

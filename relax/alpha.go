@@ -61,7 +61,7 @@ func NewAscent(w *Worker, f *Frame, R int) *Ascent {
 
 // SetSplits gives every lane its split literals and starting multipliers.
 func (a *Ascent) SetSplits(splits [][]Split, beta [][]float64) {
-	a.W.setSplits(splits)
+	a.W.SetSplits(splits, beta)
 	a.Beta = beta
 	a.mB, a.vB = make([][]float64, len(beta)), make([][]float64, len(beta))
 	for r, b := range beta {
@@ -69,9 +69,9 @@ func (a *Ascent) SetSplits(splits [][]Split, beta [][]float64) {
 	}
 }
 
-// setSplits sizes the scratch for split coefficients.
-func (w *Worker) setSplits(splits [][]Split) {
-	w.Splits = splits
+// SetSplits gives the lanes of a batch (after Begin) their decided ReLUs and multipliers β ≥ 0, parallel to splits.
+func (w *Worker) SetSplits(splits [][]Split, beta [][]float64) {
+	w.Splits, w.Beta = splits, beta
 	if len(w.saveSp) < len(splits) {
 		w.saveSp = append(w.saveSp, make([][]float64, len(splits)-len(w.saveSp))...)
 	}
@@ -90,13 +90,15 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 		w.Begin(R)
 		w.Alpha = a.Alpha
 		if splits != nil {
-			w.setSplits(splits)
-			w.Beta = a.Beta
+			w.SetSplits(splits, a.Beta)
 		}
 		seed(w)
 		last := it >= o.N-1
 		w.keep = !last || o.Final
 		w.Run(f, from)
+		if w.stopped {
+			return it
+		}
 		better := false
 		for r, v := range w.LB {
 			if v > a.Best[r] {
@@ -286,6 +288,9 @@ type Open struct {
 
 // EachOpen calls visit for every unstable ReLU of lane r that matters for the last run (made with Final) and is not split.
 func (w *Worker) EachOpen(f *Frame, r int, visit func(Open)) {
+	if w.stopped {
+		return
+	}
 	R := w.R
 	for k, rf := range f.relu {
 		if rf == nil || !w.live[k] {

@@ -135,6 +135,9 @@ type Worker struct {
 	LB   []float64 // per lane: the rigorous lower bound of the last Run
 	Err  []float64 // per lane: the rounding error already subtracted in LB
 
+	// Stop, if set, is asked between layers; when it reports true the pass is abandoned and every bound is −Inf.
+	Stop func() bool
+
 	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane].
 	Alpha [][]float64
 	// Splits lists, per lane, the decided ReLUs with their multipliers Beta ≥ 0 (same length).
@@ -159,6 +162,7 @@ func NewWorker(n *Net) *Worker {
 // Seed, SeedRow or by writing to Coef, and constants to D.
 func (w *Worker) Begin(R int) {
 	w.R = R
+	w.stopped = false
 	for k := range w.live {
 		w.live[k] = false
 	}
@@ -217,6 +221,13 @@ func (w *Worker) Run(f *Frame, from int) {
 	for k := from; k > 0; k-- {
 		if !w.live[k] {
 			continue
+		}
+		if w.Stop != nil && w.Stop() {
+			for r := range w.LB {
+				w.LB[r] = math.Inf(-1)
+			}
+			w.stopped = true
+			return
 		}
 		switch nd := &w.net.P.Nodes[k]; nd.Kind {
 		case prog.Affine:

@@ -150,8 +150,8 @@ func TestAscentGradient(t *testing.T) {
 		}
 		eval := func() []float64 {
 			w.Begin(R)
-			w.Alpha, w.Beta = a.Alpha, a.Beta
-			w.setSplits(splits)
+			w.Alpha = a.Alpha
+			w.SetSplits(splits, a.Beta)
 			seedRows(w)
 			w.keep = true
 			w.Run(f, p.Output)

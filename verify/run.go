@@ -104,6 +104,9 @@ func (r *run) decide() {
 	}
 	r.net = relax.NewNet(r.prog)
 	r.pool = relax.NewPool(r.net, r.opt.Workers)
+	for _, w := range r.pool.W {
+		w.Stop = func() bool { return r.ctx.Err() != nil }
+	}
 	groups := r.screen()
 	res.Margin = math.Inf(1)
 	reason := ""

@@ -154,6 +154,7 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	if err != nil {
 		return nil, err
 	}
+	res.Stats.Params = int(g.Params)
 	return &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
 		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}, nil
 }

@@ -38,15 +38,15 @@ func (a *app) demoCmd() *cobra.Command {
 
 // demoVerify shows and runs the command line that a user would type.
 func (a *app) demoVerify(ctx context.Context, model, query string) error {
-	a.notef("\n$ certify verify %s %s -v", model, query)
+	a.notef("\n$ certify verify %s %s -t 10 -v", model, query)
 	sub := *a
 	sub.start = time.Now()
 	root := sub.root()
-	args := []string{"verify", model, query, "-v"}
+	args := []string{"verify", model, query, "-t", "10", "-v"}
 	if a.quiet {
 		args = append(args, "-q")
 	}
-	root.SetArgs(args)
+	root.SetArgs(args) // the limit also sizes the first search for counterexamples
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)

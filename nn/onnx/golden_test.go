@@ -109,24 +109,34 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			gold.check(t, "the program", p.Eval(x, 1, nil)[p.Output])
-			var file bytes.Buffer
-			if err := onnx.Write(&file, g); err != nil {
-				t.Fatal(err)
-			}
-			again, err := onnx.Read(file.Bytes())
-			if err != nil {
-				t.Fatal(err)
-			}
-			z, err := again.EvalFlat(x)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range y {
-				if y[i] != z[i] {
-					t.Fatalf("output %d is %v, after writing and reading %v", i, y[i], z[i])
-				}
-			}
+			writeAgrees(t, gold.Name, g, x, y)
 		})
+	}
+}
+
+// writeAgrees writes g, reads it again, and compares the outputs at x, which must not change in any bit.
+func writeAgrees(t *testing.T, name string, g *nn.Graph, x, y []float64) {
+	t.Helper()
+	var file bytes.Buffer
+	if err := onnx.Write(&file, g); err != nil {
+		t.Errorf("%s: %v", name, err)
+		return
+	}
+	again, err := onnx.Read(file.Bytes())
+	if err != nil {
+		t.Errorf("%s: written and read: %v", name, err)
+		return
+	}
+	z, err := again.EvalFlat(x)
+	if err != nil || len(z) != len(y) {
+		t.Errorf("%s: written and read: %d outputs, %v", name, len(z), err)
+		return
+	}
+	for i := range y {
+		if math.Float64bits(y[i]) != math.Float64bits(z[i]) {
+			t.Errorf("%s: output %d is %v, after writing and reading %v", name, i, y[i], z[i])
+			return
+		}
 	}
 }
 
@@ -161,6 +171,9 @@ func TestSuites(t *testing.T) {
 			continue
 		}
 		gold.check(t, "Eval", y)
+		if g.Params < 1<<21 {
+			writeAgrees(t, gold.Name, g, x, y)
+		}
 		if lowerAgrees(t, gold.Name, g, x, y) {
 			lowered++
 		}

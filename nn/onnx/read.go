@@ -95,7 +95,9 @@ func readAll(r io.Reader, hint, limit int64) ([]byte, error) {
 }
 
 // Read reads an ONNX network; gzipped data are recognised by their magic bytes. A malformed file is a *FormatError, one that
-// is too large a *LimitError, one that uses what is not supported a *nn.UnsupportedError. Read does not keep data.
+// is too large a *LimitError, one that uses what is not supported a *nn.UnsupportedError. Inputs that have an initialiser
+// are constants (in IR 3 all are; later it is a default that Read does not let callers replace). Unknown dimensions are 1.
+// Read does not keep data.
 func (o Options) Read(data []byte) (*nn.Graph, error) {
 	data, err := o.unpack(data)
 	if err != nil {

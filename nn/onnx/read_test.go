@@ -202,6 +202,12 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: hash %s, want that of the plain file, %s", name, g.Hash, hash)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(dir, "t.nnet"), []byte(tiny), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if g, err := onnx.ReadFile(filepath.Join(dir, "t.nnet")); err != nil || g.NumInputs() != 2 {
+		t.Errorf("t.nnet: %v", err)
+	}
 	if _, err := onnx.ReadFile(filepath.Join(dir, "none.onnx")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
 	}

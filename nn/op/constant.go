@@ -132,4 +132,6 @@ var _ = register(&Spec{
 	Example: func(r *rand.Rand) Example { return example("Size", 13, nil, randTensor(r, 2, 3)) },
 })
 
-func sizeTensor(n int) *Tensor { return &Tensor{Type: Int64, Shape: []int{}, Data: []float64{float64(n)}} }
+func sizeTensor(n int) *Tensor {
+	return &Tensor{Type: Int64, Shape: []int{}, Data: []float64{float64(n)}}
+}

@@ -184,11 +184,15 @@ func magnitude(ex *Example) float64 {
 			continue
 		}
 		for _, v := range t.Data {
-			m = max(m, math.Abs(v))
+			if finite([]float64{v}) {
+				m = max(m, math.Abs(v))
+			}
 		}
 	}
 	for _, a := range ex.Node.Attrs {
-		m = max(m, math.Abs(a.F))
+		if finite([]float64{a.F}) {
+			m = max(m, math.Abs(a.F))
+		}
 	}
 	return 1e3 * m * m
 }

@@ -16,6 +16,9 @@ var _ = register(&Spec{
 			return nil, err
 		}
 		beta := n.float("beta", 1)
+		if !finite([]float64{beta}) {
+			return nil, unsupported(n, "beta is %g", beta)
+		}
 		var bias []float64
 		var e rounding
 		if c := in[2].Const; c != nil && beta != 0 {

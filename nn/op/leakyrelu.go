@@ -2,6 +2,7 @@ package op
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"github.com/spai-project/certify/nn/prog"
 )
@@ -27,7 +28,7 @@ var _ = register(&Spec{
 	Doc:  "x where x ≥ 0, slope·x elsewhere; bounded when the slope is constant",
 	Eval: arity(2, 2, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 		t, err := mapBinary(n, 0, in[0], in[1], leaky)
-		if err == nil && len(t.Data) != len(in[0].Data) {
+		if err == nil && !slices.Equal(t.Shape, in[0].Shape) {
 			err = errorf(n, "slope %v does not broadcast to %v", in[1].Shape, in[0].Shape)
 		}
 		return one(t, err)

@@ -139,7 +139,9 @@ func groupMin(x []float64, idx []int32, _ int) float64 {
 	return m
 }
 
-func groupMean(x []float64, idx []int32, div int) float64 { return groupSum(x, idx, div) / float64(div) }
+func groupMean(x []float64, idx []int32, div int) float64 {
+	return groupSum(x, idx, div) / float64(div)
+}
 
 func groupSum(x []float64, idx []int32, _ int) float64 {
 	s := 0.0
@@ -180,7 +182,7 @@ func (g *groups) lowerExtremum(n *Node, b *prog.Builder, v Value, shape []int, s
 		}
 	}
 	for {
-		var diff csr         // one row per pair: sign·(x−y)
+		var diff csr           // one row per pair: sign·(x−y)
 		var keep, pair []int32 // per element of the next level: the operand that stays, and its pair or −1
 		next, pairs := []int32{0}, 0
 		for o := range len(ptr) - 1 {

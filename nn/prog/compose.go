@@ -7,10 +7,9 @@ import "math"
 
 // A mono is a map with at most one nonzero per row: out[i] = val[i]·in[idx[i]], or 0 where idx[i] < 0.
 type mono struct {
-	n     int // columns
-	idx   []int32
-	val   []float64
-	exact bool // all values are ±1
+	n   int // columns
+	idx []int32
+	val []float64
 }
 
 // asMono returns the map in that form, if it has it.
@@ -19,12 +18,11 @@ func asMono(l Linear) (*mono, bool) {
 	if !ok || s.rowFan > 1 {
 		return nil, false
 	}
-	q := &mono{n: s.n, idx: make([]int32, s.m), val: make([]float64, s.m), exact: true}
+	q := &mono{n: s.n, idx: make([]int32, s.m), val: make([]float64, s.m)}
 	for i := range s.m {
 		q.idx[i] = -1
 		if idx, val := s.csr.Row(i); len(idx) == 1 && val[0] != 0 {
 			q.idx[i], q.val[i] = idx[0], val[0]
-			q.exact = q.exact && math.Abs(val[0]) == 1
 		}
 	}
 	return q, true

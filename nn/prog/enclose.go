@@ -57,6 +57,15 @@ func (p *Program) Enclose(lo, hi []float64, unit float64) (L, U [][]float64) {
 }
 
 func (p *Program) enclose(lo, hi []float64, unit float64) *enclosure {
+	e := p.newEnclosure(lo, hi, unit)
+	for k := 1; k < len(p.Nodes); k++ {
+		e.node(k)
+	}
+	return e
+}
+
+// newEnclosure starts with the input box.
+func (p *Program) newEnclosure(lo, hi []float64, unit float64) *enclosure {
 	if len(lo) != p.Nodes[0].N || len(hi) != p.Nodes[0].N {
 		panic("prog: Enclose: box length mismatch")
 	}
@@ -65,27 +74,28 @@ func (p *Program) enclose(lo, hi []float64, unit float64) *enclosure {
 	copy(e.L[0], lo)
 	copy(e.U[0], hi)
 	e.centre(0)
-	for k := 1; k < len(p.Nodes); k++ {
-		n := &p.Nodes[k]
-		switch n.Kind {
-		case Affine:
-			e.affine(k, n)
-			continue
-		case Relu:
-			e.wild[k] = e.wild[n.Src]
-			for i, l := range e.L[n.Src] {
-				e.L[k][i], e.U[k][i] = max(l, 0), max(e.U[n.Src][i], 0)
-			}
-		case Sigmoid:
-			e.wild[k] = e.wild[n.Src]
-			for i, l := range e.L[n.Src] {
-				e.L[k][i], _ = sigmoidBounds(l, e.unit)
-				_, e.U[k][i] = sigmoidBounds(e.U[n.Src][i], e.unit)
-			}
-		}
-		e.centre(k)
-	}
 	return e
+}
+
+// node encloses node k, its sources being done.
+func (e *enclosure) node(k int) {
+	n := &e.p.Nodes[k]
+	switch n.Kind {
+	case Affine:
+		e.affine(k, n)
+		return
+	case Relu:
+		for i, l := range e.L[n.Src] {
+			e.L[k][i], e.U[k][i] = max(l, 0), max(e.U[n.Src][i], 0)
+		}
+	case Sigmoid:
+		for i, l := range e.L[n.Src] {
+			e.L[k][i], _ = sigmoidBounds(l, e.unit)
+			_, e.U[k][i] = sigmoidBounds(e.U[n.Src][i], e.unit)
+		}
+	}
+	e.wild[k] = e.wild[n.Src]
+	e.centre(k)
 }
 
 // centre derives mid and rad of node k from its interval. A half-infinite interval gets mid 0 and rad +Inf.

@@ -48,7 +48,7 @@ func (s *biasSum) add(a, b float64, rel int) {
 // taken with a factor that covers the rounding of the bound itself.
 func (s *biasSum) result() (value float64, rel int, ok bool) {
 	v := s.hi + s.lo
-	if s.failed || math.IsNaN(v) || math.IsInf(v, 0) || math.IsInf(s.relMag, 0) {
+	if s.failed || s.n > 1<<20 || math.IsNaN(v) || math.IsInf(v, 0) || math.IsInf(s.relMag, 0) {
 		return 0, 0, false
 	}
 	if !s.inexact && s.relMag == 0 {

@@ -8,16 +8,24 @@ import "math"
 type Point struct {
 	e *enclosure
 	v [][]float64 // float64 execution
+	g [][]float64 // scratch
 	m int         // no backward sum has more terms than this
+
+	count int // elements over all nodes
 }
 
+// maxTighten bounds the backward passes NewPoint spends on relus whose sign the intervals leave open.
+const maxTighten = 4096
+
 // NewPoint evaluates the program at x (one lane) for real arithmetic and for every execution with unit roundoff at most
-// unit (see Enclose). x is copied.
+// unit (see Enclose). x is copied. Relus whose sign is open under the intervals, and sigmoids over a wide one, get the
+// adjoint bound of their own argument first: in deep nets intervals grow with |W|·|W|·… and leave most signs open.
 func (p *Program) NewPoint(x []float64, unit float64) *Point {
-	pt := &Point{e: p.enclose(x, x, unit), v: p.Eval(x, 1, nil)}
+	pt := &Point{e: p.newEnclosure(x, x, unit), v: p.Eval(x, 1, nil)}
 	terms := make([]int, len(p.Nodes))
 	for k := range p.Nodes {
 		n := &p.Nodes[k]
+		pt.count += n.N
 		switch n.Kind {
 		case Affine:
 			for _, t := range n.Terms {
@@ -31,7 +39,61 @@ func (p *Program) NewPoint(x []float64, unit float64) *Point {
 	for _, t := range terms {
 		pt.m = max(pt.m, t)
 	}
+	left := maxTighten
+	for k := 1; k < len(p.Nodes); k++ {
+		if n := &p.Nodes[k]; n.Kind == Relu || n.Kind == Sigmoid {
+			left = pt.tighten(n, left)
+		}
+		pt.e.node(k)
+	}
 	return pt
+}
+
+// tighten intersects the intervals of n's source with adjoint bounds where that matters, for at most left elements, and
+// returns how many are left. Only L and U change: mid and rad keep the meaning that the proof of Bound needs.
+func (pt *Point) tighten(n *Node, left int) int {
+	L, U := pt.e.L[n.Src], pt.e.U[n.Src]
+	var open []int
+	for i := range L {
+		if n.Kind == Relu && L[i] < 0 && U[i] > 0 || n.Kind == Sigmoid && U[i]-L[i] > 0x1p-10 {
+			open = append(open, i)
+		}
+	}
+	open = open[:min(len(open), left)]
+	left -= len(open)
+	for len(open) > 0 {
+		R := 8
+		if len(open) > 16 {
+			R = 32
+		}
+		batch := open[:min(R, len(open))]
+		open = open[len(batch):]
+		g := pt.scratch(R)
+		for r, i := range batch {
+			g[n.Src][i*R+r] = 1
+		}
+		for r, b := range pt.adjoint(n.Src, R, g) {
+			if r < len(batch) {
+				i := batch[r]
+				v := pt.v[n.Src][i]
+				L[i] = max(L[i], math.Nextafter(v-b, math.Inf(-1)))
+				U[i] = min(U[i], math.Nextafter(v+b, math.Inf(1)))
+			}
+		}
+	}
+	return left
+}
+
+// scratch returns cleared backward coefficients for R lanes.
+func (pt *Point) scratch(R int) [][]float64 {
+	if len(pt.g) == 0 || len(pt.g[0]) != R*len(pt.v[0]) {
+		pt.g = pt.e.p.NewValues(R)
+		return pt.g
+	}
+	for _, s := range pt.g {
+		clear(s)
+	}
+	return pt.g
 }
 
 // Value returns the network's output as float64 arithmetic computes it (not a copy).
@@ -54,91 +116,113 @@ func (pt *Point) dev(k, i int) float64 {
 	return d
 }
 
-// Bound returns lo ≤ c·y ≤ hi for the output y of every execution the point covers; c has one entry per output.
-//
-// Proof. Write d_k = x_k − v_k for an execution x and the float64 execution v, and g for the backward coefficients, so
-// that c·y = c·v_out + g_out·d_out with g_out = c. Going backward we keep c·y ∈ c·v_out + Σ_k g_k·d_k ± B over the nodes not
-// yet processed. Affine: d = W·d_src + δ with |δ| ≤ both·local (x and v each err by at most local, v by
-// 2⁻²⁰ of it when unit is 2⁻²⁴), so g·d = (Wᵀg)·d_src ± both·|g|·local;
-// the computed Wᵀg errs by at most γ_m·|W|ᵀ|g| in total over all consumers of a source, which costs γ_m·|g|·(|W||d_src|) ≤
-// 2γ_m·|g|·rad. Relu: sign certain, d = d_src or 0 (the addition again costs γ_m|g||d_src|); sign uncertain, |g|·|d| goes to B. Sigmoid:
-// d = s·d_src ± (0.1·dev + 2⁻⁴⁸)·dev ± implementation errors, as |σ”| < 0.0963. Input: d = 0. The sums in B are positive,
-// so a factor covers their rounding.
+// Bound returns lo ≤ c·y ≤ hi for the output y of every execution the point covers; c has one entry per output. It uses
+// scratch of the point, so it is not safe for concurrent use.
 func (pt *Point) Bound(c []float64) (lo, hi float64) {
-	p := pt.e.p
-	if len(c) != p.Nodes[p.Output].N {
+	o := pt.e.p.Output
+	if len(c) != len(pt.v[o]) {
 		panic("prog: Bound: length mismatch")
 	}
-	g := p.NewValues(1)
-	copy(g[p.Output], c)
+	g := pt.scratch(1)
+	copy(g[o], c)
+	b := pt.adjoint(o, 1, g)[0]
+	v, s, a := pt.Value(), 0.0, 0.0
+	for i, ci := range c {
+		s += ci * v[i]
+		a += math.Abs(ci * v[i])
+	}
+	b += gamma(len(c)+2, unit64)*a*(1+float64(len(c)+2)*0x1p-52) + 0x1p-1000
+	b *= 1 + 0x1p-50
+	lo, hi = math.Nextafter(s-b, math.Inf(-1)), math.Nextafter(s+b, math.Inf(1))
+	if math.IsNaN(lo) || math.IsNaN(hi) {
+		lo, hi = math.Inf(-1), math.Inf(1)
+	}
+	il, ih := pt.interval(c)
+	return max(lo, il), min(hi, ih)
+}
+
+// adjoint returns per lane a bound on |c·x − c·v| for node from, where x is its value in any execution the point covers, v its
+// float64 value and c the coefficients in g[from]; g is overwritten. Nodes before from must be enclosed.
+//
+// Proof. Write d_k = x_k − v_k and g_k for the backward coefficients, so that c·d_from = Σ_k g_k·d_k ± B over the nodes not yet
+// processed. Affine: d = W·d_src + δ with |δ| ≤ both·local (x and v each err by at most local, v by 2⁻²⁰ of it when unit is
+// 2⁻²⁴), so g·d = (Wᵀg)·d_src ± both·|g|·local; the computed Wᵀg errs by at most γ_m·|W|ᵀ|g| in total over all consumers of a
+// source, which costs γ_m·|g|·(|W||d_src|) ≤ 2γ_m·|g|·rad. Relu: sign certain, d = d_src or 0 (the addition again costs
+// γ_m|g||d_src|); sign uncertain, |g|·|d| goes to B. Sigmoid: d = s·d_src ± (0.1·dev + 2⁻⁴⁸)·dev ± implementation errors, as
+// |σ”| < 0.0963. Input: d = 0. The sums in B are positive, so a factor covers their rounding.
+func (pt *Point) adjoint(from, R int, g [][]float64) []float64 {
+	p := pt.e.p
 	gm := gamma(pt.m+4, unit64)
 	both := 2.0
 	if pt.e.unit >= Unit32 {
 		both = 1 + 0x1p-20
 	}
-	var b float64
-	count := 0
-	for k := len(p.Nodes) - 1; k > 0; k-- {
+	b := make([]float64, R)
+	for k := from; k > 0; k-- {
 		n := &p.Nodes[k]
-		count += n.N
-		switch n.Kind {
-		case Affine:
-			for i, gi := range g[k] {
-				if gi != 0 {
-					b += math.Abs(gi) * (both*pt.e.local[k][i] + 2*gm*pt.e.rad[k][i])
-				}
-			}
-			for _, t := range n.Terms {
-				t.Map.Backward(g[t.Src], g[k], 1)
-			}
-		default:
-			b += pt.elementwise(k, n, g, gm)
-		}
-	}
-	v, s, o := pt.Value(), 0.0, 0.0
-	for i, ci := range c {
-		s += ci * v[i]
-		o += math.Abs(ci * v[i])
-	}
-	b = b*(1+float64(count+16)*0x1p-51) + gamma(len(c)+2, unit64)*o*(1+float64(len(c)+2)*0x1p-52) + 0x1p-1000
-	lo, hi = s-b, s+b
-	if math.IsNaN(lo) || math.IsNaN(hi) {
-		lo, hi = math.Inf(-1), math.Inf(1)
-	}
-	il, ih := pt.interval(c)
-	return max(math.Nextafter(lo, math.Inf(-1)), il), min(math.Nextafter(hi, math.Inf(1)), ih)
-}
-
-// elementwise moves g from node k (Relu or Sigmoid) to its source and returns what that adds to the error.
-func (pt *Point) elementwise(k int, n *Node, g [][]float64, gm float64) (b float64) {
-	src := g[n.Src]
-	for i, gi := range g[k] {
-		if gi == 0 {
+		if n.Kind != Affine {
+			pt.elementwise(k, R, g, gm, b)
 			continue
 		}
-		a := math.Abs(gi)
-		switch {
-		case n.Kind == Sigmoid:
-			e, s := pt.dev(n.Src, i), pt.v[k][i]
-			own := 8 * (sigmoidRel*s + 0x1p-1000) // σ(x) ≤ e·σ(v) for |x−v| < 1
-			if pt.e.unit > unit64 {
-				own += sigmoidUlps * pt.e.unit
+		for i, local := range pt.e.local[k] {
+			e := both*local + 2*gm*pt.e.rad[k][i]
+			for r, gi := range g[k][i*R : i*R+R] {
+				if gi != 0 {
+					b[r] += math.Abs(gi) * e
+				}
 			}
-			if !(e < 1) { // the slope says nothing over such a range
-				b += a * pt.dev(k, i)
-				continue
-			}
-			b += a * (own + (0.1*e+0x1p-48+gm)*e)
-			src[i] += gi * s * (1 - s)
-		case pt.e.L[n.Src][i] >= 0 && pt.v[n.Src][i] >= 0:
-			b += a * gm * pt.dev(n.Src, i)
-			src[i] += gi
-		case pt.e.U[n.Src][i] <= 0 && pt.v[n.Src][i] <= 0:
-		default:
-			b += a * pt.dev(k, i)
+		}
+		for _, t := range n.Terms {
+			t.Map.Backward(g[t.Src], g[k], R)
+		}
+	}
+	for r := range b {
+		if b[r] = b[r]*(1+float64(pt.count+16)*0x1p-51) + 0x1p-1000; math.IsNaN(b[r]) {
+			b[r] = math.Inf(1)
 		}
 	}
 	return b
+}
+
+// elementwise moves g from node k (Relu or Sigmoid) to its source and adds what that costs to b.
+func (pt *Point) elementwise(k, R int, g [][]float64, gm float64, b []float64) {
+	n := &pt.e.p.Nodes[k]
+	for i := range pt.v[k] {
+		slope, own := pt.slope(k, n, i, gm)
+		if slope == 0 && own == 0 {
+			continue
+		}
+		src := g[n.Src][i*R : i*R+R]
+		for r, gi := range g[k][i*R : i*R+R] {
+			if gi != 0 {
+				b[r] += math.Abs(gi) * own
+				src[r] += gi * slope
+			}
+		}
+	}
+}
+
+// slope returns the slope with which element i of a Relu or Sigmoid node passes coefficients on and what a unit coefficient
+// costs.
+func (pt *Point) slope(k int, n *Node, i int, gm float64) (slope, own float64) {
+	if n.Kind == Relu {
+		switch {
+		case pt.e.L[n.Src][i] >= 0 && pt.v[n.Src][i] >= 0:
+			return 1, gm * pt.dev(n.Src, i)
+		case pt.e.U[n.Src][i] <= 0 && pt.v[n.Src][i] <= 0:
+			return 0, 0
+		}
+		return 0, pt.dev(k, i)
+	}
+	e, s := pt.dev(n.Src, i), pt.v[k][i]
+	if !(e < 1) { // the slope says nothing over such a range
+		return 0, pt.dev(k, i)
+	}
+	own = 8*(sigmoidRel*s+0x1p-1000) + (0.1*e+0x1p-48+gm)*e // σ(x) ≤ e·σ(v) for |x−v| < 1
+	if pt.e.unit > unit64 {
+		own += sigmoidUlps * pt.e.unit
+	}
+	return s * (1 - s), own
 }
 
 // interval is the same bound from the output's intervals alone; it wins where backward sums cancel to nothing.

@@ -224,12 +224,12 @@ func (p *parser) linearAtom(l *linear, strict bool, line uint32) error {
 }
 
 // coefficient rounds an exact coefficient; Err is 0 when that changed nothing, else one ulp, twice the error of rounding to
-// nearest.
+// nearest. (Rat.Float64's own exact flag is wrong below half the least float64.)
 func coefficient(t term) (Coef, bool) {
-	f, exact := t.c.Float64()
-	c := Coef{Index: t.v.index(), Value: f}
-	if !exact {
-		c.Err = math.Nextafter(math.Abs(f), math.Inf(1)) - math.Abs(f)
+	v, ok := ratValue(t.c)
+	c := Coef{Index: t.v.index(), Value: v.near}
+	if v.dir != 0 {
+		c.Err = math.Nextafter(math.Abs(v.near), math.Inf(1)) - math.Abs(v.near)
 	}
-	return c, !math.IsInf(f, 0) && !math.IsInf(c.Err, 0)
+	return c, ok && !math.IsInf(c.Err, 0)
 }

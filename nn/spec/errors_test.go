@@ -79,20 +79,20 @@ func TestSyntaxErrors(t *testing.T) {
 		"2.0 zero dim":         {net("(declare-input X Real [1,0])"), nil, "dimensions are at least 1", false},
 		"2.0 huge":             {net("(declare-input X Real [99999,99999])"), nil, "more than 67108864 variables", false},
 		"2.0 shape":            {net("(declare-input X Real 3)"), nil, "expected the shape of X", false},
-		"2.0 index":            {net(io) + "(assert (<= Y[0,10] 0))", nil, "q:5:17: index 10 is out of range, Y has the shape [1,10] (0…9 here)", false},
+		"2.0 index":            {net(io) + "(assert (<= Y[0,10] 0))", nil, "q:4:17: index 10 is out of range, Y has the shape [1,10] (0…9 here)", false},
 		"2.0 negative":         {net(io) + "(assert (<= Y[0,-1] 0))", nil, "index -1 is out of range", false},
 		"2.0 few indices":      {net(io) + "(assert (<= Y[0] 0))", nil, "1 of 2 indices", false},
 		"2.0 many indices":     {net(io) + "(assert (<= Y[0,0,0] 0))", nil, "too many indices", false},
-		"2.0 bare":             {net(io) + "(assert (<= Y 0))", nil, "q:5:13: Y has the shape [1,10], an element is written Y[0,0]", false},
+		"2.0 bare":             {net(io) + "(assert (<= Y 0))", nil, "q:4:13: Y has the shape [1,10], an element is written Y[0,0]", false},
 		"2.0 undeclared":       {net(io) + "(assert (<= Z 0))", nil, `"Z" is not declared`, false},
-		"2.0 constants":        {net(io) + "(assert (<= 0 (+ 1 1)))", nil, "q:5:9: a comparison needs a variable", false},
+		"2.0 constants":        {net(io) + "(assert (<= 0 (+ 1 1)))", nil, "q:4:9: a comparison needs a variable", false},
 		"2.0 single equals":    {net(io) + "(assert (= Y[0,0] 1))", nil, "VNN-LIB 2.0 writes equality ==", false},
 		"2.0 empty and":        {net(io) + "(assert (and))", nil, "and needs at least one operand", false},
 		"2.0 empty or":         {net(io) + "(assert (or))", nil, "or needs at least one operand", false},
 		"2.0 division":         {net(io) + "(assert (<= (/ Y[0,0] 2) 1))", nil, "VNN-LIB 2.0 has no division", false},
 		"2.0 model size":       {net("(declare-input X float32 [1,2]) (declare-output Y float32 [10])"), sig, "q:3:16: X has the shape [1,2], the model's input in has [1,1]", true},
 		"2.0 model type":       {net("(declare-input X float64 [1]) (declare-output Y float32 [10])"), sig, "X has the type float64, the model's input in has float32", true},
-		"2.0 model inputs":     {net(io), two, "the query declares 1 input tensors, the model has 5 inputs (a [1], b [2,2]) in 2", true},
+		"2.0 model inputs":     {net(io), two, "the query declares 1 input tensor, the model has 5 inputs (a [1], b [2,2]) in 2", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Read("q", strings.NewReader(c.text), c.sig)
@@ -125,7 +125,7 @@ func TestUnsupported(t *testing.T) {
 	d := declare1(1, 2)
 	net := "(vnnlib-version <2.0>)(declare-network f (declare-input X float32 [2]) (declare-output Y float32 [2]))"
 	for text, want := range map[string]string{
-		d + "(assert (<= (* Y_0 Y_1) 0))": "q:2:23: a product of variables is not supported; constraints are linear",
+		d + "(assert (<= (* Y_0 Y_1) 0))": "q:2:20: a product of variables is not supported; constraints are linear",
 		d + "(assert (not (<= Y_0 0)))":   `q:2:10: the connective not is not supported; use and, or`,
 		d + "(define-fun f () Real 0)":    "q:2:2: define-fun is not supported",
 		"(vnnlib-version <3.0>)":          `VNN-LIB version "<3.0>" is not supported; 1.0 and <2.0> are`,

@@ -223,8 +223,9 @@ func (p *parser) fitPorts(side int, have []*tensor) error {
 	want := p.sig.ports(side)
 	if len(have) != len(want) {
 		last := have[len(have)-1]
-		return p.mismatch(last.at, len(last.Name), "the query declares %d %s tensors, the model has %s in %d", len(have),
-			sideWords[side], p.sig.describe(side), len(want))
+		plural := "s"[:min(1, len(have)-1)]
+		return p.mismatch(last.at, len(last.Name), "the query declares %d %s tensor%s, the model has %s in %d", len(have),
+			sideWords[side], plural, p.sig.describe(side), len(want))
 	}
 	for i, t := range have {
 		if n := elements(want[i].Shape); t.size != n {

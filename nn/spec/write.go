@@ -70,18 +70,39 @@ func flush(b *bufio.Writer) error {
 	return nil
 }
 
+// boxAtoms writes the bounds of a box. Where Inexact is set and no input had to be spelled inexactly, the first one that can
+// be is.
 func boxAtoms(b *Box) []string {
 	atoms := make([]string, 0, 2*len(b.Lower))
+	inexact := false
 	for i := range b.Lower {
-		lo, hi := endTexts(b, i)
-		name := "X_" + strconv.Itoa(i)
-		atoms = append(atoms, "(>= "+name+" "+lo+")", "(<= "+name+" "+hi+")")
+		lo, hi, ok := endTexts(b, i, false)
+		if !ok && b.Inexact {
+			if lo, hi, ok = endTexts(b, i, true); ok {
+				inexact = true
+			}
+		}
+		if !ok { // not from a reader or builder
+			lo, hi = exactText(b.Lower[i]), exactText(b.Upper[i])
+		}
+		atoms = append(atoms, boundTexts(i, lo, hi)...)
+	}
+	for i := 0; b.Inexact && !inexact && i < len(b.Lower); i++ {
+		if lo, hi, ok := endTexts(b, i, true); ok {
+			copy(atoms[2*i:], boundTexts(i, lo, hi))
+			inexact = true
+		}
 	}
 	return atoms
 }
 
-// endTexts returns decimals for input i that read back to the box, or the exact ends when none of the spellings does.
-func endTexts(b *Box, i int) (lo, hi string) {
+func boundTexts(i int, lo, hi string) []string {
+	name := "X_" + strconv.Itoa(i)
+	return []string{"(>= " + name + " " + lo + ")", "(<= " + name + " " + hi + ")"}
+}
+
+// endTexts looks for decimals for input i that read back to the box's numbers, with or without a float32 between them.
+func endTexts(b *Box, i int, inexact bool) (lo, hi string, ok bool) {
 	down, up := math.Inf(-1), math.Inf(1)
 	los := speller{outer: b.Lower[i], inner: up, grid: [2]float32{b.InLower[i], math.Nextafter32(b.InLower[i], float32(down))}}
 	his := speller{outer: b.Upper[i], inner: down, grid: [2]float32{b.InUpper[i], math.Nextafter32(b.InUpper[i], float32(up))}}
@@ -96,12 +117,12 @@ func endTexts(b *Box, i int) (lo, hi string) {
 			iv := interval{lower: lo.value, upper: hi.value}
 			iv.store(&one, 0)
 			if one.Lower[0] == b.Lower[i] && one.Upper[0] == b.Upper[i] && one.InLower[0] == b.InLower[i] &&
-				one.InUpper[0] == b.InUpper[i] && (b.Inexact || !one.Inexact) {
-				return lo.text, hi.text
+				one.InUpper[0] == b.InUpper[i] && one.Inexact == inexact {
+				return lo.text, hi.text, true
 			}
 		}
 	}
-	return exactText(b.Lower[i]), exactText(b.Upper[i])
+	return "", "", false
 }
 
 // crossed reports lo > hi.
@@ -142,12 +163,12 @@ func (s *speller) at(k int) *spelling {
 	s.done[k] = true
 	next := math.Nextafter(s.outer, s.inner)
 	switch k {
-	case 0:
+	case 0, 1:
+		c.text = shortest(float64(s.grid[k]), 32)
+	case 2:
 		c.text = shortest(s.outer, 64)
-	case 1:
+	case 3:
 		c.text = shortest(next, 64)
-	case 2, 3:
-		c.text = shortest(float64(s.grid[k-2]), 32)
 	case 4:
 		c.text = exactText(s.outer)
 	default:
@@ -264,7 +285,11 @@ func rhsText(lo, hi float64) string {
 	if lo == hi || math.Nextafter(lo, hi) != hi {
 		return exactText(hi)
 	}
-	for _, s := range []string{shortest(lo, 64), shortest(hi, 64)} {
+	a, b := shortest(lo, 64), shortest(hi, 64)
+	if len(b) < len(a) {
+		a, b = b, a
+	}
+	for _, s := range []string{a, b} {
 		if v, ok := textValue(s); ok && v.floor64() == lo && v.ceil64() == hi {
 			return s
 		}

@@ -145,6 +145,9 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 	}
 	a.Run(s.f, out, R, splits, seed, o)
 	res := make([]laneResult, len(bs))
+	if ctx.Err() != nil {
+		return res
+	}
 	x := make([]float64, len(s.q.Box.Lo))
 	var cands [][]relax.Open
 	var lanes []int

@@ -108,7 +108,7 @@ func ask(ctx context.Context, decide Decide, p *prog.Program, prob *spec.Problem
 	return decide(ctx, p, prob, s)
 }
 
-// checkWitness evaluates a counterexample exactly.
+// checkWitness evaluates a counterexample exactly; it must be a float32 input inside the decimal box of its case.
 func checkWitness(p *prog.Program, prob *spec.Problem, x []float64) string {
 	if len(x) != prob.NumInputs {
 		return fmt.Sprintf("sat with %d inputs, want %d", len(x), prob.NumInputs)
@@ -118,8 +118,11 @@ func checkWitness(p *prog.Program, prob *spec.Problem, x []float64) string {
 			return fmt.Sprintf("sat with an input that is not finite: %v", x)
 		}
 	}
-	if holdsAt(p, prob, exact.Rats(x)) {
+	if holdsAt(p, prob, exact.Rats(x), func(b *spec.Box) bool { return onGrid(b, x) }) {
 		return ""
+	}
+	if holdsAt(p, prob, exact.Rats(x), func(b *spec.Box) bool { return contains(b, exact.Rats(x)) }) {
+		return fmt.Sprintf("sat at %v, which is not on the float32 grid inside the decimal box", x)
 	}
 	if t := SolveExact(p, prob); !t.Sat {
 		return fmt.Sprintf("sat at %v, but the problem is unsat (best margin %v)", x, t.Margin)

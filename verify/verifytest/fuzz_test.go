@@ -2,6 +2,9 @@ package verifytest
 
 import (
 	"context"
+	"math"
+	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -44,7 +47,7 @@ func honest(_ context.Context, p *prog.Program, prob *spec.Problem, _ uint64) (s
 	if !truth.Sat {
 		return "unsat", nil, nil
 	}
-	x := floats(truth.X)
+	x := toFloat32(floats(truth.X))
 	if checkWitness(p, prob, x) != "" {
 		return "unknown", nil, nil
 	}
@@ -155,4 +158,37 @@ func TestFuzzStopsWithContext(t *testing.T) {
 	if rep, err := Fuzz(ctx, 1, 10, honest); err == nil || rep.Runs != 0 {
 		t.Errorf("ran %d times, error %v", rep.Runs, err)
 	}
+}
+
+func TestDecimalBox(t *testing.T) {
+	tenth, fifth := big.NewRat(1, 10), big.NewRat(1, 5)
+	b := DecimalBox([]*big.Rat{tenth, tenth, big.NewRat(1, 2)}, []*big.Rat{fifth, tenth, big.NewRat(1, 2)})
+	// float32(0.1) and float32(0.2) lie above the decimals, and the float64 next below 0.1 is one unit under 0.1's.
+	up := float64(float32(0.1))
+	want := spec.Box{
+		Lower:   []float64{math.Nextafter(0.1, 0), math.Nextafter(0.1, 0), 0.5},
+		Upper:   []float64{float64(float32(0.2)), up, 0.5},
+		InLower: []float32{float32(0.1), float32(0.1), 0.5},
+		InUpper: []float32{math.Nextafter32(0.2, 0), float32(0.1), 0.5},
+		Inexact: true,
+	}
+	if !reflect.DeepEqual(b, want) {
+		t.Errorf("got %+v\nwant %+v", b, want)
+	}
+}
+
+func FuzzParseInstance(f *testing.F) {
+	for s := range uint64(8) {
+		f.Add(RandomInstance(s).String())
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		in, err := ParseInstance(text)
+		if err != nil {
+			return
+		}
+		back, err := ParseInstance(in.String())
+		if err != nil || back.String() != in.String() {
+			t.Fatalf("%v after\n%s", err, in)
+		}
+	})
 }

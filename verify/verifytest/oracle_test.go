@@ -8,6 +8,7 @@ import (
 
 	"github.com/spai-project/certify/internal/exact"
 	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
 )
 
 // hat is max(0,x) + max(0,−x) − 2·max(0,x−1) = |x| − 2·max(0,x−1).
@@ -70,10 +71,7 @@ func TestMinExactAgainstGrid(t *testing.T) {
 			t.Fatalf("seed %d: minimum %v is not attained at %v", s, value, x)
 		}
 		for range 100 {
-			q := make([]float64, n)
-			for j := range q {
-				q[j] = box.Lower[j] + math.Ldexp(float64(r.IntN(17)), -4)*(box.Upper[j]-box.Lower[j])
-			}
+			q := sample(r, &box, 4)
 			if v := at(exact.Rats(q)); v.Cmp(value) < 0 {
 				t.Fatalf("seed %d: value %v at %v is below the minimum %v", s, v, q, value)
 			}
@@ -112,10 +110,7 @@ func TestRangeExact(t *testing.T) {
 		}
 		low, high := RangeExact(p, box.Lower, box.Upper)
 		for range 50 {
-			q := make([]float64, len(box.Lower))
-			for j := range q {
-				q[j] = box.Lower[j] + math.Ldexp(float64(r.IntN(9)), -3)*(box.Upper[j]-box.Lower[j])
-			}
+			q := sample(r, &box, 3)
 			for k, v := range EvalExact(p, q) {
 				for i := range v {
 					if v[i].Cmp(low[k][i]) < 0 || v[i].Cmp(high[k][i]) > 0 {
@@ -138,7 +133,7 @@ func TestSolveExact(t *testing.T) {
 		truth := SolveExact(p, in.Problem)
 		if truth.Sat {
 			sat++
-			if !holdsAt(p, in.Problem, truth.X) {
+			if !holdsAt(p, in.Problem, truth.X, func(b *spec.Box) bool { return contains(b, truth.X) }) {
 				t.Fatalf("seed %d: %v is not a counterexample", s, truth.X)
 			}
 		} else {
@@ -149,11 +144,9 @@ func TestSolveExact(t *testing.T) {
 		}
 		for range 30 {
 			box := &in.Problem.Boxes[r.IntN(len(in.Problem.Boxes))]
-			q := make([]float64, len(box.Lower))
-			for j := range q {
-				q[j] = box.Lower[j] + math.Ldexp(float64(r.IntN(9)), -3)*(box.Upper[j]-box.Lower[j])
-			}
-			if !truth.Sat && holdsAt(p, in.Problem, exact.Rats(q)) {
+			q := sample(r, box, 3)
+			rq := exact.Rats(q)
+			if !truth.Sat && holdsAt(p, in.Problem, rq, func(b *spec.Box) bool { return contains(b, rq) }) {
 				t.Fatalf("seed %d: the oracle overlooks %v", s, q)
 			}
 		}

@@ -71,23 +71,28 @@ func (in *Instance) line(word string, p *lineParser) {
 	switch word {
 	case "node":
 		in.Net.Nodes = append(nodes, p.node(nodes))
-	case "bias":
-		if len(nodes) == 0 {
-			p.fail("bias before any node")
+	case "bias", "term":
+		if len(nodes) == 0 || nodes[len(nodes)-1].Kind != prog.Affine {
+			p.fail(word + " not after an affine node")
 			return
 		}
-		nodes[len(nodes)-1].Bias = p.floats()
-	case "term":
-		if len(nodes) < 2 {
-			p.fail("term before any affine node")
-			return
+		if last := &nodes[len(nodes)-1]; word == "bias" {
+			last.Bias = p.floats()
+		} else {
+			last.Terms = append(last.Terms, p.term())
 		}
-		last := &nodes[len(nodes)-1]
-		last.Terms = append(last.Terms, p.term())
 	case "output":
 		in.Net.Output = p.int()
 	case "box":
 		in.Problem.Boxes = append(in.Problem.Boxes, p.box())
+	case "grid":
+		in.Problem.Boxes = append(in.Problem.Boxes, p.grid())
+	case "inexact":
+		if len(in.Problem.Boxes) == 0 {
+			p.fail("inexact before any box")
+			return
+		}
+		in.Problem.Boxes[len(in.Problem.Boxes)-1].Inexact = true
 	case "case":
 		in.Problem.Cases = append(in.Problem.Cases, spec.Case{Box: p.int()})
 	case "row":
@@ -239,20 +244,32 @@ func (p *lineParser) geometry(m *NetMap) {
 }
 
 func (p *lineParser) box() spec.Box {
-	var b spec.Box
+	x := p.columns(2)
+	return plainBox(x[0], x[1])
+}
+
+func (p *lineParser) grid() spec.Box {
+	x := p.columns(4)
+	b := plainBox(x[2], x[3])
+	b.Lower, b.Upper = x[0], x[1]
+	return b
+}
+
+// columns reads the rest of the line into n columns, of which the first two are the ends of non-empty intervals.
+func (p *lineParser) columns(n int) [][]float64 {
+	c := make([][]float64, n)
 	x := p.floats()
-	if len(x)%2 != 0 {
-		p.fail("odd number of ends")
-		return b
+	if len(x)%n != 0 {
+		p.fail(fmt.Sprintf("the number of ends is not a multiple of %d", n))
+		return c
 	}
-	for j := 0; j < len(x); j += 2 {
-		if x[j] > x[j+1] {
+	for j, v := range x {
+		c[j%n] = append(c[j%n], v)
+		if j%n == 1 && x[j-1] > v {
 			p.fail("empty box")
 		}
-		b.Lower, b.Upper = append(b.Lower, x[j]), append(b.Upper, x[j+1])
-		b.InLower, b.InUpper = append(b.InLower, float32(x[j])), append(b.InUpper, float32(x[j+1]))
 	}
-	return b
+	return c
 }
 
 func (p *lineParser) row() spec.Row {

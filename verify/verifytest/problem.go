@@ -26,8 +26,8 @@ func RandomInstance(root uint64) *Instance {
 	return &Instance{Net: n, Problem: RandomProblem(seed.Stream(root, "verifytest", "problem"), p)}
 }
 
-// RandomProblem draws a problem for p: one to three boxes whose ends are float32 numbers (some dimensions fixed), one to
-// three cases of one to three rows over outputs and sometimes inputs. Right-hand sides lie near what the network can do,
+// RandomProblem draws a problem for p: one or two boxes (some dimensions fixed, some ends no float32 numbers), one to four
+// cases of one to three rows over outputs and sometimes inputs. Right-hand sides lie near what the network can do,
 // sometimes within an ulp of the exact extreme, so that both answers occur and rounding matters.
 func RandomProblem(r *rand.Rand, p *prog.Program) *spec.Problem {
 	prob := &spec.Problem{NumInputs: p.Nodes[0].N, NumOutputs: p.Nodes[p.Output].N, Version: "2.0"}
@@ -43,32 +43,10 @@ func RandomProblem(r *rand.Rand, p *prog.Program) *spec.Problem {
 	return prob
 }
 
-// randomBox draws dyadic ends, so that the decimal box, its float32 rounding and their hull are the same box.
-func randomBox(r *rand.Rand, n int) spec.Box {
-	var b spec.Box
-	scale := -r.IntN(8)
-	if r.IntN(4) > 0 {
-		scale = -2
-	}
-	for range n {
-		lo := math.Ldexp(float64(r.IntN(17)-8), -2)
-		hi := lo + math.Ldexp(float64(1+r.IntN(8)), scale)
-		if r.IntN(8) == 0 {
-			hi = lo
-		}
-		b.Lower, b.Upper = append(b.Lower, lo), append(b.Upper, hi)
-		b.InLower, b.InUpper = append(b.InLower, float32(lo)), append(b.InUpper, float32(hi))
-	}
-	return b
-}
-
 func randomCase(r *rand.Rand, p *prog.Program, prob *spec.Problem, b int) spec.Case {
 	box := &prob.Boxes[b]
 	c := spec.Case{Box: b}
-	at := make([]float64, prob.NumInputs) // rows are placed around this point's output
-	for j := range at {
-		at[j] = box.Lower[j] + math.Ldexp(float64(r.IntN(9)), -3)*(box.Upper[j]-box.Lower[j])
-	}
+	at := sample(r, box, 3) // rows are placed around this point's output
 	for range 1 + r.IntN(6)/3 {
 		row := randomRow(r, prob)
 		rhs := aroundPoint(r, p, &row, at)
@@ -144,23 +122,12 @@ func nearExtreme(r *rand.Rand, p *prog.Program, row *spec.Row, box *spec.Box) fl
 	return f
 }
 
-// contains reports whether an exact input lies in Lower..Upper of a box.
-func contains(b *spec.Box, x []*big.Rat) bool {
-	t := new(big.Rat)
-	for j := range x {
-		if x[j].Cmp(t.SetFloat64(b.Lower[j])) < 0 || x[j].Cmp(t.SetFloat64(b.Upper[j])) > 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// holdsAt reports whether an exact input satisfies some case, rows read non-strictly.
-func holdsAt(p *prog.Program, prob *spec.Problem, x []*big.Rat) bool {
+// holdsAt reports whether an exact input satisfies some case, rows read non-strictly, whose box accepts it.
+func holdsAt(p *prog.Program, prob *spec.Problem, x []*big.Rat, accept func(*spec.Box) bool) bool {
 	y := EvalExactRat(p, x)[p.Output]
 	for ci := range prob.Cases {
 		c := &prob.Cases[ci]
-		ok := contains(&prob.Boxes[c.Box], x)
+		ok := accept(&prob.Boxes[c.Box])
 		for i := range c.Rows {
 			ok = ok && RowSlack(&c.Rows[i], x, y).Sign() >= 0
 		}

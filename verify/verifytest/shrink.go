@@ -251,6 +251,13 @@ func (n *Net) redirect(k, s int) {
 // fixInputs shrinks boxes: one input at a time becomes a point.
 func fixInputs(in *Instance, try func(*Instance) bool) bool {
 	for b := range in.Problem.Boxes {
+		if box := &in.Problem.Boxes[b]; !isPlain(box) { // first the readings become one
+			c := in.clone()
+			c.Problem.Boxes[b] = plainBox(toFloat32(box.Lower), toFloat32(box.Upper))
+			if !try(c) {
+				return false
+			}
+		}
 		for j, lo := range in.Problem.Boxes[b].Lower {
 			hi := in.Problem.Boxes[b].Upper[j]
 			if lo == hi {
@@ -263,6 +270,9 @@ func fixInputs(in *Instance, try func(*Instance) bool) bool {
 			for _, v := range []float64{lo, hi, mid} {
 				c := in.clone()
 				box := &c.Problem.Boxes[b]
+				if v != float64(float32(v)) {
+					continue
+				}
 				box.Lower[j], box.Upper[j], box.InLower[j], box.InUpper[j] = v, v, float32(v), float32(v)
 				if !try(c) {
 					return false
@@ -271,4 +281,12 @@ func fixInputs(in *Instance, try func(*Instance) bool) bool {
 		}
 	}
 	return true
+}
+
+func toFloat32(x []float64) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(float32(v))
+	}
+	return y
 }

@@ -12,6 +12,8 @@ package verifytest
 //	node relu 1
 //	output 2
 //	box -1 1 0 0.5                         lower and upper of each input
+//	grid 0.09 0.21 0.1 0.2                 lower, upper, inlower, inupper where the readings of a box differ
+//	inexact                                the last box contains no float32 input
 //	case 0                                 index of its box
 //	row x0 1 y2 -1 <= 0.25                 or <
 
@@ -32,12 +34,7 @@ func (in *Instance) String() string {
 	}
 	fmt.Fprintf(&b, "output %d\n", in.Net.Output)
 	for i := range in.Problem.Boxes {
-		b.WriteString("box")
-		box := &in.Problem.Boxes[i]
-		for j := range box.Lower {
-			writeFloats(&b, box.Lower[j], box.Upper[j])
-		}
-		b.WriteByte('\n')
+		writeBox(&b, &in.Problem.Boxes[i])
 	}
 	for i := range in.Problem.Cases {
 		fmt.Fprintf(&b, "case %d\n", in.Problem.Cases[i].Box)
@@ -52,6 +49,25 @@ func writeFloats(b *strings.Builder, x ...float64) {
 	for _, v := range x {
 		b.WriteByte(' ')
 		b.WriteString(strconv.FormatFloat(v, 'g', -1, 64))
+	}
+}
+
+func writeBox(b *strings.Builder, box *spec.Box) {
+	plain := isPlain(box)
+	if plain {
+		b.WriteString("box")
+	} else {
+		b.WriteString("grid")
+	}
+	for j := range box.Lower {
+		writeFloats(b, box.Lower[j], box.Upper[j])
+		if !plain {
+			writeFloats(b, float64(box.InLower[j]), float64(box.InUpper[j]))
+		}
+	}
+	b.WriteByte('\n')
+	if box.Inexact {
+		b.WriteString("inexact\n")
 	}
 }
 

@@ -205,6 +205,8 @@ for coord in ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric",
         opset = 19 if coord == "half_pixel_symmetric" else 11 if coord == "tf_half_pixel_for_nn" else 13
         case("Resize", opset, [f(1, 1, 2, 3), np.zeros(0, np.float32), np.array([1, 1, 2, 1.5], np.float32)],
              coordinate_transformation_mode=coord, nearest_mode=near)
+        if coord == "half_pixel_symmetric" and near == "floor":
+            continue  # a coordinate is exactly 2, and 1.9999999 in onnxruntime's float32
         case("Resize", opset, [f(1, 1, 5, 4), np.zeros(0, np.float32), np.zeros(0, np.float32) if opset == 11 else None, i64(1, 1, 3, 1)],
              coordinate_transformation_mode=coord, nearest_mode=near)
 case("Resize", 10, [f(1, 1, 2, 3), np.array([1, 1, 2, 3], np.float32)])

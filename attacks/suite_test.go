@@ -1,0 +1,134 @@
+package attacks
+
+import (
+	"context"
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
+)
+
+// TestSuites runs the default search on the instances of VNN-COMP suites and compares with the known answers: a witness on an
+// instance known to be unsat fails, and so does finding too few of the known counterexamples. CERTIFY_BENCH is the folder that
+// holds vnncomp/; CERTIFY_SUITES (comma separated) chooses suites, CERTIFY_CAP the wall-clock cap per instance.
+func TestSuites(t *testing.T) {
+	root := os.Getenv("CERTIFY_BENCH")
+	if root == "" {
+		t.Skip("CERTIFY_BENCH is not set")
+	}
+	want := map[string]int{"linearizenn": 1, "tllverifybench_2023": 17}
+	names := []string{"linearizenn"}
+	limit := 2 * time.Second
+	if s := os.Getenv("CERTIFY_SUITES"); s != "" {
+		names = strings.Split(s, ",")
+	}
+	if d, err := time.ParseDuration(os.Getenv("CERTIFY_CAP")); err == nil {
+		limit = d
+	}
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			found := runSuite(t, filepath.Join(root, "vnncomp", name), limit)
+			if found < want[name] {
+				t.Errorf("%d counterexamples found, want %d", found, want[name])
+			}
+		})
+	}
+}
+
+func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
+	f, err := os.Open(filepath.Join(dir, "truth.csv"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	col := slices.Index(rows[0], "truth")
+	stride, _ := strconv.Atoi(os.Getenv("CERTIFY_UNSAT_STRIDE"))
+	nets := map[string]*prog.Program{}
+	var times []time.Duration
+	var sat, thin, unsat int
+	for _, r := range rows[1:] {
+		truth := r[col]
+		if truth == "unsat" {
+			if unsat++; stride == 0 || unsat%stride != 0 {
+				continue
+			}
+		} else if truth != "sat" {
+			continue
+		}
+		p, pr := loadInstance(t, nets, dir, r[0], r[1])
+		if p == nil {
+			continue
+		}
+		begin := time.Now()
+		w, err := Search(context.Background(), p, pr, Options{Time: limit})
+		d := time.Since(begin)
+		if err != nil {
+			t.Errorf("%s %s: %v", r[0], r[1], err)
+			continue
+		}
+		if truth == "sat" {
+			sat++
+		}
+		switch {
+		case w != nil && truth == "unsat":
+			t.Errorf("%s %s: witness where none exists: margin %v", r[0], r[1], w.Margin)
+		case w != nil:
+			found++
+			verifyWitness(t, p, pr, w)
+			times = append(times, d)
+			if !w.AnyOrder {
+				thin++
+				t.Logf("not for every order: %s %s margin %.3g", r[0], r[1], w.Margin)
+			}
+			if d > limit/4 {
+				t.Logf("slow: %s %s %v", r[0], r[1], d)
+			}
+		case truth == "sat":
+			t.Logf("missed: %s %s after %v", r[0], r[1], d)
+		}
+	}
+	slices.Sort(times)
+	if len(times) > 0 {
+		t.Logf("found %d of %d, %d not for every order; median %v, p90 %v, max %v", found, sat, thin,
+			times[len(times)/2], times[len(times)*9/10], times[len(times)-1])
+	} else {
+		t.Logf("found 0 of %d", sat)
+	}
+	return found
+}
+
+func loadInstance(t *testing.T, nets map[string]*prog.Program, dir, model, query string) (*prog.Program, *spec.Problem) {
+	p, ok := nets[model]
+	if !ok {
+		clear(nets) // one network at a time: some are large
+		g, err := onnx.ReadFile(filepath.Join(dir, model))
+		if err == nil {
+			p, err = g.Lower()
+		}
+		if err != nil {
+			t.Logf("%s: %v", model, err)
+		}
+		nets[model] = p
+	}
+	if p == nil {
+		return nil, nil
+	}
+	pr, err := spec.ReadFile(filepath.Join(dir, query), nil)
+	if err != nil {
+		t.Logf("%s: %v", query, err)
+		return nil, nil
+	}
+	return p, pr
+}

@@ -1,0 +1,161 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/verify"
+)
+
+// sat is a run of a query with two inputs and one output.
+func sat(version string, vars ...spec.Var) *Run {
+	return &Run{Semantics: "real", Problem: &spec.Problem{NumInputs: 2, NumOutputs: 1, Version: version, Vars: vars},
+		Result: &verify.Result{Verdict: verify.Violated, Witness: &spec.Witness{X: []float64{float64(float32(0.1)), -1e-7}, Y: []float64{3}, Margin: 0.5}}}
+}
+
+var (
+	vars1 = []spec.Var{{Name: "X", Type: "Real", Shape: []int{2}}, {Name: "Y", Type: "Real", Shape: []int{1}, Output: true}}
+	vars2 = []spec.Var{{Name: "a", Type: "real", Shape: nil}, {Name: "b", Type: "float32", Shape: []int{1, 1}},
+		{Name: "out", Type: "real", Shape: []int{1}, Output: true}}
+)
+
+func TestText(t *testing.T) {
+	undecided := func(v verify.Verdict) *Run { return &Run{Result: &verify.Result{Verdict: v, Reason: "memory"}} }
+	x0 := "0.10000000149011612" // the float32 number, exactly enough digits to read it back
+	for _, c := range []struct {
+		name            string
+		run             *Run
+		strict, vnncomp string
+	}{
+		{"unknown", undecided(verify.Unknown), "unknown\n", "unknown\n"},
+		{"unsat", undecided(verify.Holds), "unsat\n", "unsat\n"},
+		{"timeout", undecided(verify.Timeout), "timed-out\n", "timed-out\n"},
+		{"sat 1.0", sat("1.0", vars1...), "sat\nX float32 [2]\n" + x0 + "\n-0.0000001\nY float32 [1]\n3\n",
+			"sat\n((X_0 " + x0 + ")\n(X_1 -0.0000001)\n(Y_0 3))\n"},
+		{"sat 2.0", sat("2.0", vars2...), "sat\na real []\n" + x0 + "\nb float32 [1,1]\n-0.0000001\nout real [1]\n3\n",
+			"sat\na real []\n" + x0 + "\nb float32 [1,1]\n-0.0000001\nout real [1]\n3\n"},
+		{"sat, nothing declared", sat(""), "sat\nX float32 [2]\n" + x0 + "\n-0.0000001\nY float32 [1]\n3\n",
+			"sat\n((X_0 " + x0 + ")\n(X_1 -0.0000001)\n(Y_0 3))\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := Strict(&b, c.run); err != nil || b.String() != c.strict {
+				t.Errorf("Strict: %v\n%q\nwant\n%q", err, b.String(), c.strict)
+			}
+			b.Reset()
+			if err := VNNCOMP(&b, c.run); err != nil || b.String() != c.vnncomp {
+				t.Errorf("VNNCOMP: %v\n%q\nwant\n%q", err, b.String(), c.vnncomp)
+			}
+		})
+	}
+}
+
+func TestTooFewValues(t *testing.T) {
+	r := sat("2.0", spec.Var{Name: "X", Shape: []int{3}})
+	if err := Strict(&bytes.Buffer{}, r); err == nil {
+		t.Error("a witness shorter than its variables was written")
+	}
+}
+
+func TestJSON(t *testing.T) {
+	r := sat("1.0", vars1...)
+	r.Model, r.Wall, r.Seed = File{"net.onnx", "ab"}, 1500*time.Millisecond, 7
+	r.Result.Margin = math.Inf(-1)
+	r.Result.Witness.Margin = math.NaN()
+	var b bytes.Buffer
+	if err := JSON(&b, r); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(b.String(), "\n") != 1 {
+		t.Error("the object is not one line")
+	}
+	var o Object
+	if err := json.Unmarshal(b.Bytes(), &o); err != nil {
+		t.Fatal(err)
+	}
+	if o.Schema != Schema || o.Verdict != "sat" || o.Model.Path != "net.onnx" || o.Time.Wall != 1.5 || o.Seed != 7 || o.Margin.Lower != nil ||
+		o.Witness == nil || o.Witness.Margin != nil || o.Witness.X[0] != float64(float32(0.1)) || o.Query.Version != "1.0" {
+		t.Errorf("object = %s", b.String())
+	}
+	if !strings.Contains(b.String(), `"steps":[]`) {
+		t.Error("no steps must be an empty list, not null")
+	}
+}
+
+func TestHeadline(t *testing.T) {
+	for _, c := range []struct {
+		r    *verify.Result
+		want string
+	}{
+		{&verify.Result{Verdict: verify.Holds}, "PROVED"},
+		{&verify.Result{Verdict: verify.Holds, Vacuous: true}, "vacuously"},
+		{&verify.Result{Verdict: verify.Unknown, Reason: "memory", Margin: -2}, "--memory"},
+		{&verify.Result{Verdict: verify.Unknown, Reason: "something new", Margin: math.Inf(-1)}, "something new; no bound yet"},
+		{&verify.Result{Verdict: verify.Timeout, Margin: -0.25}, "best bound on the margin -0.25"},
+		{&verify.Result{Verdict: verify.Violated, Witness: &spec.Witness{Case: 3, Margin: 0.5}}, "case 3, margin 0.5"},
+	} {
+		if got := Headline(&Run{Result: c.r}); !strings.Contains(got, c.want) {
+			t.Errorf("%q does not contain %q", got, c.want)
+		}
+	}
+}
+
+// TestSerialise reads the files back field by field.
+func TestSerialise(t *testing.T) {
+	dir := t.TempDir()
+	r := sat("2.0", vars2...)
+	if err := Serialise(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]struct {
+		typ   uint64
+		bytes int
+	}{"a": {1, 4}, "b": {1, 4}, "out": {11, 8}}
+	for name, w := range want {
+		b, err := os.ReadFile(filepath.Join(dir, name+".pb"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var typ uint64
+		var raw []byte
+		var got string
+		for len(b) > 0 {
+			f, kind, n := protowire.ConsumeTag(b)
+			if n < 0 {
+				t.Fatal("not a protocol buffer")
+			}
+			b = b[n:]
+			if kind == protowire.VarintType {
+				v, n := protowire.ConsumeVarint(b)
+				if b = b[n:]; f == 2 {
+					typ = v
+				}
+				continue
+			}
+			v, n := protowire.ConsumeBytes(b)
+			b = b[n:]
+			switch f {
+			case 8:
+				got = string(v)
+			case 9:
+				raw = v
+			}
+		}
+		if typ != w.typ || len(raw) != w.bytes || got != name {
+			t.Errorf("%s: type %d, %d bytes, name %q; want type %d, %d bytes", name, typ, len(raw), got, w.typ, w.bytes)
+		}
+	}
+	r.Problem.Vars[0].Name = "../a"
+	if err := Serialise(dir, r); err == nil {
+		t.Error("a variable name with a path was accepted as a file name")
+	}
+}
