@@ -55,6 +55,7 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 	}
 	col := slices.Index(rows[0], "truth")
 	stride, _ := strconv.Atoi(os.Getenv("CERTIFY_UNSAT_STRIDE"))
+	work, _ := strconv.ParseFloat(os.Getenv("CERTIFY_WORK"), 64)
 	nets := map[string]*prog.Program{}
 	var times []time.Duration
 	var sat, thin, unsat int
@@ -72,7 +73,7 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 			continue
 		}
 		begin := time.Now()
-		w, err := Search(context.Background(), p, pr, Options{Time: limit})
+		w, err := Search(context.Background(), p, pr, Options{Time: limit, Work: int64(work)})
 		d := time.Since(begin)
 		if err != nil {
 			t.Errorf("%s %s: %v", r[0], r[1], err)

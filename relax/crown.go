@@ -122,18 +122,19 @@ type Split struct {
 
 // A Worker holds the scratch memory of one goroutine.
 type Worker struct {
-	net  *Net
-	R    int
-	coef [][]float64 // per node, lanes
-	buf  [][]float64 // backing of coef with full capacity
-	live []bool
-	D    []float64 // per lane: constant of the linear form (sum of bias terms and right-hand sides)
-	dn   []float64 // per lane: sum of relaxation constants, all ≤ 0
-	da   []float64 // per lane: Σ of absolute values of input and sigmoid terms
-	e    []float64 // per lane: Σ|ν|·S
-	tmp  []float64
-	LB   []float64 // per lane: the rigorous lower bound of the last Run
-	Err  []float64 // per lane: the rounding error already subtracted in LB
+	net     *Net
+	R       int
+	stopped bool        // the last Run was abandoned
+	coef    [][]float64 // per node, lanes
+	buf     [][]float64 // backing of coef with full capacity
+	live    []bool
+	D       []float64 // per lane: constant of the linear form (sum of bias terms and right-hand sides)
+	dn      []float64 // per lane: sum of relaxation constants, all ≤ 0
+	da      []float64 // per lane: Σ of absolute values of input and sigmoid terms
+	e       []float64 // per lane: Σ|ν|·S
+	tmp     []float64
+	LB      []float64 // per lane: the rigorous lower bound of the last Run
+	Err     []float64 // per lane: the rounding error already subtracted in LB
 
 	// Stop, if set, is asked between layers; when it reports true the pass is abandoned and every bound is −Inf.
 	Stop func() bool

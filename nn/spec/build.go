@@ -12,7 +12,8 @@ import (
 // empties gives no cases and is named in Vacuous. It panics on an empty x0, NaN or infinite x0 or eps, eps < 0, fewer than
 // two classes, and a label outside [0, classes).
 func LinfBall(x0 []float64, eps float64, clipLo, clipHi float64, label, classes int) *Problem {
-	if !(eps >= 0) || math.IsInf(eps, 0) || math.IsNaN(clipLo) || math.IsNaN(clipHi) || classes < 2 || label < 0 || label >= classes {
+	if !(eps >= 0) || math.IsInf(eps, 0) || math.IsNaN(clipLo) || math.IsNaN(clipHi) || classes < 2 || label < 0 ||
+		label >= classes {
 		panic(fmt.Sprintf("spec: LinfBall(eps %v, clip [%v, %v], label %d of %d)", eps, clipLo, clipHi, label, classes))
 	}
 	ends := make([]interval, len(x0))

@@ -37,6 +37,7 @@ type expander struct {
 	baseBox int // of the outermost conjunction, −1 until needed
 	base    int // undos of the outermost conjunction
 	numRows int
+	work    int // intervals compared in box
 }
 
 const maxVacuous = 1000
@@ -227,6 +228,10 @@ func (x *expander) box() (int, error) {
 	common := len(x.undos) == x.base // no case narrows the common box
 	if common && x.baseBox >= 0 {
 		return x.baseBox, nil
+	}
+	if x.work += x.out.NumInputs; x.work/64 > x.lim.ends {
+		return 0, &SyntaxError{Msg: fmt.Sprintf("the query has too many cases (%d so far) that bound inputs, for %d inputs",
+			len(x.out.Cases), x.out.NumInputs)}
 	}
 	x.scratch.Inexact = false
 	for i := range x.out.NumInputs {

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"errors"
 	"math/big"
+	"slices"
 )
 
 // A term is coefficient times variable.
@@ -160,4 +162,24 @@ func (p *parser) combine(op byte, acc, o *linear) (*linear, error) {
 		return nil, p.fail("this constant is too large")
 	}
 	return acc, nil
+}
+
+// errTooLarge is a coefficient or constant beyond the range of float64; comparison adds the place.
+var errTooLarge = errors.New("too large")
+
+// sortedTerms orders terms by variable and adds up those of one variable, dropping zeros.
+func sortedTerms(terms []term) []term {
+	slices.SortStableFunc(terms, func(a, b term) int { return int(a.v) - int(b.v) })
+	out := terms[:0]
+	for i := 0; i < len(terms); {
+		j, sum := i+1, terms[i].c
+		for ; j < len(terms) && terms[j].v == terms[i].v; j++ {
+			sum = newRat().Add(sum, terms[j].c)
+		}
+		if sum.Sign() != 0 {
+			out = append(out, term{terms[i].v, sum})
+		}
+		i = j
+	}
+	return out
 }

@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"errors"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -250,23 +248,4 @@ func floatType(name string) string {
 		return "float64"
 	}
 	return name
-}
-
-var errTooLarge = errors.New("too large")
-
-// sortedTerms orders terms by variable and adds up those of one variable, dropping zeros.
-func sortedTerms(terms []term) []term {
-	slices.SortStableFunc(terms, func(a, b term) int { return int(a.v) - int(b.v) })
-	out := terms[:0]
-	for i := 0; i < len(terms); {
-		j, sum := i+1, terms[i].c
-		for ; j < len(terms) && terms[j].v == terms[i].v; j++ {
-			sum = newRat().Add(sum, terms[j].c)
-		}
-		if sum.Sign() != 0 {
-			out = append(out, term{terms[i].v, sum})
-		}
-		i = j
-	}
-	return out
 }

@@ -10,14 +10,14 @@ type limits struct {
 	depth int   // nesting of and, or and arithmetic
 	cases int   // disjuncts after multiplying out
 	rows  int   // constraints over all cases
-	ends  int   // interval ends over all boxes
+	ends  int   // interval ends over all boxes, and 1/64 of those compared to find equal boxes
 	vars  int   // scalars of the query
 	terms int   // additions of exact arithmetic
 	bytes int64 // of the (decompressed) query
 }
 
 var defaultLimits = limits{
-	depth: 10_000, cases: 2_000_000, rows: 1 << 24, ends: 1 << 28, vars: 1 << 26, terms: 1 << 26, bytes: 1 << 30,
+	depth: 10_000, cases: 2_000_000, rows: 1 << 24, ends: 1 << 26, vars: 1 << 26, terms: 1 << 26, bytes: 1 << 30,
 }
 
 // A parser reads a query by recursive descent into a formula.

@@ -97,7 +97,7 @@ func TestNormalForm(t *testing.T) {
 		"exponents":         {declare1(1, 1) + "(assert (<= X_0 1e3)) (assert (>= X_0 -25E-2)) (assert (<= Y_0 +5e+0))", "[-0.25,1000] | +1y0 ≤5\n"},
 		"duplicate boxes":   {declare1(1, 1) + "(assert (or (and (<= X_0 1.0) (>= X_0 0) (<= Y_0 0)) (and (>= X_0 0.0) (<= X_0 1) (>= Y_0 1))))", "[0,1] | +1y0 ≤0\n[0,1] | -1y0 ≤-1\n"},
 		"CRLF and comments": {strings.ReplaceAll("; head\n"+declare1(1, 1)+";;(\n"+box1+" ; (assert\n(assert ; x\n (<= Y_0 ;y\n 0))", "\n", "\r\n"), "[-1,1] | +1y0 ≤0\n"},
-		"SMT-LIB commands":  {"(set-logic QF_LRA)(set-info :source |a|)(declare-fun X_0 () Real)(declare-fun Y_0 () Real)" + box1 + "(check-sat)(get-model)", "[-1,1]\n"},
+		"SMT-LIB commands":  {"(vnnlib-version <1.0>)(set-logic QF_LRA)(set-info :source |a|)(set-info :a \"b ( c\")(declare-fun X_0 () Real)(declare-fun Y_0 () Real)" + box1 + "(check-sat)(get-model)", "[-1,1]\n"},
 		"byte order mark":   {"\xef\xbb\xbf" + declare1(1, 1) + box1, "[-1,1]\n"},
 		"empty or":          {declare1(1, 1) + "(assert (or))", ""},
 		"strict meets":      {declare1(1, 1) + box1 + "(assert (< X_0 -1))", ""},
@@ -142,6 +142,18 @@ func TestVacuous(t *testing.T) {
 	}
 	if len(p.Cases) != 1 || p.Cases[0].Rows[0].RHSUpper != 1 {
 		t.Errorf("cases %v", p.Cases)
+	}
+}
+
+// Only so many contradictions are spelled out.
+func TestManyVacuous(t *testing.T) {
+	text := declare1(1, 1) + box1 + "(assert (or" + strings.Repeat("(>= X_0 2)\n", 3000) + "(>= X_0 1)))"
+	p, err := Read("q", strings.NewReader(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Cases) != 1 || len(p.Vacuous) != maxVacuous+1 || p.Vacuous[maxVacuous] != "and more" {
+		t.Errorf("%d cases, %d contradictions", len(p.Cases), len(p.Vacuous))
 	}
 }
 

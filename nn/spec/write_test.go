@@ -97,6 +97,34 @@ func TestWriteRoundTrip(t *testing.T) {
 	})
 }
 
+// Numbers whose obvious spelling means something else.
+func TestWriteAwkward(t *testing.T) {
+	for _, atoms := range []string{
+		"(<= (* 0.50000000000000000000000001 Y_0) 1)", "(<= (* 1e-400 Y_0) 1)", "(<= (* (/ 1 3) Y_0) (/ 2 3))", "(<= Y_0 0.50000000000000000000000001)",
+		"(<= Y_0 -1e-400)", "(<= (* 3 X_0) 1)", "(<= (* 1.5 Y_0) 1)", "(< (- Y_0) 3)", "(> X_0 0.5)", "(and (>= X_0 0.1) (<= X_0 0.1))",
+		"(and (>= X_0 1) (<= X_0 1.00000001))", "(and (>= X_0 0.99999999) (<= X_0 1))", "(and (>= X_0 1.00000001) (<= X_0 1.00000002))",
+	} {
+		text := declare1(2, 1) + "(assert (and (>= X_0 -2) (<= X_0 2) (>= X_1 0.3) (<= X_1 0.3) " + atoms + "))"
+		for _, text := range []string{text, strings.ReplaceAll(text, "0.3", "0")} {
+			p, err := Read("q", strings.NewReader(text), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var b strings.Builder
+			if err := WriteVNNLIB(&b, p); err != nil {
+				t.Fatal(err)
+			}
+			q, err := Read("written", strings.NewReader(b.String()), nil)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, b.String())
+			}
+			if diff := cmp.Diff(resolve(p), resolve(q)); diff != "" {
+				t.Errorf("%s\n%s\n%s", text, b.String(), diff)
+			}
+		}
+	}
+}
+
 func TestWriteBuilt(t *testing.T) {
 	p := LinfBall([]float64{0.1, 0.95, 0, 0.7}, 0.1, 0, 1, 1, 3)
 	var b strings.Builder

@@ -4,7 +4,8 @@ import "math"
 
 // A safe dual bound. The sums are compensated: every rounding error of a product (through the fused multiply-add) and of
 // a sum (through Knuth's TwoSum) is itself a float64 and is added up; only the sum of those errors is rounded, and its
-// error is bounded a priori. The result is within about one unit in the last place of the exact value.
+// error is bounded a priori. (Where the compiler may fuse x·y+z, a conversion keeps the product apart.) The result is
+// within about one unit in the last place of the exact value.
 
 const (
 	ulp = 0x1p-53
@@ -71,7 +72,7 @@ func (s *Scratch) addRow(m float64, g []float64) {
 	sum, err, mag := s.sum, s.err[:len(s.sum)], s.mag[:len(s.sum)]
 	g = g[:len(sum)]
 	for j, a := range sum {
-		p := m * g[j]
+		p := float64(m * g[j]) // the conversion forbids fusing with the sum below
 		pe := math.FMA(m, g[j], -p)
 		t := a + p
 		z := t - a
@@ -89,7 +90,7 @@ func below(a, b float64) float64 {
 
 // lowerProduct returns a float64 ≤ a·b, equal to it when the product is exact and not tiny.
 func lowerProduct(a, b float64) float64 {
-	p := a * b
+	p := float64(a * b)
 	if a == 0 || b == 0 {
 		return 0
 	}
@@ -107,7 +108,7 @@ type accumulator struct {
 
 // addProduct adds a·b.
 func (t *accumulator) addProduct(a, b float64) {
-	p := a * b
+	p := float64(a * b)
 	t.addError(math.FMA(a, b, -p))
 	t.addLower(p)
 }

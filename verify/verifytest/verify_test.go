@@ -21,7 +21,7 @@ func decide(ctx context.Context, p *prog.Program, prob *spec.Problem, s uint64) 
 		Workers:  1 + r.IntN(2),
 		NoAttack: r.IntN(2) == 0,
 		Method:   methods[r.IntN(len(methods))],
-		Timeout:  time.Second,
+		Timeout:  100 * time.Millisecond,
 	}
 	res, err := verify.Program(ctx, p, prob, opt)
 	if err != nil {
@@ -35,9 +35,9 @@ func decide(ctx context.Context, p *prog.Program, prob *spec.Problem, s uint64) 
 
 // TestVerifyAgreesWithOracle is the soundness fuzz of the whole verifier on programs.
 func TestVerifyAgreesWithOracle(t *testing.T) {
-	n := 400
+	n := 200
 	if testing.Short() {
-		n = 100
+		n = 60
 	}
 	rep, err := verifytest.Fuzz(context.Background(), 3, n, decide)
 	if err != nil {
