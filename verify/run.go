@@ -67,6 +67,9 @@ type run struct {
 	res   *Result
 	tryer *tryer
 	seed  uint64
+	// attacker is kept between the slices of the attack; attacked is set once the full attack ran.
+	attacker *attacks.Searcher
+	attacked bool
 }
 
 func (r *run) note(format string, args ...any) {
@@ -95,11 +98,13 @@ func (r *run) decide() {
 			res.Stats.Relus += r.prog.Nodes[i].N
 		}
 	}
-	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Time: r.attackTime()}) {
+	if r.opt.Method == "attack" {
+		if !r.attack(attacks.Options{Seed: r.opt.Seed}) {
+			r.undecided("incomplete")
+		}
 		return
 	}
-	if r.opt.Method == "attack" {
-		r.undecided("incomplete")
+	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Work: firstGlance, Time: r.attackTime()}) {
 		return
 	}
 	r.net = relax.NewNet(r.prog)
@@ -137,6 +142,10 @@ func (r *run) decide() {
 	r.undecided(reason)
 }
 
+// firstGlance is the work of the attack before any bound: it finds what is easy to find and costs tens of milliseconds. The
+// full attack follows after the root bounds, which settle most of what holds.
+const firstGlance = 2e8
+
 // attackTime is the slice of the deadline that the first attack may use.
 func (r *run) attackTime() time.Duration {
 	d, ok := r.ctx.Deadline()
@@ -149,8 +158,14 @@ func (r *run) attackTime() time.Duration {
 // attack searches for a counterexample and reports whether it ended the run.
 func (r *run) attack(o attacks.Options) bool {
 	t := time.Now()
-	w, err := attacks.Search(r.ctx, r.full, r.p, o)
-	if w != nil && err == nil {
+	var w *spec.Witness
+	if r.attacker == nil {
+		r.attacker, _ = attacks.NewSearcher(r.full, r.p)
+	}
+	if r.attacker != nil {
+		w = r.attacker.Search(r.ctx, o)
+	}
+	if w != nil {
 		r.note("attack: counterexample after %v", time.Since(t).Round(time.Millisecond))
 		r.violated(w)
 		return true

@@ -20,12 +20,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	b := r.net.NewBounds()
 	r.net.IBP(q.Box, b)
 	f := r.net.NewFrame(q.Box, b, r.net.NewScale(b))
-	free := 0
-	for k, lo := range q.Box.Lo {
-		if q.Box.Hi[k] > lo {
-			free++
-		}
-	}
+	free := varying(q.Box)
 	method := r.opt.Method
 	if method == "ibp" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
@@ -40,10 +35,19 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
+	if !r.attacked && !r.opt.NoAttack {
+		r.attacked = true
+		if r.attack(attacks.Options{Seed: r.opt.Seed + 1, Time: r.attackTime()}) {
+			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
+		}
+	}
 	if method == "crown" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
+	if !split && r.alphaPays(f) {
+		r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12})
+	}
 	if split {
 		if n == 1 {
 			r.note("input splitting: %d of %d inputs vary (rule: at most %d)", free, len(q.Box.Lo), maxSplitInputs)
@@ -61,6 +65,17 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	return out
 }
 
+// varying counts the inputs whose width is more than rounding: a fixed decimal that float32 cannot hold is a thin interval.
+func varying(b relax.Box) int {
+	free := 0
+	for k, lo := range b.Lo {
+		if b.Hi[k]-lo > 1e-6*max(abs(lo), abs(b.Hi[k])) {
+			free++
+		}
+	}
+	return free
+}
+
 // rootBounds tightens the inner bounds once for the whole box; false means the box is empty.
 func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	t := time.Now()
@@ -75,16 +90,7 @@ func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	if split && r.net.Unstable(f.B) > 3000 {
 		return true // sub-boxes will be bounded afresh
 	}
-	if !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{}) {
-		return false
-	}
-	if split || r.opt.Method == "crown" {
-		return true
-	}
-	if r.alphaPays(f) {
-		return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12})
-	}
-	return true
+	return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{})
 }
 
 // alphaPays estimates the cost of ascending every open inner row against the deadline.
@@ -143,10 +149,9 @@ func (r *run) pause() func() *spec.Witness {
 		}
 		next *= 2
 		r.seed++
-		w, err := attacks.Search(r.ctx, r.full, r.p, attacks.Options{Seed: r.opt.Seed + r.seed, Time: r.attackTime()})
-		if err != nil {
+		if r.attacker == nil {
 			return nil
 		}
-		return w
+		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + r.seed, Time: r.attackTime()})
 	}
 }

@@ -210,4 +210,3 @@ func expectMain() {
 		os.Exit(1)
 	}
 }
-

@@ -18,5 +18,5 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the sessions in testdata/script.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
 }

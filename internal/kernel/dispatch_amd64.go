@@ -29,7 +29,7 @@ func panel(h, k int, a []float64, as int, b []float64, off int, idx []int32, ldb
 		panel512(h, k, &a[0], as, b, off, ip, ldb, c, ldc, R)
 	case isaAVX2:
 		for i := 0; i < h; {
-			n := (h - i + (h-i-1)/6) / ((h-i-1)/6 + 2) // the rest in equal parts of at most 6
+			n := (h - i + (h-i-1)/6) / ((h-i-1)/6 + 1) // the rest in equal parts of at most 6
 			panel2(n, k, &a[i], as, b, off, ip, ldb, c[i*ldc:], ldc, R)
 			i += n
 		}

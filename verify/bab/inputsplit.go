@@ -24,7 +24,7 @@ type boxBranch struct {
 func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config) *Outcome {
 	s := &inputSearch{q: q, root: f0, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	for i := range q.Box.Lo {
-		if q.Box.Hi[i] > q.Box.Lo[i] {
+		if q.Box.Hi[i]-q.Box.Lo[i] > 1e-6*max(math.Abs(q.Box.Lo[i]), math.Abs(q.Box.Hi[i])) {
 			s.dims = append(s.dims, i)
 		}
 	}
@@ -175,7 +175,7 @@ func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (ki
 		f.Box.Lo[i], f.Box.Hi[i] = b.lo[d], b.hi[d]
 	}
 	f.SetBox()
-	ok := true
+	var ok bool
 	if s.forward {
 		ok = n.Forward(f)
 	} else {
@@ -195,11 +195,10 @@ func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (ki
 	return s.cut(b, alive, planes, lo, hi)
 }
 
-// plane is A·x + c ≤ objective on the varying inputs, with the fixed inputs folded into c.
+// plane is the linear form below a row's objective: its slopes in the varying inputs and its least value over the box.
 type plane struct {
 	row rowRef
 	a   []float64
-	c   float64
 	lb  float64
 }
 
@@ -219,12 +218,7 @@ func (s *inputSearch) finalRows(bf *boxFrame, b *boxBranch) (alive []int32, plan
 		w.Run(f, out)
 		for r, ref := range part {
 			p := plane{row: ref, a: make([]float64, len(s.dims)), lb: w.LB[r]}
-			p.c = w.LinearForm(r, bf.form)
-			for i, v := range bf.form {
-				if s.q.Box.Lo[i] == s.q.Box.Hi[i] {
-					p.c += v * s.q.Box.Lo[i] // only for clipping, made safe there by lb
-				}
-			}
+			w.LinearForm(r, bf.form)
 			for d, i := range s.dims {
 				p.a[d] = bf.form[i]
 			}
@@ -235,7 +229,7 @@ func (s *inputSearch) finalRows(bf *boxFrame, b *boxBranch) (alive []int32, plan
 	k := 0
 	for _, c := range b.alive {
 		best := math.Inf(-1)
-		dead := len(q.Cases[c].Rows) == 0 && false
+		dead := false
 		for r := range q.Cases[c].Rows {
 			best = max(best, planes[k].lb)
 			dead = dead || Refuted(&q.Cases[c].Rows[r], planes[k].lb)

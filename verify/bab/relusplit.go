@@ -167,14 +167,34 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 			w.Corner(i, x)
 			res[i].wit = s.cfg.Try(x)
 		}
-		if c := shortlist(w, s.f, i, s.cands); len(c) > 0 {
-			cands, lanes = append(cands, c), append(lanes, i)
+		cands, lanes = append(cands, shortlist(w, s.f, i, s.cands)), append(lanes, i)
+	}
+	for n, i := range lanes {
+		if len(cands[n]) == 0 {
+			cands[n] = s.revive(w, bs[i])
 		}
 	}
 	if ctx.Err() == nil {
 		s.choose(w, bs, lanes, cands, res)
 	}
 	return res
+}
+
+// revive looks for neurons to split when the bound depends on none: the objective is constant on the branch (two outputs both
+// cut off at 0, say) and what is left is whether the decided signs can occur together. Multipliers of 1 make that the objective.
+func (s *reluSearch) revive(w *relax.Worker, b *reluBranch) []relax.Open {
+	const R = 8
+	a := relax.NewAscent(w, s.f, R)
+	a.UnpackAlpha(b.alpha, 0, R)
+	splits, beta := make([][]relax.Split, R), make([][]float64, R)
+	splits[0], beta[0] = b.splits, make([]float64, len(b.splits))
+	for j := range b.beta {
+		b.beta[j] = max(b.beta[j], 1)
+		beta[0][j] = float64(b.beta[j])
+	}
+	a.SetSplits(splits, beta)
+	a.Run(s.f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) { s.seed(w, b, 0) }, relax.Steps{N: 1, Final: true})
+	return shortlist(w, s.f, 0, s.cands)
 }
 
 // shortlist picks the k/2 neurons with the largest relaxation error at the pseudo-primal point and the k/2 with the largest
