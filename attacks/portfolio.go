@@ -29,7 +29,7 @@ func (s *Searcher) portfolio(opt Options) {
 	for round := 0; !s.over; round++ {
 		groups := s.ranked(64)
 		if !s.lowStage(groups, round) ||
-			!s.floating(groups, max(1, restarts/len(groups)), pgdPlan{steps: steps, decay: 0.93, momentum: true, smooth: round&1 == 1}) ||
+			!s.floating(groups, max(1, restarts/len(groups)), pgdPlan{steps: steps, decay: 0.93, momentum: true, smooth: round&1 == 0}) ||
 			!s.targeted(groups, steps) {
 			return
 		}

@@ -47,7 +47,7 @@ func (a *app) boundsCmd() *cobra.Command {
 		}
 		lowered, err := g.Lower()
 		if err != nil {
-			return inFile(model, err)
+			return modelError(model, err)
 		}
 		ctx, stop := signals(c.Context())
 		defer stop()

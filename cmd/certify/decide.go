@@ -120,11 +120,19 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastBou
 		case ans := <-ch:
 			return ans
 		case <-cancelled:
-			cancelled, gone = nil, time.After(2*time.Second)
+			grace := 2 * time.Second
+			if errors.Is(context.Cause(ctx), errMemory) {
+				grace = 100 * time.Millisecond // it would grow on
+			}
+			cancelled, gone = nil, time.After(grace)
 		case <-late:
 			return answer{run: j.abandoned(verify.Timeout, "the limit came before the search stopped", last)}
 		case <-gone:
-			return answer{run: j.abandoned(verify.Unknown, "interrupted", last)}
+			reason := "interrupted"
+			if errors.Is(context.Cause(ctx), errMemory) {
+				reason = "memory"
+			}
+			return answer{run: j.abandoned(verify.Unknown, reason, last)}
 		}
 	}
 }
@@ -152,7 +160,7 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	}
 	res, err := verify.Verify(ctx, g, p, j.opt)
 	if err != nil {
-		return nil, err
+		return nil, modelError(j.model, err)
 	}
 	res.Stats.Params = int(g.Params)
 	return &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,

@@ -33,7 +33,7 @@ func (a *app) fuzzCmd() *cobra.Command {
 			defer cancel()
 		}
 		rep, err := verifytest.Fuzz(ctx, seed, n, func(ctx context.Context, p *prog.Program, q *spec.Problem, s uint64) (string, []float64, error) {
-			r, err := verify.Program(ctx, p, q, verify.Options{Seed: s, Method: method, Workers: 1 + int(s%2), NoAttack: s%3 == 0})
+			r, err := verify.Program(ctx, p, q, verify.Options{Timeout: 2 * time.Second, Seed: s, Method: method, Workers: 1 + int(s%2), NoAttack: s%3 == 0})
 			if err != nil {
 				return "", nil, err
 			}

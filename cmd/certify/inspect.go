@@ -96,7 +96,7 @@ func inspectModel(path string) (fmt.Stringer, error) {
 			v.Refused = append(v.Refused, uns.Nodes[i].Error())
 		}
 	} else if err != nil {
-		return nil, inFile(path, err)
+		return nil, modelError(path, err)
 	}
 	return v, nil
 }

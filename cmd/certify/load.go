@@ -23,9 +23,30 @@ import (
 func loadModel(path string) (*nn.Graph, error) {
 	g, err := onnx.ReadFile(path)
 	if err != nil {
-		return nil, inFile(path, err)
+		return nil, modelError(path, err)
 	}
 	return g, nil
+}
+
+// modelError says what is wrong with a model and what to do about it.
+func modelError(path string, err error) error {
+	var (
+		format *onnx.FormatError
+		limit  *onnx.LimitError
+		uns    *nn.UnsupportedError
+	)
+	switch {
+	case errors.As(err, &uns):
+		f := unsupportedOps(err, uns.Nodes)
+		f.msg = path + ": " + f.msg
+		return f
+	case errors.As(err, &limit):
+		return &failure{code: exitResources, kind: "model", msg: inFile(path, err).Error(), err: err}
+	case errors.As(err, &format):
+		return &failure{code: exitMalformed, kind: "model", msg: inFile(path, err).Error(), err: err,
+			hint: "check that the file is whole, and an ONNX model at all; if so, export it again"}
+	}
+	return inFile(path, err)
 }
 
 // loadQuery reads a query; g, when not nil, is the network it asks about.

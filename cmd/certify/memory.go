@@ -11,16 +11,17 @@ import (
 // errMemory is the cause of a cancellation because the memory budget is used up.
 var errMemory = errors.New("memory budget reached")
 
-const heapLive = "/gc/heap/live:bytes"
+const heapObjects = "/memory/classes/heap/objects:bytes"
 
-// inUse returns the bytes of the heap that the last collection found alive.
+// inUse returns the bytes of the heap in objects, dead ones included that are not swept yet. Near the memory limit the
+// collector runs all the time, so there it is close to what is alive.
 func inUse() int64 {
-	s := []metrics.Sample{{Name: heapLive}}
+	s := []metrics.Sample{{Name: heapObjects}}
 	metrics.Read(s)
 	return int64(s[0].Value.Uint64())
 }
 
-// guardMemory makes the collector respect the budget and cancels the context when the live heap alone comes near it; the
+// guardMemory makes the collector respect the budget and cancels the context when the heap outgrows it all the same; the
 // search keeps its own account and normally stops before. A budget of 0 leaves everything as it is.
 func (a *app) guardMemory(ctx context.Context, budget int64) (context.Context, func()) {
 	if budget <= 0 {
@@ -30,12 +31,12 @@ func (a *app) guardMemory(ctx context.Context, budget int64) (context.Context, f
 	ctx, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	go func() {
-		t := time.NewTicker(50 * time.Millisecond)
+		t := time.NewTicker(5 * time.Millisecond)
 		defer t.Stop()
 		for {
 			select {
 			case <-t.C:
-				if inUse() > budget*9/10 {
+				if inUse() > budget*95/100 {
 					cancel(errMemory)
 					return
 				}
