@@ -296,11 +296,46 @@ func TestPush(t *testing.T) {
 	}
 }
 
+// TestPushClimbs: the line search alone must widen a violation, and stay in the box while it does.
+func TestPushClimbs(t *testing.T) {
+	p := net(t, 2, []float64{1, 1}, []float64{-1}, nil, nil)
+	pr := problem(p, []spec.Box{box([]float64{0, 0}, []float64{1, 1})}, spec.Case{Rows: []spec.Row{below(0, 0x1p-40)}})
+	s, err := NewSearcher(p, pr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(context.Background(), Options{})
+	x := []float64{0.5, 0.5}
+	s.pushing = true // as candidate does: what push visits is not pushed again
+	if !s.push(0, x, 0x1p-40) || s.best == nil || !s.best.AnyOrder {
+		t.Fatalf("stayed at %v: %+v", x, s.best)
+	}
+	verifyWitness(t, p, pr, s.best)
+}
+
+// TestRestarts: with many inputs the centre, the ends and the corners have no useful gradient; uniform restarts do.
+func TestRestarts(t *testing.T) {
+	n := 100 // y = Σ relu(x−0.55) − 3·relu(x−0.8): flat up to 0.55, peak 0.25 at 0.8, negative at 1
+	W, b, V := make([]float64, 2*n*n), make([]float64, 2*n), make([]float64, 2*n)
+	for i := range n {
+		W[2*i*n+i], b[2*i], V[2*i] = 1, -0.55, 1
+		W[(2*i+1)*n+i], b[2*i+1], V[2*i+1] = 1, -0.8, -3
+	}
+	p := net(t, n, W, b, V, nil)
+	one := make([]float64, n)
+	for i := range one {
+		one[i] = 1
+	}
+	pr := problem(p, []spec.Box{box(make([]float64, n), one)}, spec.Case{Rows: []spec.Row{above(0, 8)}})
+	got, err := Search(context.Background(), p, pr, Options{Work: 2e8})
+	mustFind(t, p, pr, got, err)
+}
+
 // TestThin: no input has room for every order; the real witness is still returned, and says so.
 func TestThin(t *testing.T) {
 	p := net(t, 2, []float64{1, 1}, []float64{-1}, nil, nil)
 	pr := problem(p, []spec.Box{box([]float64{0.5, 0.5}, []float64{1, 1})}, spec.Case{Rows: []spec.Row{below(0, 0x1p-40)}})
-	got, err := Search(context.Background(), p, pr, Options{Work: 1e7})
+	got, err := Search(context.Background(), p, pr, Options{Work: 1e6})
 	mustFind(t, p, pr, got, err)
 	if got.AnyOrder {
 		t.Errorf("%+v", got)
@@ -437,5 +472,18 @@ func TestMethods(t *testing.T) {
 		return 1
 	}) {
 		t.Errorf("%v", m)
+	}
+}
+
+// TestKronecker: 256 points of the sequence leave no cell of an 8×8 grid empty; independent points would leave one or two.
+func TestKronecker(t *testing.T) {
+	a := kronecker(2)
+	var cells [64]int
+	for k := range 256 {
+		x, y := math.Mod(0.5+float64(k+1)*a[0], 1), math.Mod(0.5+float64(k+1)*a[1], 1)
+		cells[int(x*8)*8+int(y*8)]++
+	}
+	if slices.Min(cells[:]) == 0 {
+		t.Errorf("an empty cell: %v", cells)
 	}
 }

@@ -18,15 +18,17 @@ import (
 
 // TestSuites runs the default search on the instances of VNN-COMP suites and compares with the known answers: a witness on an
 // instance known to be unsat fails, and so does finding too few of the known counterexamples. CERTIFY_BENCH is the folder that
-// holds vnncomp/; CERTIFY_SUITES (comma separated) chooses suites, CERTIFY_CAP the wall-clock cap per instance.
+// holds vnncomp/; CERTIFY_SUITES (comma separated) chooses suites, CERTIFY_CAP the wall-clock cap and CERTIFY_WORK the budget per
+// instance, CERTIFY_UNSAT_STRIDE every how many unsat instances one is attacked (0: none).
 func TestSuites(t *testing.T) {
 	root := os.Getenv("CERTIFY_BENCH")
 	if root == "" {
 		t.Skip("CERTIFY_BENCH is not set")
 	}
-	want := map[string]int{"linearizenn": 1, "tllverifybench_2023": 17}
-	names := []string{"linearizenn"}
-	limit := 2 * time.Second
+	want := map[string]int{"acasxu_2023": 29, "safenlp": 395, "cora": 15, "mnist_fc": 11, "linearizenn": 1, "dist_shift_2023": 5,
+		"tllverifybench_2023": 10, "malbeware": 5, "oval21": 1, "metaroom_2023": 1, "collins_rul_cnn_2023": 19}
+	names := []string{"acasxu_2023", "safenlp", "cora", "mnist_fc", "linearizenn", "dist_shift_2023"}
+	limit := 10 * time.Second
 	if s := os.Getenv("CERTIFY_SUITES"); s != "" {
 		names = strings.Split(s, ",")
 	}
@@ -54,7 +56,10 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 		t.Fatal(err)
 	}
 	col := slices.Index(rows[0], "truth")
-	stride, _ := strconv.Atoi(os.Getenv("CERTIFY_UNSAT_STRIDE"))
+	stride := 25 // every how many unsat instances one is attacked, with little work
+	if n, err := strconv.Atoi(os.Getenv("CERTIFY_UNSAT_STRIDE")); err == nil {
+		stride = n
+	}
 	work, _ := strconv.ParseFloat(os.Getenv("CERTIFY_WORK"), 64)
 	nets := map[string]*prog.Program{}
 	var times []time.Duration
@@ -68,12 +73,16 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 		} else if truth != "sat" {
 			continue
 		}
+		opt := Options{Time: limit, Work: int64(work)}
+		if truth == "unsat" && work == 0 {
+			opt.Work = 2e8
+		}
 		p, pr := loadInstance(t, nets, dir, r[0], r[1])
 		if p == nil {
 			continue
 		}
 		begin := time.Now()
-		w, err := Search(context.Background(), p, pr, Options{Time: limit, Work: int64(work)})
+		w, err := Search(context.Background(), p, pr, opt)
 		d := time.Since(begin)
 		if err != nil {
 			t.Errorf("%s %s: %v", r[0], r[1], err)

@@ -24,6 +24,8 @@ func TestMain(m *testing.M) {
 	switch query := filepath.Base(os.Args[len(os.Args)-1]); {
 	case strings.HasPrefix(query, "crash"):
 		panic("boom")
+	case strings.HasPrefix(query, "refused"):
+		os.Exit(exitUnsupported)
 	case strings.HasPrefix(query, "slow"):
 		time.Sleep(time.Minute)
 	case strings.HasPrefix(query, "hog"):
@@ -86,22 +88,22 @@ func runner(t *testing.T, out string) *Runner {
 }
 
 func TestRunScoresAndResumes(t *testing.T) {
-	all := suite(t, "20", map[string]string{"sat": "sat", "unsat": "sat", "unknown": "unsat"}, "sat", "unsat", "unknown", "crash")
+	all := suite(t, "20", map[string]string{"sat": "sat", "unsat": "sat", "unknown": "unsat"}, "sat", "unsat", "unknown", "crash", "refused")
 	out := filepath.Join(t.TempDir(), "r.jsonl")
 	r := runner(t, out)
 	got, err := r.Run(context.Background(), all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 4 {
-		t.Fatalf("%d results, want 4", len(got))
+	if len(got) != 5 {
+		t.Fatalf("%d results, want 5", len(got))
 	}
 	s := NewScore(got, nil)
 	if len(s.Rows) != 1 {
 		t.Fatalf("%d rows, want 1", len(s.Rows))
 	}
 	row := s.Rows[0]
-	if row.Sat != 1 || row.Unsat != 1 || row.Unknown != 1 || row.Errors != 1 || row.Wrong != 1 || row.Known != 3 || row.Solved != 2 {
+	if row.Sat != 1 || row.Unsat != 1 || row.Unknown != 1 || row.Errors != 1 || row.Refused != 1 || row.Wrong != 1 || row.Known != 3 || row.Solved != 2 {
 		t.Errorf("row = %+v", row)
 	}
 	if len(s.Contradictions) != 1 || !strings.Contains(s.Contradictions[0], "unsat.vnnlib") {
@@ -116,7 +118,7 @@ func TestRunScoresAndResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := strings.SplitAfter(string(data), "\n")
-	write(t, out, whole[0]+whole[1]+whole[2]+whole[3]+`{"suite":"ma`)
+	write(t, out, whole[0]+whole[1]+whole[2]+whole[3]+whole[4]+`{"suite":"ma`)
 	if again, err := r.Run(context.Background(), all); err != nil || len(again) != 0 {
 		t.Errorf("resumed run did %d instances (%v), want 0", len(again), err)
 	}
@@ -125,11 +127,11 @@ func TestRunScoresAndResumes(t *testing.T) {
 		t.Errorf("retry did %d instances (%v), want 1", len(again), err)
 	}
 	final, _, err := ReadResults(out)
-	if err != nil || len(final) != 5 {
-		t.Errorf("file holds %d results (%v), want 5", len(final), err)
+	if err != nil || len(final) != 6 {
+		t.Errorf("file holds %d results (%v), want 6", len(final), err)
 	}
-	if n := NewScore(final, nil).Rows[0].Instances; n != 4 {
-		t.Errorf("scored %d instances, want 4: a later result replaces an earlier one", n)
+	if n := NewScore(final, nil).Rows[0].Instances; n != 5 {
+		t.Errorf("scored %d instances, want 5: a later result replaces an earlier one", n)
 	}
 }
 

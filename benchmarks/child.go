@@ -75,6 +75,8 @@ func (r *Result) read(err, killed error, out []byte, errs string) {
 		r.Verdict, r.Error = "error", firstLines(errs, 3)
 		if errors.Is(killed, context.DeadlineExceeded) {
 			r.Verdict, r.Reason = "timed-out", "killed after its limit"
+		} else if r.Exit == exitUnsupported {
+			r.Verdict, r.Error = "unsupported", firstLines(errs, 2)
 		} else if r.Error == "" && err != nil {
 			r.Error = err.Error()
 		}
@@ -86,6 +88,9 @@ func (r *Result) read(err, killed error, out []byte, errs string) {
 		r.WitnessMargin, r.AnyOrder = o.Witness.Margin, o.Witness.AnyOrder
 	}
 }
+
+// exitUnsupported is the exit status of certify for a model or query it does not handle.
+const exitUnsupported = 3
 
 func firstLines(s string, n int) string {
 	lines := strings.SplitN(strings.TrimSpace(s), "\n", n+1)

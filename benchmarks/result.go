@@ -17,7 +17,7 @@ type Result struct {
 	Model   string  `json:"onnx"`
 	Query   string  `json:"vnnlib"`
 	Limit   float64 `json:"timeout_s"` // the limit the tool was given
-	Verdict string  `json:"verdict"`   // sat, unsat, unknown, timed-out, or error
+	Verdict string  `json:"verdict"`   // sat, unsat, unknown, timed-out, unsupported, or error
 	Reason  string  `json:"reason,omitempty"`
 	Wall    float64 `json:"wall_s"` // whole process, start included
 	CPU     float64 `json:"cpu_s"`
@@ -85,7 +85,7 @@ func appendTo(path string, whole int64) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("benchmarks: %w", err)
 	}
-	if err := f.Truncate(whole); err == nil {
+	if err = f.Truncate(whole); err == nil {
 		_, err = f.Seek(whole, io.SeekStart)
 	}
 	if err != nil {

@@ -15,6 +15,7 @@ type Row struct {
 	Unsat     int     `json:"unsat"`
 	Unknown   int     `json:"unknown"`
 	TimedOut  int     `json:"timed_out"`
+	Refused   int     `json:"unsupported"`
 	Errors    int     `json:"errors"`
 	Known     int     `json:"known"` // instances whose answer is known
 	Wrong     int     `json:"wrong"`
@@ -108,6 +109,8 @@ func summarise(suite string, rs []Result) Row {
 			row.Sat++
 		case r.Verdict == "unsat":
 			row.Unsat++
+		case r.Verdict == "unsupported":
+			row.Refused++
 		case r.Verdict == "error":
 			row.Errors++
 		default:

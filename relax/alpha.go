@@ -143,7 +143,7 @@ func (w *Worker) primal(f *Frame, from int) {
 		case prog.Input:
 			w.corner(f)
 		case prog.Affine:
-			n.P.EvalNode(k, R, w.val)
+			w.primalAffine(k, nd)
 		case prog.Relu:
 			w.primalRelu(f, k, nd.Src)
 		case prog.Sigmoid:
@@ -155,25 +155,53 @@ func (w *Worker) primal(f *Frame, from int) {
 // corner writes the box corner that minimises each lane's linear form.
 func (w *Worker) corner(f *Frame) {
 	R, a, x := w.R, w.coef[0], w.val[0]
-	for i, lo := range f.Box.Lo {
-		hi := f.Box.Hi[i]
-		for r, v := range a[i*R : i*R+R] {
-			if v >= 0 {
-				x[i*R+r] = lo
-			} else {
-				x[i*R+r] = hi
+	w.each(0, func(from, to int) {
+		for i := from; i < to; i++ {
+			lo, hi := f.Box.Lo[i], f.Box.Hi[i]
+			for r, v := range a[i*R : i*R+R] {
+				if v >= 0 {
+					x[i*R+r] = lo
+				} else {
+					x[i*R+r] = hi
+				}
 			}
 		}
+	})
+}
+
+// primalAffine evaluates an affine node inside its window.
+func (w *Worker) primalAffine(k int, nd *prog.Node) {
+	if w.win[k].IsAll() {
+		w.net.P.EvalNode(k, w.R, w.val)
+		return
+	}
+	R, v := w.R, w.val[k]
+	w.each(k, func(lo, hi int) {
+		for j := lo; j < hi; j++ {
+			b := 0.0
+			if nd.Bias != nil {
+				b = nd.Bias[j]
+			}
+			row := v[j*R : j*R+R]
+			for r := range row {
+				row[r] = b
+			}
+		}
+	})
+	for _, t := range nd.Terms {
+		windowed(t.Map, w.win[k]).ForwardWindow(v, w.val[t.Src], R, w.win[k]) // PlanWindows left no other map here
 	}
 }
 
 func (w *Worker) primalRelu(f *Frame, k, src int) {
 	R, v, z := w.R, w.val[k], w.val[src]
 	rf := f.relu[k]
-	clear(v)
-	for _, j := range rf.active {
-		copy(v[int(j)*R:int(j)*R+R], z[int(j)*R:int(j)*R+R])
-	}
+	w.each(k, func(lo, hi int) { clear(v[lo*R : hi*R]) })
+	w.eachIn(k, rf.active, func(lo, hi int) {
+		for _, j := range rf.active[lo:hi] {
+			copy(v[int(j)*R:int(j)*R+R], z[int(j)*R:int(j)*R+R])
+		}
+	})
 	if !w.live[k] {
 		return
 	}
@@ -181,23 +209,25 @@ func (w *Worker) primalRelu(f *Frame, k, src int) {
 	if w.Alpha != nil {
 		al = w.Alpha[k]
 	}
-	for i, j := range rf.unstable {
-		o := int(j) * R
-		s, t := rf.s[i], rf.t[i]
-		a, zz := w.save[k][i*R:i*R+R], z[o:o+R]
-		vv := v[o : o+R][:len(a)]
-		for r, c := range a {
-			if c >= 0 {
-				sl := rf.a0[i]
-				if al != nil {
-					sl = al[i*R+r]
+	w.eachIn(k, rf.unstable, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			o := int(rf.unstable[i]) * R
+			s, t := rf.s[i], rf.t[i]
+			a, zz := w.save[k][i*R:i*R+R], z[o:o+R]
+			vv := v[o : o+R][:len(a)]
+			for r, c := range a {
+				if c >= 0 {
+					sl := rf.a0[i]
+					if al != nil {
+						sl = al[i*R+r]
+					}
+					vv[r] = sl * zz[r]
+				} else {
+					vv[r] = s*zz[r] + t
 				}
-				vv[r] = sl * zz[r]
-			} else {
-				vv[r] = s*zz[r] + t
 			}
 		}
-	}
+	})
 	for r, sp := range w.Splits {
 		for _, s := range sp {
 			if int(s.Act) == k {
@@ -220,6 +250,9 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 		return
 	}
 	for j := range sf.kl {
+		if !w.win[k].Contains(j) {
+			continue
+		}
 		for r, c := range w.save[k][j*R : j*R+R] {
 			if c >= 0 {
 				v[j*R+r] = sf.kl[j]*z[j*R+r] + sf.tl[j]
@@ -236,6 +269,20 @@ const (
 	adamEps = 1e-8
 )
 
+// adam moves the slopes of one neuron, all lanes: gradient max(a,0)·ẑ, result clamped to [0,1].
+func adam(alpha, m, v, a, z []float64, rate, ic2 float64) {
+	n := len(z)
+	alpha, m, v, a = alpha[:n], m[:n], v[:n], a[:n]
+	for r, zv := range z {
+		g := max(a[r], 0) * zv
+		m[r] = adam1*m[r] + (1-adam1)*g
+		v[r] = adam2*v[r] + (1-adam2)*g*g
+		if m[r] != 0 {
+			alpha[r] = min(max(alpha[r]+rate*m[r]/(math.Sqrt(v[r]*ic2)+adamEps), 0), 1)
+		}
+	}
+}
+
 // update makes one Adam step (Kingma and Ba 2015) on α, projected to [0,1], and β, projected to ≥ 0.
 func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float64) {
 	a.step++
@@ -249,19 +296,12 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 		}
 		z := w.val[w.net.P.Nodes[k].Src]
 		al, m, v, s := a.Alpha[k], a.mA[k], a.vA[k], w.save[k]
-		for i, j := range rf.unstable {
-			zz := z[int(j)*R : int(j)*R+R]
-			o := i * R
-			sr, ar, mr, vr := s[o : o+R][:len(zz)], al[o : o+R][:len(zz)], m[o : o+R][:len(zz)], v[o : o+R][:len(zz)]
-			for r, zv := range zz {
-				g := max(sr[r], 0) * zv
-				mr[r] = adam1*mr[r] + (1-adam1)*g
-				vr[r] = adam2*vr[r] + (1-adam2)*g*g
-				if mr[r] != 0 {
-					ar[r] = min(max(ar[r]+lrA*mr[r]/(math.Sqrt(vr[r]*ic2)+adamEps), 0), 1)
-				}
+		w.eachIn(k, rf.unstable, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				j, o := int(rf.unstable[i])*R, i*R
+				adam(al[o:o+R], m[o:o+R], v[o:o+R], s[o:o+R], z[j:j+R], lrA, ic2)
 			}
-		}
+		})
 	}
 	for r, sp := range splits {
 		b, m, v := a.Beta[r], a.mB[r], a.vB[r]

@@ -3,6 +3,7 @@ package relax
 import (
 	"math"
 
+	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn/prog"
 )
 
@@ -128,10 +129,11 @@ type Worker struct {
 	coef    [][]float64 // per node, lanes
 	buf     [][]float64 // backing of coef with full capacity
 	live    []bool
-	D       []float64 // per lane: constant of the linear form (sum of bias terms and right-hand sides)
-	dn      []float64 // per lane: sum of relaxation constants, all ≤ 0
-	da      []float64 // per lane: Σ of absolute values of input and sigmoid terms
-	e       []float64 // per lane: Σ|ν|·S
+	win     []prog.Window // per node: pixels that can have coefficients; zero is everything
+	D       []float64     // per lane: constant of the linear form (sum of bias terms and right-hand sides)
+	dn      []float64     // per lane: sum of relaxation constants, all ≤ 0
+	da      []float64     // per lane: Σ of absolute values of input and sigmoid terms
+	e       []float64     // per lane: Σ|ν|·S
 	tmp     []float64
 	LB      []float64 // per lane: the rigorous lower bound of the last Run
 	Err     []float64 // per lane: the rounding error already subtracted in LB
@@ -155,7 +157,7 @@ type Worker struct {
 // NewWorker returns scratch for n.
 func NewWorker(n *Net) *Worker {
 	k := len(n.P.Nodes)
-	return &Worker{net: n, coef: make([][]float64, k), buf: make([][]float64, k), live: make([]bool, k),
+	return &Worker{net: n, coef: make([][]float64, k), buf: make([][]float64, k), live: make([]bool, k), win: make([]prog.Window, k),
 		save: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
 }
 
@@ -166,6 +168,7 @@ func (w *Worker) Begin(R int) {
 	w.stopped = false
 	for k := range w.live {
 		w.live[k] = false
+		w.win[k] = prog.Window{}
 	}
 	w.D, w.dn, w.da, w.e = zeroed(w.D, R), zeroed(w.dn, R), zeroed(w.da, R), zeroed(w.e, R)
 	w.LB, w.Err, w.tmp = grow(w.LB, R), grow(w.Err, R), grow(w.tmp, R)
@@ -185,8 +188,9 @@ func (w *Worker) Coef(k int) []float64 {
 		if cap(w.buf[k]) < n {
 			w.buf[k] = make([]float64, n)
 		}
-		w.coef[k] = w.buf[k][:n]
-		clear(w.coef[k])
+		c := w.buf[k][:n]
+		w.each(k, func(lo, hi int) { clear(c[lo*w.R : hi*w.R]) })
+		w.coef[k] = c
 		w.live[k] = true
 	}
 	return w.coef[k]
@@ -248,26 +252,24 @@ func (w *Worker) backAffine(f *Frame, k int, nd *prog.Node) {
 	S := f.S[k]
 	e, tmp := w.e, w.tmp
 	clear(tmp)
-	if nd.Bias == nil {
-		for j, s := range S {
-			for r, v := range nu[j*R : j*R+R] {
-				e[r] += math.Abs(v) * s
+	w.each(k, func(lo, hi int) {
+		for j := lo; j < hi; j++ {
+			x := nu[j*R : j*R+R]
+			kernel.AbsAxpy(e, x, S[j])
+			if nd.Bias != nil {
+				kernel.Axpy(tmp, x, nd.Bias[j])
 			}
 		}
-	} else {
-		for j, s := range S {
-			b := nd.Bias[j]
-			for r, v := range nu[j*R : j*R+R] {
-				e[r] += math.Abs(v) * s
-				tmp[r] += v * b
-			}
-		}
-	}
+	})
 	for r, v := range tmp {
 		w.D[r] += v
 	}
 	for _, t := range nd.Terms {
-		t.Map.Backward(w.Coef(t.Src), nu, R)
+		if m := windowed(t.Map, w.win[k]); m != nil {
+			m.BackwardWindow(w.Coef(t.Src), nu, R, w.win[k])
+		} else {
+			t.Map.Backward(w.Coef(t.Src), nu, R)
+		}
 	}
 }
 
@@ -279,14 +281,12 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 		w.takeSplits(k, a)
 	}
 	nu := w.Coef(src)
-	for _, j := range rf.active {
-		o := int(j) * R
-		x := a[o : o+R]
-		y := nu[o : o+R][:len(x)]
-		for r, v := range x {
-			y[r] += v
+	w.eachIn(k, rf.active, func(lo, hi int) {
+		for _, j := range rf.active[lo:hi] {
+			o := int(j) * R
+			kernel.Axpy(nu[o:o+R], a[o:o+R], 1)
 		}
-	}
+	})
 	var sv []float64
 	if w.keep {
 		if cap(w.save[k]) < len(rf.unstable)*R {
@@ -301,31 +301,20 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 	}
 	tmp := w.tmp
 	clear(tmp)
-	for i, j := range rf.unstable {
-		o := int(j) * R
-		x := a[o : o+R]
-		y := nu[o : o+R][:len(x)]
-		s, t := rf.s[i], rf.t[i]
-		d := tmp[:len(x)]
-		if al == nil {
-			a0 := rf.a0[i]
-			for r, v := range x {
-				p, q := max(v, 0), min(v, 0)
-				y[r] += a0*p + s*q
-				d[r] += t * q
+	w.eachIn(k, rf.unstable, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			o := int(rf.unstable[i]) * R
+			x := a[o : o+R]
+			if al == nil {
+				relaxShared(nu[o:o+R], tmp, x, rf.a0[i], rf.s[i], rf.t[i])
+			} else {
+				relaxLanes(nu[o:o+R], tmp, x, al[i*R:i*R+R], rf.s[i], rf.t[i])
 			}
-		} else {
-			ai := al[i*R : i*R+R][:len(x)]
-			for r, v := range x {
-				p, q := max(v, 0), min(v, 0)
-				y[r] += ai[r]*p + s*q
-				d[r] += t * q
+			if sv != nil {
+				copy(sv[i*R:i*R+R], x)
 			}
 		}
-		if sv != nil {
-			copy(sv[i*R:i*R+R], x)
-		}
-	}
+	})
 	for r, v := range tmp {
 		w.dn[r] += v
 	}
@@ -335,17 +324,37 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 	w.chargeSource(f, src)
 }
 
+// relaxShared is one unstable neuron with one lower slope for all lanes: ν += (a ≥ 0 ? slope0 : s)·a, d += min(a,0)·t.
+func relaxShared(nu, d, a []float64, slope0, s, t float64) {
+	nu, d = nu[:len(a)], d[:len(a)]
+	for r, v := range a {
+		q := min(v, 0)
+		nu[r] += slope0*max(v, 0) + s*q
+		d[r] += t * q
+	}
+}
+
+// relaxLanes is relaxShared with a lower slope per lane.
+func relaxLanes(nu, d, a, slope []float64, s, t float64) {
+	nu, d, slope = nu[:len(a)], d[:len(a)], slope[:len(a)]
+	for r, v := range a {
+		q := min(v, 0)
+		nu[r] += slope[r]*max(v, 0) + s*q
+		d[r] += t * q
+	}
+}
+
 // chargeSource accounts for the rounding of ν when the activation's input is not an affine node (whose own step charges
 // Σ|ν|·S): S of such a node is its magnitude.
 func (w *Worker) chargeSource(f *Frame, src int) {
 	if w.net.P.Nodes[src].Kind == prog.Affine {
 		return
 	}
-	for j, m := range f.S[src] {
-		for r, v := range w.coef[src][j*w.R : j*w.R+w.R] {
-			w.e[r] += math.Abs(v) * m
+	w.each(src, func(lo, hi int) {
+		for j := lo; j < hi; j++ {
+			kernel.AbsAxpy(w.e, w.coef[src][j*w.R:j*w.R+w.R], f.S[src][j])
 		}
-	}
+	})
 }
 
 // takeSplits removes the split neurons of node k from the shared relaxation: their coefficients are kept aside and zeroed,
@@ -387,14 +396,18 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 	R, a := w.R, w.coef[k]
 	nu := w.Coef(src)
 	sf := f.sigm[k]
+	if w.keep {
+		w.save[k] = grow(w.save[k], len(a))
+	}
+	clear(w.tmp)
 	for j := range sf.kl {
+		if !w.win[k].Contains(j) {
+			continue
+		}
 		x := a[j*R : j*R+R]
 		y := nu[j*R : j*R+R][:len(x)]
 		kl, tl, ku, tu := sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j]
 		d, m := w.tmp[:len(x)], w.da[:len(x)]
-		if j == 0 {
-			clear(d)
-		}
 		for r, v := range x {
 			p, q := max(v, 0), min(v, 0)
 			y[r] += p*kl + q*ku
@@ -403,10 +416,6 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 			m[r] += math.Abs(c)
 		}
 		if w.keep {
-			if j == 0 && cap(w.save[k]) < len(a) {
-				w.save[k] = make([]float64, len(a))
-			}
-			w.save[k] = w.save[k][:len(a)]
 			copy(w.save[k][j*R:j*R+R], x)
 		}
 	}
@@ -422,15 +431,17 @@ func (w *Worker) concretize(f *Frame) {
 	a := w.Coef(0)
 	tmp, da := w.tmp, w.da
 	clear(tmp)
-	for i, c := range f.inC {
-		rad := f.inR[i]
-		m := math.Abs(c) + rad
-		for r, v := range a[i*R : i*R+R] {
-			q := math.Abs(v)
-			tmp[r] += c*v - rad*q
-			da[r] += m * q
+	w.each(0, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			c, rad := f.inC[i], f.inR[i]
+			x := a[i*R : i*R+R]
+			kernel.Axpy(tmp, x, c)
+			if rad != 0 {
+				kernel.AbsAxpy(tmp, x, -rad)
+			}
+			kernel.AbsAxpy(da, x, math.Abs(c)+rad)
 		}
-	}
+	})
 	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
 	for r := range w.LB {
 		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + 1e-290

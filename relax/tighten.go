@@ -97,6 +97,7 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		lanes = 64
 	}
 	per := lanes / 2
+	n.byPixel(k, rows)
 	chunks := (len(rows) + per - 1) / per
 	ok := true
 	var mu sync.Mutex
@@ -107,6 +108,7 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		part := rows[c*per : min(len(rows), (c+1)*per)]
 		R := (2*len(part) + 7) &^ 7
 		seed := func(w *Worker) {
+			w.PlanWindows(k, part)
 			for i, j := range part {
 				w.SeedRow(f, k, int(j), 2*i, 1)
 				w.SeedRow(f, k, int(j), 2*i+1, -1)

@@ -111,7 +111,7 @@ func (a *app) benchLine(p benchmarks.Progress) {
 	l := p.Last
 	mark := ""
 	switch {
-	case l.Verdict == "error":
+	case l.Verdict == "error", l.Verdict == "unsupported":
 		mark = "  " + strings.ReplaceAll(l.Error, "\n", " ")
 	case l.Late():
 		mark = "  MISSED ITS DEADLINE"

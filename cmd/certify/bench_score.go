@@ -115,13 +115,13 @@ func (a *app) printScore(s *benchmarks.Score, form scoreForm) error {
 }
 
 func scoreGrid(s *benchmarks.Score) *grid {
-	g := &grid{head: []string{"suite", "instances", "known", "solved", "sat", "unsat", "unknown", "timed-out", "errors", "wrong", "late",
+	g := &grid{head: []string{"suite", "instances", "known", "solved", "sat", "unsat", "unknown", "timed-out", "unsupported", "errors", "wrong", "late",
 		"median s", "total s", "peak MiB"}, right: map[string]bool{}}
 	for _, h := range g.head[1:] {
 		g.right[h] = true
 	}
 	for _, r := range s.Rows {
-		g.add(r.Suite, r.Instances, r.Known, r.Solved, r.Sat, r.Unsat, r.Unknown, r.TimedOut, r.Errors, r.Wrong, r.Late,
+		g.add(r.Suite, r.Instances, r.Known, r.Solved, r.Sat, r.Unsat, r.Unknown, r.TimedOut, r.Refused, r.Errors, r.Wrong, r.Late,
 			fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.1f", r.Total), fmt.Sprintf("%.0f", r.PeakMiB))
 	}
 	return g

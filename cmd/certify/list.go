@@ -6,17 +6,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spai-project/certify/attacks"
 	"github.com/spai-project/certify/nn/op"
 )
 
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
-	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid}
+	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching",
+		Use:       "list operators|methods|branching|attacks",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {
@@ -66,6 +67,14 @@ func branchingGrid() *grid {
 	g := &grid{head: []string{"rule", "meaning"}}
 	for _, m := range branching {
 		g.add(m.name, m.doc)
+	}
+	return g
+}
+
+func attackGrid() *grid {
+	g := &grid{head: []string{"attack", "meaning"}}
+	for _, m := range attacks.Methods() {
+		g.add(m.Name, m.Doc)
 	}
 	return g
 }

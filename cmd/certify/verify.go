@@ -171,13 +171,12 @@ func (f *verifyFlags) listed(v verify.Verdict) bool { return slices.Contains(f.f
 
 // refuse returns an error for a query whose answer would mislead.
 func (j *job) refuse(p *spec.Problem) error {
-	if strings.HasPrefix(p.Version, "2") && !j.realGiven {
-		for _, v := range p.Vars {
-			if t := strings.ToLower(v.Type); t != "real" {
-				return unsupportedf("declare it `real` in the query, or pass --semantics real to ask about real arithmetic",
-					"%s: variable %s is declared %s, and certify is sound for real arithmetic only so far", j.query, v.Name, v.Type)
-			}
+	if v := floatVar(p); v != nil {
+		if !j.realGiven {
+			return unsupportedf("declare it `real` in the query, or pass --semantics real to ask about real arithmetic",
+				"%s: variable %s is declared %s, and certify is sound for real arithmetic only so far", j.query, v.Name, v.Type)
 		}
+		j.showWarnings("note: %s: %s is declared %s; as asked, the answer is about real arithmetic", j.query, v.Name, v.Type)
 	}
 	if len(p.Vacuous) == 0 {
 		return nil
@@ -187,5 +186,19 @@ func (j *job) refuse(p *spec.Problem) error {
 			detail: p.Vacuous, hint: "correct the query, or pass --allow-vacuous"}
 	}
 	j.showWarnings("warning[vacuous]: %s: contradictory input constraints: %s", j.query, strings.Join(p.Vacuous, "; "))
+	return nil
+}
+
+// floatVar returns a variable of a VNN-LIB 2.0 query that is not declared real, nil when there is none. The numbers of a
+// 1.0 query are reals by its definition.
+func floatVar(p *spec.Problem) *spec.Var {
+	if !strings.HasPrefix(p.Version, "2") {
+		return nil
+	}
+	for i := range p.Vars {
+		if !strings.EqualFold(p.Vars[i].Type, "real") {
+			return &p.Vars[i]
+		}
+	}
 	return nil
 }

@@ -118,6 +118,9 @@ func (p *convPlan) reads(w, image Window) Window {
 	return image.clip()
 }
 
+// OutImage implements Windowed.
+func (c *convMap) OutImage() Window { return c.outImage() }
+
 // InWindow implements Windowed.
 func (c *convMap) InWindow(out Window) Window { return c.forward(false).reads(out, c.inImage()) }
 

@@ -48,8 +48,8 @@ type enclosure struct {
 // every execution with unit roundoff at most unit (UnitReal or Unit32). Ends are ±Inf where nothing can be said, in
 // particular where a binary32 execution might overflow. The result is freshly allocated.
 //
-// Sound because: for |x−m| ≤ r and |x| ≤ M elementwise, |fl(Wx+b) − fl(Wm+b)| ≤ |W|r + (γ_{n+3}(unit)+γ_{n+3}(2⁻⁵³)+ρ)·
-// (|W|M+|b|), ρ the relative coefficient error; both sums have positive terms, so their own rounding is a factor
+// Sound because: for |x−m| ≤ r and |x| ≤ M elementwise, |fl(Wx+b) − fl(Wm+b)| ≤ |W|r + (γ_N(unit)+γ_N(2⁻⁵³))·(|W|M+|b|),
+// N = n+3, and 2Rel+4 more where coefficients are inexact (γ_a+γ_b ≤ γ_{a+b}); both sums have positive terms, so their own rounding is a factor
 // 1+(n+8)·2⁻⁵²; relu and sigmoid are monotone.
 func (p *Program) Enclose(lo, hi []float64, unit float64) (L, U [][]float64) {
 	e := p.enclose(lo, hi, unit)
@@ -123,13 +123,10 @@ func (n *Node) factors(unit float64) (f, tiny, up float64) {
 		fan += row
 	}
 	extra := 3
-	if n.Rel > 0 { // a runtime computes folded coefficients in its own arithmetic
+	if n.Rel > 0 { // the coefficients' own error, in the real sense and in a runtime that folds in its own arithmetic
 		extra += 2*n.Rel + 4
 	}
 	f = gamma(fan+extra, unit64) + gamma(fan+extra, unit)
-	if n.Rel > 0 {
-		f += gamma(n.Rel+1, unit64)
-	}
 	tiny = float64(fan+4) * 0x1p-1060
 	if unit > unit64 {
 		tiny = float64(fan+4) * 0x1p-148 // each product may underflow by half the least subnormal, in both arithmetics

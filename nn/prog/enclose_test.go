@@ -265,7 +265,7 @@ func TestEncloseUncertainRelu(t *testing.T) {
 func TestEncloseOverflow(t *testing.T) {
 	b := NewBuilder(1)
 	z := b.Affine("z", 2, nil, 0, Term{0, Dense(2, 1, []float64{0x1p100, 1})})
-	y := b.Affine("y", 1, nil, 0, Term{z, Dense(1, 2, []float64{0, 1})})
+	y := b.Affine("y", 1, nil, 0, Term{z, Sparse(1, 2, []int32{0, 1}, []int32{1}, []float64{1})}) // dense in a runtime
 	p, err := b.Program(y)
 	if err != nil {
 		t.Fatal(err)
@@ -281,12 +281,12 @@ func TestEncloseOverflow(t *testing.T) {
 // TestEncloseRel: coefficients known to Rel·2⁻⁵³ only; the true network may be anywhere in between.
 func TestEncloseRel(t *testing.T) {
 	b := NewBuilder(1)
-	p, err := b.Program(b.Affine("z", 1, []float64{1}, 4, Term{0, Dense(1, 1, []float64{1})}))
+	p, err := b.Program(b.Affine("z", 1, []float64{1}, 1000, Term{0, Dense(1, 1, []float64{1})}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	L, U := p.Enclose([]float64{1}, []float64{1}, UnitReal)
-	if d := 8 * 0x1p-53; L[1][0] > 2-d || U[1][0] < 2+d {
+	if d := 2000 * 0x1p-53; L[1][0] > 2-d || U[1][0] < 2+d {
 		t.Errorf("[2%+g, 2%+g] misses the coefficient error", L[1][0]-2, U[1][0]-2)
 	}
 }
@@ -303,5 +303,19 @@ func TestSigmoidBoundsTails(t *testing.T) {
 				t.Errorf("z=%v: upper %v below e^z", z, hi)
 			}
 		}
+	}
+}
+
+// TestPointSigmoid: a runtime's sigmoid is off by a few units in binary32; the bound must leave room for it, and only for it.
+func TestPointSigmoid(t *testing.T) {
+	b := NewBuilder(1)
+	p, err := b.Program(b.Sigmoid("s", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := 1 / (1 + math.Exp(-0.5))
+	lo, hi := p.EnclosePoint([]float64{0.5}, []float64{1}, Unit32)
+	if e := 4 * Unit32; lo > s-e || hi < s+e || hi-lo > 10*e {
+		t.Errorf("[%v, %v] around %v", lo, hi, s)
 	}
 }

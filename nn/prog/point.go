@@ -14,22 +14,36 @@ type Point struct {
 	count int // elements over all nodes
 }
 
-// maxTighten bounds the backward passes NewPoint spends on relus whose sign the intervals leave open.
-const maxTighten = 4096
+// NewTightPoint spends at most maxTighten backward passes, and about maxTightenWork multiply-adds, on relus whose sign the
+// intervals leave open.
+const (
+	maxTighten     = 4096
+	maxTightenWork = int64(2e9)
+)
 
 // NewPoint evaluates the program at x (one lane) for real arithmetic and for every execution with unit roundoff at most
-// unit (see Enclose). x is copied. Relus whose sign is open under the intervals, and sigmoids over a wide one, get the
-// adjoint bound of their own argument first: in deep nets intervals grow with |W|·|W|·… and leave most signs open.
-func (p *Program) NewPoint(x []float64, unit float64) *Point {
+// unit (see Enclose). x is copied.
+func (p *Program) NewPoint(x []float64, unit float64) *Point { return p.newPoint(x, unit, 0) }
+
+// NewTightPoint is NewPoint with a second, costlier look: relus whose sign is open under the intervals, and sigmoids over
+// a wide one, get the adjoint bound of their own argument first. In deep nets intervals grow with |W|·|W|·… and leave most
+// signs open under Unit32.
+func (p *Program) NewTightPoint(x []float64, unit float64) *Point {
+	return p.newPoint(x, unit, maxTighten)
+}
+
+func (p *Program) newPoint(x []float64, unit float64, rows int64) *Point {
 	pt := &Point{e: p.newEnclosure(x, x, unit), v: p.Eval(x, 1, nil)}
 	terms := make([]int, len(p.Nodes))
+	cost := int64(1)
 	for k := range p.Nodes {
 		n := &p.Nodes[k]
 		pt.count += n.N
 		switch n.Kind {
 		case Affine:
 			for _, t := range n.Terms {
-				_, col := t.Map.Fan()
+				row, col := t.Map.Fan()
+				cost += int64(n.N) * int64(row)
 				terms[t.Src] += col + 1
 			}
 		case Relu, Sigmoid:
@@ -39,9 +53,9 @@ func (p *Program) NewPoint(x []float64, unit float64) *Point {
 	for _, t := range terms {
 		pt.m = max(pt.m, t)
 	}
-	left := maxTighten
+	left := int(min(rows, maxTightenWork/cost))
 	for k := 1; k < len(p.Nodes); k++ {
-		if n := &p.Nodes[k]; n.Kind == Relu || n.Kind == Sigmoid {
+		if n := &p.Nodes[k]; left > 0 && (n.Kind == Relu || n.Kind == Sigmoid) {
 			left = pt.tighten(n, left)
 		}
 		pt.e.node(k)
@@ -252,7 +266,7 @@ func (pt *Point) interval(c []float64) (lo, hi float64) {
 }
 
 // EnclosePoint returns lo ≤ c·y ≤ hi for the output y at the single input x in real arithmetic and in every execution with
-// unit roundoff at most unit. For several rows at one input use NewPoint and Bound.
+// unit roundoff at most unit. For several rows at one input use NewTightPoint and Bound.
 func (p *Program) EnclosePoint(x, c []float64, unit float64) (lo, hi float64) {
-	return p.NewPoint(x, unit).Bound(c)
+	return p.NewTightPoint(x, unit).Bound(c)
 }

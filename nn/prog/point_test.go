@@ -48,7 +48,7 @@ func TestPointDeep(t *testing.T) {
 			want.Add(want, new(big.Rat).Mul(new(big.Rat).SetFloat64(c[i]), y))
 		}
 		exact, _ := want.Float64()
-		pt := p.NewPoint(x, Unit32)
+		pt := p.NewTightPoint(x, Unit32)
 		lo, hi := pt.Bound(c)
 		rlo, rhi := p.NewPoint(x, UnitReal).Bound(c)
 		if !(lo <= exact && exact <= hi) || !(rlo <= exact && exact <= rhi) {
@@ -93,6 +93,9 @@ func TestPointTightens(t *testing.T) {
 	}
 	if L, _ := p.Enclose(x, x, Unit32); L[d][0] >= 0 {
 		t.Fatal("the intervals decide the sign: the test tests nothing")
+	}
+	if lo, _ := p.NewPoint(x, Unit32).Bound([]float64{1}); lo > 0 {
+		t.Error("decided without the second look")
 	}
 	lo, hi := p.EnclosePoint(x, []float64{1}, Unit32)
 	if !(lo > 0x1p-9 && hi < 0x1p-7) {

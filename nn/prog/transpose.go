@@ -77,6 +77,9 @@ func (t transposed) Each(f func(i, j int, v float64)) {
 	}
 }
 
+// OutImage implements Windowed.
+func (t transposedWindowed) OutImage() Window { return t.c.inImage() }
+
 // InWindow implements Windowed.
 func (t transposedWindowed) InWindow(out Window) Window { return t.c.outWindow(out) }
 

@@ -19,7 +19,15 @@ type Windowed interface {
 	ForwardWindow(dst, x []float64, R int, out Window)
 	// RowWindow returns the input pixels that output element i depends on.
 	RowWindow(i int) Window
+	// OutImage returns the full window of the output, which fixes the layout that out must have; zero: any layout will do.
+	OutImage() Window
 }
+
+// Pixel returns the window of the single pixel of element i in the layout of w.
+func (w Window) Pixel(i int) Window { return pixel(w, i) }
+
+// SameLayout reports whether both windows are over pictures of the same channels, height and width.
+func (w Window) SameLayout(v Window) bool { return w.C == v.C && w.H == v.H && w.W == v.W }
 
 // IsAll reports whether the window is everything.
 func (w Window) IsAll() bool {

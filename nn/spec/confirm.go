@@ -88,6 +88,7 @@ type confirmer struct {
 	inside  map[int]bool // per box
 	exact   *prog.Point  // real arithmetic, made on first use
 	float32 *prog.Point  // every binary32 execution, made on first use
+	tight   *prog.Point  // the same with more effort, made when the first does not suffice
 }
 
 func newConfirmer(pr *Problem, p *prog.Program, x []float64) *confirmer {
@@ -128,7 +129,12 @@ func (c *confirmer) confirm(index int) (*Witness, bool) {
 	if c.float32 == nil {
 		c.float32 = c.p.NewPoint(c.x, prog.Unit32)
 	}
-	_, w.AnyOrder = c.rows(cs, c.float32, prog.Unit32)
+	if _, w.AnyOrder = c.rows(cs, c.float32, prog.Unit32); !w.AnyOrder {
+		if c.tight == nil {
+			c.tight = c.p.NewTightPoint(c.x, prog.Unit32)
+		}
+		_, w.AnyOrder = c.rows(cs, c.tight, prog.Unit32)
+	}
 	return w, true
 }
 

@@ -148,3 +148,36 @@ func TestConfirmAgainstRationals(t *testing.T) {
 		t.Errorf("only %d near ties accepted", accepted)
 	}
 }
+
+func TestBoxContains(t *testing.T) {
+	b := unitBox([]float32{0, -1}, []float32{1, 1})
+	for _, c := range []struct {
+		x    []float64
+		want bool
+	}{
+		{[]float64{0, 1}, true}, {[]float64{0.1, 0}, false}, {[]float64{-0x1p-149, 0}, false},
+		{[]float64{1, math.NaN()}, false}, {[]float64{1}, false}, {[]float64{1, -1}, true},
+	} {
+		if b.Contains(c.x) != c.want {
+			t.Errorf("Contains(%v) = %v", c.x, !c.want)
+		}
+	}
+}
+
+// TestExcessAdverse: right-hand side and coefficients are taken at their worst end.
+func TestExcessAdverse(t *testing.T) {
+	p := linearProgram(t, 1, 1, []float64{1}, nil)
+	pr := &Problem{NumInputs: 1, NumOutputs: 1, Boxes: []Box{unitBox([]float32{0}, []float32{1})}}
+	c := newConfirmer(pr, p, []float64{0.5})
+	pt := p.NewPoint(c.x, prog.UnitReal)
+	for name, r := range map[string]Row{
+		"right-hand side":    {Y: []Coef{{Value: 1}}, RHSLower: 0.25, RHSUpper: 0.75},
+		"output coefficient": {Y: []Coef{{Value: 1, Err: 0.5}}, RHSLower: 0.5, RHSUpper: 0.5},
+		"input coefficient":  {X: []Coef{{Value: 1, Err: 0.5}}, Y: []Coef{{Value: 1}}, RHSLower: 1, RHSUpper: 1},
+		"inputs only":        {X: []Coef{{Value: 1, Err: 0.5}}, RHSLower: 0.5, RHSUpper: 0.75},
+	} {
+		if e := c.excess(&r, pt, prog.UnitReal); !(e >= 0.25 && e < 0.25+1e-9) {
+			t.Errorf("%s: excess %v, want 0.25", name, e)
+		}
+	}
+}

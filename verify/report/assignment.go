@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spai-project/certify/nn/spec"
@@ -32,84 +31,42 @@ func VNNCOMP(w io.Writer, r *Run) error {
 	}
 	b := bufio.NewWriter(w)
 	fmt.Fprintln(b, r.Result.Verdict)
-	open := "("
-	for _, v := range []struct {
-		name   string
-		values []float64
-	}{{"X", r.Result.Witness.X}, {"Y", r.Result.Witness.Y}} {
-		for i, x := range v.values {
-			fmt.Fprintf(b, "%s(%s_%d %s)", open, v.name, i, decimal(x))
-			open = "\n"
-		}
+	if err := spec.WriteCounterexample(b, r.Result.Witness.X, r.Result.Witness.Y); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
-	fmt.Fprintln(b, ")")
 	return b.Flush()
 }
 
 // Assignment writes a witness as VNN-LIB 2.0 text: for every declared variable, in order, the line "NAME type [shape]"
 // and then its values in row-major order, one per line.
 func Assignment(w io.Writer, p *spec.Problem, wit *spec.Witness) error {
-	vars, err := variables(p, wit)
-	if err != nil {
-		return err
-	}
-	for _, v := range vars {
-		if _, err := fmt.Fprintf(w, "%s %s %s\n", v.Name, v.Type, shapeText(v.Shape)); err != nil {
-			return err
-		}
-		for _, x := range v.values {
-			if _, err := fmt.Fprintln(w, decimal(x)); err != nil {
-				return err
-			}
-		}
+	if err := spec.WriteAssignment(w, variables(p), wit.X, wit.Y); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 	return nil
 }
 
-// A variable is a declared tensor with its values in the witness.
-type variable struct {
-	spec.Var
-	values []float64
+// Serialise writes the witness of r into dir as the VNN-LIB 2.0 standard wants it: one ONNX TensorProto per declared
+// variable in NAME.pb.
+func Serialise(dir string, r *Run) error {
+	if err := spec.WriteTensors(dir, variables(r.Problem), r.Result.Witness.X, r.Result.Witness.Y); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
 }
 
-// variables splits the flat witness into the declared tensors. VNN-LIB 1.0 declares reals, which stand for float32 values.
-func variables(p *spec.Problem, w *spec.Witness) ([]variable, error) {
-	x, y := w.X, w.Y
-	var out []variable
-	for _, v := range p.Vars {
-		from := &x
-		if v.Output {
-			from = &y
-		}
-		n := 1
-		for _, d := range v.Shape {
-			n *= d
-		}
-		if n > len(*from) {
-			return nil, fmt.Errorf("report: the witness has too few values for %s", v.Name)
-		}
-		if !strings.HasPrefix(p.Version, "2") {
-			v.Type = "float32"
-		}
-		out = append(out, variable{v, (*from)[:n]})
-		*from = (*from)[n:]
+// variables returns the declared tensors under the types that a witness reports: VNN-LIB 1.0 declares reals that stand for
+// the float32 values of an ONNX file, and a problem built by a program declares nothing.
+func variables(p *spec.Problem) []spec.Var {
+	if len(p.Vars) == 0 {
+		return []spec.Var{{Name: "X", Type: "float32", Shape: []int{p.NumInputs}},
+			{Name: "Y", Type: "float32", Shape: []int{p.NumOutputs}, Output: true}}
 	}
-	if len(out) == 0 { // a problem built by a program declares nothing
-		out = []variable{
-			{spec.Var{Name: "X", Type: "float32", Shape: []int{len(x)}}, x},
-			{spec.Var{Name: "Y", Type: "float32", Shape: []int{len(y)}, Output: true}, y},
+	vars := append([]spec.Var{}, p.Vars...)
+	if !strings.HasPrefix(p.Version, "2") {
+		for i := range vars {
+			vars[i].Type = "float32"
 		}
 	}
-	return out, nil
+	return vars
 }
-
-func shapeText(shape []int) string {
-	s := make([]string, len(shape))
-	for i, d := range shape {
-		s[i] = strconv.Itoa(d)
-	}
-	return "[" + strings.Join(s, ",") + "]"
-}
-
-// decimal writes x without an exponent, which the grammar lacks, and with the fewest digits that read back as x.
-func decimal(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
