@@ -130,6 +130,9 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 func (w *Worker) primal(f *Frame, from int) {
 	R, n := w.R, w.net
 	anc := n.anc[from]
+	if w.self {
+		from++ // the values of the layer itself are the gradient of its splits
+	}
 	for k := 0; k < from; k++ {
 		if !anc[k] {
 			continue
@@ -305,15 +308,16 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 	}
 	for r, sp := range splits {
 		b, m, v := a.Beta[r], a.mB[r], a.vB[r]
+		rate := rateB / c1 * w.betaScale(r)
 		for i, s := range sp {
 			src := w.net.P.Nodes[s.Act].Src
-			if !w.net.anc[from][s.Act] {
+			if !w.net.anc[from][s.Act] && src != from {
 				continue
 			}
 			g := -float64(s.Sign) * w.val[src][int(s.Elem)*R+r]
 			m[i] = adam1*m[i] + (1-adam1)*g
 			v[i] = adam2*v[i] + (1-adam2)*g*g
-			b[i] = max(b[i]+rateB/c1*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0)
+			b[i] = max(b[i]+rate*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0)
 		}
 	}
 }
@@ -392,4 +396,36 @@ func (a *Ascent) UnpackAlpha(src []uint8, r, R int) {
 			src = src[1:]
 		}
 	}
+}
+
+// betaScale is the unit in which lane r's multipliers move: the mean size of the coefficients at its split neurons, which a
+// multiplier has to compete with.
+func (w *Worker) betaScale(r int) float64 {
+	s := 0.0
+	for _, a := range w.saveSp[r] {
+		s += math.Abs(a)
+	}
+	return max(s/float64(max(len(w.saveSp[r]), 1)), 1e-3)
+}
+
+// MapAlpha translates slopes packed for frame f to frame g of the same network, whose unstable neurons are among f's.
+func (f *Frame) MapAlpha(g *Frame, src []uint8) []uint8 {
+	if src == nil {
+		return nil
+	}
+	var dst []uint8
+	for k, rf := range f.relu {
+		if rf == nil {
+			continue
+		}
+		for _, j := range g.relu[k].unstable {
+			b := uint8(0)
+			if i := rf.pos[j]; i >= 0 {
+				b = src[i]
+			}
+			dst = append(dst, b)
+		}
+		src = src[len(rf.unstable):]
+	}
+	return dst
 }

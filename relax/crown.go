@@ -125,6 +125,7 @@ type Split struct {
 type Worker struct {
 	net     *Net
 	R       int
+	self    bool        // the last Run had splits in the layer it started from
 	stopped bool        // the last Run was abandoned
 	coef    [][]float64 // per node, lanes
 	buf     [][]float64 // backing of coef with full capacity
@@ -223,6 +224,7 @@ func (w *Worker) SeedRow(f *Frame, k, j, r int, s float64) {
 // Soundness: the inequality of the package comment with ν the stored floats; see package comment for E. Slopes multiply a
 // coefficient once more, which errs by one unit of |ν|·|z| ≤ |ν|·S and is counted in errUnits.
 func (w *Worker) Run(f *Frame, from int) {
+	w.selfSplits(from)
 	for k := from; k > 0; k-- {
 		if !w.live[k] {
 			continue
@@ -386,6 +388,24 @@ func (w *Worker) putSplits(k, src int) {
 				nu[o] += w.saveSp[r][i] - w.Beta[r][i]
 			} else {
 				nu[o] += w.Beta[r][i]
+			}
+		}
+	}
+}
+
+// selfSplits adds the multipliers of splits whose pre-activation is node from itself, to which no coefficient comes through
+// the ReLU: sign·z ≥ 0 there, so objective − β·sign·z is a lower bound of the objective.
+func (w *Worker) selfSplits(from int) {
+	w.self = false
+	for r, sp := range w.Splits {
+		for i, s := range sp {
+			if w.net.P.Nodes[s.Act].Src != from {
+				continue
+			}
+			w.self = true
+			w.saveSp[r][i] = 1
+			if b := w.Beta[r][i]; b != 0 {
+				w.Coef(from)[int(s.Elem)*w.R+r] -= float64(s.Sign) * b
 			}
 		}
 	}

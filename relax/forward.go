@@ -67,7 +67,6 @@ type forwardPass struct {
 	C, D [][]float64
 	uses []int
 	free [][]float64
-	sc   []float64
 }
 
 // lanes: 0..p−1 coefficients, p constant, p+1 the error radius (in D only).

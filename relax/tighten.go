@@ -49,12 +49,11 @@ func (p *Pool) Each(n int, f func(w *Worker, i int)) {
 
 // Tightening configures how inner bounds are computed.
 type Tightening struct {
-	Alpha   int  // ascent steps per inner row; 0 or 1: plain CROWN
-	Lanes   int  // lanes per batch, 0: 64
-	MaxRows int  // rows per layer at most (widest first are not sought: first come), 0: all
-	OnlyNew bool // skip layers fed by the input alone (IBP is exact there); always on
-	// Need marks, per node, the elements whose bounds matter; nil or a nil entry means all.
-	Need [][]bool
+	Alpha int // ascent steps per inner row; 0 or 1: plain CROWN
+	Lanes int // lanes per batch, 0: 64
+	// Splits are decided ReLUs that hold on the set to bound: their multipliers β are ascended for every row, those of
+	// neurons in the row's own layer included.
+	Splits []Split
 }
 
 // Crown recomputes f's bounds layer by layer: an interval step, then for every pre-activation element whose sign is open one
@@ -70,7 +69,7 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 			}
 			continue
 		}
-		if !n.inputOnly(k) && ctx.Err() == nil {
+		if (!n.inputOnly(k) || o.Splits != nil && n.image(k) == (prog.Window{})) && ctx.Err() == nil {
 			if !n.tightenNode(ctx, p, f, k, o) {
 				return false
 			}
@@ -88,7 +87,7 @@ func (n *Net) inputOnly(k int) bool {
 
 // tightenNode bounds the open elements of pre-activation node k.
 func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tightening) bool {
-	rows := f.openRows(k, o)
+	rows := f.openRows(k)
 	if len(rows) == 0 {
 		return true
 	}
@@ -117,7 +116,8 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		var best []float64
 		if o.Alpha > 1 {
 			a := NewAscent(w, f, R)
-			a.Run(f, k, R, nil, seed, Steps{N: o.Alpha, RateA: 0.25, Decay: 0.9, StallRounds: 4})
+			splits := w.rowSplits(k, part, o.Splits, a)
+			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
 			best = a.Best
 		} else {
 			w.Begin(R)
@@ -139,28 +139,47 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 	return ok
 }
 
+// rowSplits gives every lane of a batch of rows of node k the splits that can bear on it: neurons the rows depend on, inside
+// their window, and (where no window is in use) neurons of node k itself. Multipliers start at 0.
+func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Split {
+	if len(all) == 0 {
+		return nil
+	}
+	R := len(a.Best)
+	w.Begin(R)
+	w.PlanWindows(k, part)
+	var use []Split
+	picture := w.net.image(k) != (prog.Window{})
+	for _, s := range all {
+		src := w.net.P.Nodes[s.Act].Src
+		if w.net.anc[k][s.Act] && w.win[s.Act].Contains(int(s.Elem)) || src == k && !picture {
+			use = append(use, s)
+		}
+	}
+	if len(use) == 0 {
+		return nil
+	}
+	splits, beta := make([][]Split, R), make([][]float64, R)
+	buf := make([]float64, R*len(use))
+	for r := range 2 * len(part) {
+		splits[r], beta[r] = use, buf[r*len(use):(r+1)*len(use)]
+	}
+	a.SetSplits(splits, beta)
+	return splits
+}
+
 // openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
-func (f *Frame) openRows(k int, o Tightening) []int32 {
+func (f *Frame) openRows(k int) []int32 {
 	relu, smooth := false, false
 	for _, a := range f.Net.Acts[k] {
 		relu = relu || f.Net.P.Nodes[a].Kind == prog.Relu
 		smooth = smooth || f.Net.P.Nodes[a].Kind == prog.Sigmoid
 	}
-	var need []bool
-	if o.Need != nil {
-		need = o.Need[k]
-	}
 	var rows []int32
 	for j, l := range f.B.L[k] {
 		u := f.B.U[k][j]
-		if need != nil && !need[j] {
-			continue
-		}
 		if relu && l < 0 && u > 0 || smooth && u-l > 1e-9 {
 			rows = append(rows, int32(j))
-			if o.MaxRows > 0 && len(rows) >= o.MaxRows {
-				break
-			}
 		}
 	}
 	return rows

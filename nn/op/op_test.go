@@ -12,7 +12,6 @@ import (
 
 // lowered is an application turned into a program: x holds the variable inputs one after the other.
 type lowered struct {
-	p   *prog.Program
 	x   []float64
 	out []Value
 	b   *prog.Builder

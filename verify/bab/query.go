@@ -7,7 +7,6 @@ package bab
 
 import (
 	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/spai-project/certify/nn/spec"
@@ -110,9 +109,8 @@ func Refuted(row *spec.Row, lb float64) bool { return lb > 0 || lb == 0 && row.S
 
 // progress throttles trace events.
 type progress struct {
-	emit  func(trace.Event)
-	last  time.Time
-	start time.Time
+	emit func(trace.Event)
+	last time.Time
 }
 
 func (p *progress) tick(e trace.Event) {
@@ -129,7 +127,6 @@ func (p *progress) tick(e trace.Event) {
 
 // found keeps the witness of the lowest task index of a round, so that the answer does not depend on timing.
 type found struct {
-	idx atomic.Int64
 	wit []*spec.Witness
 }
 

@@ -18,13 +18,21 @@ type reluBranch struct {
 	alpha  []uint8
 	lb     float64
 	next   relax.Split // chosen ReLU to split, Sign 0 when none was found
+	at     *subFrame   // the bounds it was last bounded against; alpha belongs to it
 }
 
-// ReluSplit refutes the query by deciding unstable ReLUs: bounds of inner neurons stay those of frame f, a decision enters
-// as a multiplier β (β-CROWN, Wang et al. 2021) that is ascended together with the slopes α. Neurons are shortlisted by the
-// error of their relaxation at the pseudo-primal point and tried with one backward pass for each side (strong branching).
+// subFrame is the frame of a sub-tree: inner bounds under the splits of its root.
+type subFrame struct {
+	f     *relax.Frame
+	depth int // splits of its root
+}
+
+// ReluSplit refutes the query by deciding unstable ReLUs. A decision enters as a multiplier β (β-CROWN, Wang et al. 2021) that
+// is ascended together with the slopes α; neurons are shortlisted by the error of their relaxation at the pseudo-primal
+// point and tried with one backward pass for each side (strong branching). Every few levels a branch gets inner bounds of its
+// own, tightened under its decisions (relax.Frame.Sub), which the branches below share.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	s := &reluSearch{q: q, f: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}, slack: map[rowRef]float64{}}
+	s := &reluSearch{q: q, root: &subFrame{f: f}, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}, slack: map[rowRef]float64{}}
 	for _, ref := range q.rows(alive) {
 		s.slack[ref] = SlackOf(&q.Cases[ref.c].Rows[ref.r], f.B, q.Net.P.Output)
 	}
@@ -35,6 +43,7 @@ func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg
 	if s.cands == 0 {
 		s.cands = 6
 	}
+	s.levels = levelsPerFrame(q.Net.Unstable(f.B))
 	if w := s.start(ctx, alive); w != nil {
 		s.out.Status, s.out.Witness = Found, w
 		return s.out
@@ -44,13 +53,15 @@ func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg
 
 type reluSearch struct {
 	q     *Query
-	f     *relax.Frame
+	root  *subFrame
 	cfg   *Config
 	slack map[rowRef]float64
 	steps int
 	cands int
-	open  []*reluBranch
-	out   *Outcome
+	// levels is the number of splits after which a branch's inner bounds are tightened anew.
+	levels int
+	open   []*reluBranch
+	out    *Outcome
 	// weight of closed sub-trees, for progress: a branch at depth d weighs 2^-d of its case.
 	proved, total float64
 }
@@ -74,7 +85,7 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 		part := refs[c*lanes : min(len(refs), (c+1)*lanes)]
 		bs := make([]*reluBranch, len(part))
 		for i, ref := range part {
-			bs[i] = &reluBranch{c: ref.c, row: ref.r, lb: math.Inf(-1)}
+			bs[i] = &reluBranch{c: ref.c, row: ref.r, lb: math.Inf(-1), at: s.root}
 		}
 		res := s.ascend(ctx, w, bs, nil, relax.Steps{N: 60, RateA: 0.25, RateB: 0.25, Decay: 0.97, StallRounds: 8})
 		for i := range part {
@@ -114,7 +125,8 @@ type laneResult struct {
 func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBranch, alpha [][]uint8, o relax.Steps) []laneResult {
 	R := (len(bs) + 7) &^ 7
 	out := s.q.Net.P.Output
-	a := relax.NewAscent(w, s.f, R)
+	f := bs[0].at.f
+	a := relax.NewAscent(w, f, R)
 	splits, beta := make([][]relax.Split, R), make([][]float64, R)
 	for i, b := range bs {
 		splits[i], beta[i] = b.splits, make([]float64, len(b.splits))
@@ -143,7 +155,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		}
 		return true
 	}
-	a.Run(s.f, out, R, splits, seed, o)
+	a.Run(f, out, R, splits, seed, o)
 	res := make([]laneResult, len(bs))
 	if ctx.Err() != nil {
 		return res
@@ -167,7 +179,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 			w.Corner(i, x)
 			res[i].wit = s.cfg.Try(x)
 		}
-		cands, lanes = append(cands, shortlist(w, s.f, i, s.cands)), append(lanes, i)
+		cands, lanes = append(cands, shortlist(w, f, i, s.cands)), append(lanes, i)
 	}
 	for n, i := range lanes {
 		if len(cands[n]) == 0 {
@@ -184,7 +196,8 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 // cut off at 0, say) and what is left is whether the decided signs can occur together. Multipliers of 1 make that the objective.
 func (s *reluSearch) revive(w *relax.Worker, b *reluBranch) []relax.Open {
 	const R = 8
-	a := relax.NewAscent(w, s.f, R)
+	f := b.at.f
+	a := relax.NewAscent(w, f, R)
 	a.UnpackAlpha(b.alpha, 0, R)
 	splits, beta := make([][]relax.Split, R), make([][]float64, R)
 	splits[0], beta[0] = b.splits, make([]float64, len(b.splits))
@@ -193,8 +206,8 @@ func (s *reluSearch) revive(w *relax.Worker, b *reluBranch) []relax.Open {
 		beta[0][j] = float64(b.beta[j])
 	}
 	a.SetSplits(splits, beta)
-	a.Run(s.f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) { s.seed(w, b, 0) }, relax.Steps{N: 1, Final: true})
-	return shortlist(w, s.f, 0, s.cands)
+	a.Run(f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) { s.seed(w, b, 0) }, relax.Steps{N: 1, Final: true})
+	return shortlist(w, f, 0, s.cands)
 }
 
 // shortlist picks the k/2 neurons with the largest relaxation error at the pseudo-primal point and the k/2 with the largest
@@ -232,7 +245,8 @@ func (s *reluSearch) choose(w *relax.Worker, bs []*reluBranch, lanes []int, cand
 	for at := 0; at < len(probes); at += batch {
 		part := probes[at:min(len(probes), at+batch)]
 		R := (len(part) + 7) &^ 7
-		a := relax.NewAscent(w, s.f, R)
+		f := bs[0].at.f
+		a := relax.NewAscent(w, f, R)
 		splits, beta := make([][]relax.Split, R), make([][]float64, R)
 		for r, p := range part {
 			b := bs[lanes[p.lane]]
@@ -246,7 +260,7 @@ func (s *reluSearch) choose(w *relax.Worker, bs []*reluBranch, lanes []int, cand
 			a.UnpackAlpha(b.alpha, r, R)
 		}
 		a.SetSplits(splits, beta)
-		a.Run(s.f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) {
+		a.Run(f, s.q.Net.P.Output, R, splits, func(w *relax.Worker) {
 			for r, p := range part {
 				s.seed(w, bs[lanes[p.lane]], r)
 			}
@@ -278,9 +292,19 @@ func (s *reluSearch) choose(w *relax.Worker, bs []*reluBranch, lanes []int, cand
 }
 
 const (
-	roundChunks = 4
-	chunkNodes  = 16
+	roundJobs  = 8  // jobs per round
+	chunkNodes = 16 // branches expanded together, two lanes each
+	jobNodes   = 64 // branches a job expands before it hands back what is open
+	tightSteps = 6  // ascent steps per inner row of a sub-frame
 )
+
+// levelsPerFrame balances the price of a sub-frame (two rows of tightSteps iterations per unstable neuron, half the depth on
+// average) with that of the branches that will share it.
+func levelsPerFrame(unstable int) int {
+	const lanesPerBranch = 2*2*12 + 12
+	cost := float64(unstable) * (1 + 2*tightSteps) / lanesPerBranch
+	return min(max(int(math.Ceil(math.Log2(cost+1))), 3), 9)
+}
 
 func (s *reluSearch) run(ctx context.Context) *Outcome {
 	pr := &progress{emit: s.cfg.Trace}
@@ -319,7 +343,15 @@ func (s *reluSearch) memory() int64 {
 		return 0
 	}
 	b := s.open[len(s.open)-1]
-	return int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+160)
+	m := int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+160)
+	var last *subFrame
+	for _, o := range s.open {
+		if o.at != last && o.at != s.root {
+			m += o.at.f.Bytes()
+		}
+		last = o.at
+	}
+	return m
 }
 
 func (s *reluSearch) stop(why string) *Outcome {
@@ -335,47 +367,137 @@ func (s *reluSearch) least() float64 {
 	return b
 }
 
-// round splits the next branches and bounds their children.
-func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
-	n := min(len(s.open), roundChunks*chunkNodes)
-	batch := s.open[len(s.open)-n:]
-	chunks := min(roundChunks, (n+3)/4)
-	kids := make([][]*reluBranch, chunks)
-	wit := newFound(chunks)
-	undone := make([]bool, chunks)
-	s.cfg.Pool.Each(chunks, func(w *relax.Worker, c int) {
-		part := batch[c*n/chunks : (c+1)*n/chunks]
-		kids[c], wit.wit[c] = s.expand(ctx, w, part)
-		undone[c] = ctx.Err() != nil
-	})
-	if w := wit.first(); w != nil {
-		return w, ""
+// job is a set of branches that share a frame, expanded by one worker.
+type job struct {
+	nodes   []*reluBranch
+	kids    []*reluBranch
+	wit     *spec.Witness
+	undone  bool
+	bounded int
+}
+
+// take removes the next jobs from the end of the open list: runs of branches with one frame, or a single branch that is due
+// for a frame of its own.
+func (s *reluSearch) take() []*job {
+	var jobs []*job
+	for len(jobs) < roundJobs && len(s.open) > 0 {
+		n := len(s.open)
+		lo := n - 1
+		for !s.due(s.open[n-1]) && lo > 0 && n-lo < chunkNodes && s.open[lo-1].at == s.open[lo].at && !s.due(s.open[lo-1]) {
+			lo--
+		}
+		jobs = append(jobs, &job{nodes: append([]*reluBranch(nil), s.open[lo:]...)})
+		s.open = s.open[:lo]
 	}
-	next := append([]*reluBranch(nil), s.open[:len(s.open)-n]...)
-	var fresh []*reluBranch
+	return jobs
+}
+
+// due reports whether a branch is to get inner bounds of its own.
+func (s *reluSearch) due(b *reluBranch) bool { return len(b.splits)-b.at.depth >= s.levels }
+
+// round runs the next jobs and puts what they leave open back, in order.
+func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
+	jobs := s.take()
+	s.cfg.Pool.Each(len(jobs), func(w *relax.Worker, i int) { s.work(ctx, w, jobs[i]) })
+	for _, j := range jobs {
+		if j.wit != nil {
+			return j.wit, ""
+		}
+	}
 	why := ""
-	for c := range chunks {
-		part := batch[c*n/chunks : (c+1)*n/chunks]
-		if undone[c] {
-			next = append(next, part...)
+	for i := len(jobs) - 1; i >= 0; i-- {
+		j := jobs[i]
+		s.out.Branches += j.bounded
+		if j.undone {
+			s.open = append(s.open, j.nodes...)
 			continue
 		}
-		s.out.Branches += 2 * len(part)
-		for _, b := range part {
+		for _, b := range j.nodes {
 			s.proved += math.Pow(0.5, float64(len(b.splits)))
 		}
-		for _, k := range kids[c] {
+		for _, k := range j.kids {
 			s.proved -= math.Pow(0.5, float64(len(k.splits)))
 			if k.next.Sign == 0 {
 				why = "incomplete"
 			}
 		}
-		fresh = append(fresh, kids[c]...)
+		s.open = append(s.open, j.kids...)
 	}
-	// the weakest bounds are expanded first: they are where a counterexample would be
-	sort.SliceStable(fresh, func(i, j int) bool { return fresh[i].lb > fresh[j].lb })
-	s.open = append(next, fresh...)
 	return nil, why
+}
+
+// work expands a job's branches until they are closed, due for frames of their own, or jobNodes were expanded.
+func (s *reluSearch) work(ctx context.Context, w *relax.Worker, j *job) {
+	nodes := j.nodes
+	if s.due(nodes[0]) {
+		open, wit := s.reframe(ctx, w, nodes[0])
+		j.bounded++
+		if j.wit = wit; wit != nil {
+			return
+		}
+		nodes = open
+	}
+	var out []*reluBranch
+	for expanded := 0; len(nodes) > 0; {
+		if ctx.Err() != nil {
+			j.undone = true
+			return
+		}
+		n := min(len(nodes), chunkNodes)
+		if expanded += n; expanded > jobNodes {
+			break
+		}
+		kids, wit := s.expand(ctx, w, nodes[len(nodes)-n:])
+		j.bounded += 2 * n
+		if j.wit = wit; wit != nil {
+			return
+		}
+		nodes = nodes[:len(nodes)-n]
+		for _, k := range kids {
+			if s.due(k) || k.next.Sign == 0 {
+				out = append(out, k)
+			} else {
+				nodes = append(nodes, k)
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		j.undone = true
+		return
+	}
+	j.kids = append(out, nodes...)
+	// the weakest bounds come last and are taken first: they are where a counterexample would be
+	sort.SliceStable(j.kids, func(a, b int) bool {
+		if x, y := s.due(j.kids[a]), s.due(j.kids[b]); x != y {
+			return x
+		}
+		return j.kids[a].lb > j.kids[b].lb
+	})
+}
+
+// reframe gives a branch inner bounds under its own splits and bounds it against them. It returns the branch if it stays open.
+func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, b *reluBranch) ([]*reluBranch, *spec.Witness) {
+	f, ok := b.at.f.Sub(ctx, &relax.Pool{W: []*relax.Worker{w}}, b.splits, tightSteps)
+	if !ok {
+		return nil, nil // no input satisfies the splits
+	}
+	if ctx.Err() != nil {
+		return []*reluBranch{b}, nil
+	}
+	k := *b
+	k.alpha = b.at.f.MapAlpha(f, b.alpha)
+	k.at = &subFrame{f: f, depth: len(b.splits)}
+	kids := []*reluBranch{&k}
+	res := s.ascend(ctx, w, kids, [][]uint8{k.alpha}, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.5, Decay: 0.95})
+	switch {
+	case ctx.Err() != nil:
+		return []*reluBranch{b}, nil
+	case res[0].wit != nil:
+		return nil, res[0].wit
+	case res[0].closed:
+		return nil, nil
+	}
+	return kids, nil
 }
 
 // expand makes and bounds both children of each branch; children that stay open are returned.
@@ -393,7 +515,7 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBr
 			continue
 		}
 		for _, sign := range []int8{1, -1} {
-			k := &reluBranch{c: b.c, row: b.row, lb: b.lb}
+			k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at}
 			sp := b.next
 			sp.Sign = sign
 			k.splits = append(append(k.splits, b.splits...), sp)
@@ -405,7 +527,7 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBr
 	if len(kids) == 0 {
 		return nil, nil
 	}
-	res := s.ascend(ctx, w, kids, alpha, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.2, Decay: 0.95})
+	res := s.ascend(ctx, w, kids, alpha, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.5, Decay: 0.95})
 	open := kids[:0]
 	for i, k := range kids {
 		if res[i].wit != nil {
