@@ -59,9 +59,10 @@ type reluSearch struct {
 	steps int
 	cands int
 	// levels is the number of splits after which a branch's inner bounds are tightened anew.
-	levels int
-	open   []*reluBranch
-	out    *Outcome
+	levels       int
+	split, frame gain
+	open         []*reluBranch
+	out          *Outcome
 	// weight of closed sub-trees, for progress: a branch at depth d weighs 2^-d of its case.
 	proved, total float64
 }
@@ -374,7 +375,26 @@ type job struct {
 	wit     *spec.Witness
 	undone  bool
 	bounded int
+	split   gain // of splitting, per child
+	frame   gain // of sub-frames
 }
+
+// gain averages how much of the distance to 0 a step won: 1 when it closed the branch.
+type gain struct{ sum, n float64 }
+
+func (g *gain) add(before, after float64, closed bool) {
+	g.n++
+	switch {
+	case closed:
+		g.sum++
+	case before < 0 && after > before:
+		g.sum += min((after-before)/-before, 1)
+	}
+}
+
+func (g *gain) merge(h gain) { g.sum, g.n = g.sum+h.sum, g.n+h.n }
+
+func (g *gain) mean() float64 { return g.sum / max(g.n, 1) }
 
 // take removes the next jobs from the end of the open list: runs of branches with one frame, or a single branch that is due
 // for a frame of its own.
@@ -408,6 +428,8 @@ func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
 	for i := len(jobs) - 1; i >= 0; i-- {
 		j := jobs[i]
 		s.out.Branches += j.bounded
+		s.split.merge(j.split)
+		s.frame.merge(j.frame)
 		if j.undone {
 			s.open = append(s.open, j.nodes...)
 			continue
@@ -423,7 +445,23 @@ func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
 		}
 		s.open = append(s.open, j.kids...)
 	}
+	s.adapt()
 	return nil, why
+}
+
+// adapt moves the number of levels between sub-frames: a sub-frame is worth its price, which levelsPerFrame made that of the
+// branches below it, when it wins as much as a split, for a split doubles the work.
+func (s *reluSearch) adapt() {
+	if s.frame.n < 8 {
+		return
+	}
+	switch g := s.frame.mean(); {
+	case g < s.split.mean():
+		s.levels = min(s.levels+2, 1000)
+	case g > 2*s.split.mean():
+		s.levels = max(s.levels-1, 3)
+	}
+	s.frame, s.split = gain{}, gain{}
 }
 
 // work expands a job's branches until they are closed, due for frames of their own, or jobNodes were expanded.
@@ -432,6 +470,11 @@ func (s *reluSearch) work(ctx context.Context, w *relax.Worker, j *job) {
 	if s.due(nodes[0]) {
 		open, wit := s.reframe(ctx, w, nodes[0])
 		j.bounded++
+		if len(open) == 0 {
+			j.frame.add(0, 0, true)
+		} else {
+			j.frame.add(nodes[0].lb, open[0].lb, false)
+		}
 		if j.wit = wit; wit != nil {
 			return
 		}
@@ -447,7 +490,7 @@ func (s *reluSearch) work(ctx context.Context, w *relax.Worker, j *job) {
 		if expanded += n; expanded > jobNodes {
 			break
 		}
-		kids, wit := s.expand(ctx, w, nodes[len(nodes)-n:])
+		kids, wit := s.expand(ctx, w, nodes[len(nodes)-n:], &j.split)
 		j.bounded += 2 * n
 		if j.wit = wit; wit != nil {
 			return
@@ -501,7 +544,7 @@ func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, b *reluBranch
 }
 
 // expand makes and bounds both children of each branch; children that stay open are returned.
-func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBranch) ([]*reluBranch, *spec.Witness) {
+func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBranch, won *gain) ([]*reluBranch, *spec.Witness) {
 	var kids []*reluBranch
 	var alpha [][]uint8
 	for _, b := range part {
@@ -527,9 +570,14 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBr
 	if len(kids) == 0 {
 		return nil, nil
 	}
+	before := make([]float64, len(kids))
+	for i, k := range kids {
+		before[i] = k.lb
+	}
 	res := s.ascend(ctx, w, kids, alpha, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.5, Decay: 0.95})
 	open := kids[:0]
 	for i, k := range kids {
+		won.add(before[i], k.lb, res[i].closed)
 		if res[i].wit != nil {
 			return nil, res[i].wit
 		}
