@@ -83,7 +83,7 @@ func NewSearcher(p *prog.Program, pr *spec.Problem) (*Searcher, error) {
 	for k := range p.Nodes {
 		n := &p.Nodes[k]
 		s.elements += n.N
-		s.cost += int64(n.N)
+		s.cost += 4*int64(n.N) + 60 // elementwise work and calls, which dominate in tiny networks
 		for _, t := range n.Terms {
 			out, _ := t.Map.Dims()
 			row, _ := t.Map.Fan()
@@ -102,6 +102,9 @@ func active(b *spec.Box) []int {
 	}
 	return a
 }
+
+// Cost returns the price of one evaluation of the network in the unit of Options.Work.
+func (s *Searcher) Cost() int64 { return s.cost }
 
 func (s *Searcher) start(ctx context.Context, opt Options) {
 	s.run = run{ctx: ctx, rng: rand.New(rand.NewPCG(opt.Seed, 0x61747461636b73)), left: opt.Work,

@@ -133,7 +133,7 @@ func TestUnderflowOfCoefficients(t *testing.T) {
 func TestOverflowIsNotDeath(t *testing.T) {
 	build := func() *prog.Program {
 		b := prog.NewBuilder(2)
-		h := b.Affine("", 2, nil, 0, prog.Term{Src: 0, Map: prog.Dense(2, 2, []float64{1e308, 0, 1e307, 0.95e308})})
+		h := b.Affine("", 2, nil, 0, prog.Term{Src: 0, Map: prog.Dense(2, 2, []float64{1e308, 0, 1e307, 1e308})})
 		z := b.Affine("", 1, nil, 0, prog.Term{Src: h, Map: prog.Dense(1, 2, []float64{0.5, -0.25})})
 		return mustProgram(t, b, b.Relu("", z))
 	}
@@ -171,23 +171,21 @@ func TestOverflowIsNotDeath(t *testing.T) {
 // TestOverflowOfCoefficients has values of moderate size and coefficients beyond the range of float64, in a sub-box of a root
 // whose scale is finite: a bound of NaN must not turn a neuron off.
 func TestOverflowOfCoefficients(t *testing.T) {
-	// h = relu(1e160·x − 0.8e60), z = 3e220 − 1e160·h, y = relu(z); x in [1e-100·(−0.5), 1e-100·1.5]
-	b := prog.NewBuilder(1)
-	h := b.Relu("", b.Affine("", 1, []float64{-0.8e60}, 0, prog.Term{Src: 0, Map: prog.Dense(1, 1, []float64{1e160})}))
-	z := b.Affine("", 1, []float64{0.2e220}, 0, prog.Term{Src: h, Map: prog.Dense(1, 1, []float64{-1e160})})
+	// h = relu(1e60·x + 1e160·y), z = 0.9e220 − 1e160·h with y = 1e-100 fixed: ∂z/∂y is beyond float64, its effect is not.
+	b := prog.NewBuilder(2)
+	h := b.Relu("", b.Affine("", 1, nil, 0, prog.Term{Src: 0, Map: prog.Dense(1, 2, []float64{1e60, 1e160})}))
+	z := b.Affine("", 1, []float64{0.9e220}, 0, prog.Term{Src: h, Map: prog.Dense(1, 1, []float64{-1e160})})
 	p := mustProgram(t, b, b.Affine("", 1, nil, 0, prog.Term{Src: b.Relu("", z), Map: prog.Dense(1, 1, []float64{1})}))
 	net := NewNet(p)
 	pool := NewPool(net, 1)
-	root := Box{[]float64{-0.5e-100}, []float64{1.5e-100}}
-	f0 := ibpFrame(net, root)
+	f0 := ibpFrame(net, Box{[]float64{-3, 1e-100}, []float64{0.5, 1e-100}})
 	if !net.Crown(context.Background(), pool, f0, Tightening{}) {
 		t.Fatal("the root counts as empty")
 	}
-	s := net.NewScale(f0.B)
-	box := Box{[]float64{0.9e-100}, []float64{1.1e-100}}
+	box := Box{[]float64{-0.5, 1e-100}, []float64{0.5, 1e-100}}
 	bb := net.NewBounds()
 	bb.Copy(f0.B)
-	f := net.NewFrame(box.Clone(), bb, s)
+	f := net.NewFrame(box.Clone(), bb, net.NewScale(f0.B))
 	f.SetBox()
 	if !net.Crown(context.Background(), pool, f, Tightening{}) {
 		t.Fatal("a box with points counts as empty")

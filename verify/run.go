@@ -104,7 +104,7 @@ func (r *run) decide() {
 		}
 		return
 	}
-	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Work: firstGlance, Time: r.attackTime()}) {
+	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Work: r.evaluations(2000, 1e8), Time: r.attackTime()}) {
 		return
 	}
 	r.net = relax.NewNet(r.prog)
@@ -142,9 +142,18 @@ func (r *run) decide() {
 	r.undecided(reason)
 }
 
-// firstGlance is the work of the attack before any bound: it finds what is easy to find and costs tens of milliseconds. The
-// full attack follows after the root bounds, which settle most of what holds.
-const firstGlance = 2e8
+// evaluations is a budget of n evaluations of the network, at most limit multiply-adds. Attacks come in slices: a glance before
+// any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
+// longer ones between the rounds of branch and bound.
+func (r *run) evaluations(n, limit int64) int64 {
+	if r.attacker == nil {
+		var err error
+		if r.attacker, err = attacks.NewSearcher(r.full, r.p); err != nil {
+			return 1
+		}
+	}
+	return max(min(n*r.attacker.Cost(), limit), 1)
+}
 
 // attackTime is the slice of the deadline that the first attack may use.
 func (r *run) attackTime() time.Duration {

@@ -37,7 +37,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	}
 	if !r.attacked && !r.opt.NoAttack {
 		r.attacked = true
-		if r.attack(attacks.Options{Seed: r.opt.Seed + 1, Time: r.attackTime()}) {
+		if r.attack(attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}) {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
 		}
 	}
@@ -136,22 +136,22 @@ func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
 	return alive
 }
 
-// pause returns the function that interleaves attacks with branch and bound: after 32, 64, 128, … rounds, with a fresh seed.
+// pause returns the function that interleaves attacks with branch and bound: after 4, 8, 16, … rounds, each with a fresh seed
+// and twice the work of the one before.
 func (r *run) pause() func() *spec.Witness {
 	if r.opt.NoAttack {
 		return nil
 	}
-	rounds, next := 0, 32
+	rounds, next := 0, 4
+	evals := int64(3000)
 	return func() *spec.Witness {
 		rounds++
-		if rounds < next {
+		if rounds < next || r.attacker == nil {
 			return nil
 		}
 		next *= 2
+		evals *= 2
 		r.seed++
-		if r.attacker == nil {
-			return nil
-		}
-		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + r.seed, Time: r.attackTime()})
+		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(evals, 1e11), Time: r.attackTime()})
 	}
 }
