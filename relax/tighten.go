@@ -54,6 +54,8 @@ type Tightening struct {
 	// Splits are decided ReLUs that hold on the set to bound: their multipliers β are ascended for every row, those of
 	// neurons in the row's own layer included.
 	Splits []Split
+	// Need, if set, restricts the rows of each node to a window: what the property can see (Net.Cone).
+	Need []prog.Window
 }
 
 // Crown recomputes f's bounds layer by layer: an interval step, then for every pre-activation element whose sign is open one
@@ -87,7 +89,7 @@ func (n *Net) inputOnly(k int) bool {
 
 // tightenNode bounds the open elements of pre-activation node k.
 func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tightening) bool {
-	rows := f.openRows(k)
+	rows := f.openRows(k, o.Need)
 	if len(rows) == 0 {
 		return true
 	}
@@ -169,7 +171,7 @@ func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Spli
 }
 
 // openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
-func (f *Frame) openRows(k int) []int32 {
+func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
 	for _, a := range f.Net.Acts[k] {
 		relu = relu || f.Net.P.Nodes[a].Kind == prog.Relu
@@ -178,6 +180,9 @@ func (f *Frame) openRows(k int) []int32 {
 	var rows []int32
 	for j, l := range f.B.L[k] {
 		u := f.B.U[k][j]
+		if need != nil && !need[k].Contains(j) {
+			continue
+		}
 		if relu && l < 0 && u > 0 || smooth && u-l > 1e-9 {
 			rows = append(rows, int32(j))
 		}

@@ -51,6 +51,16 @@ func (w *Worker) PlanWindows(k int, rows []int32) {
 	w.win[k] = prog.Window{}
 }
 
+// Cone returns, per node, the window of elements that the given elements of the output depend on: of a detector's thousands
+// of outputs a property reads a few, and they see a part of the picture.
+func (n *Net) Cone(outputs []int32) []prog.Window {
+	w := NewWorker(n)
+	if len(outputs) > 0 && n.P.Nodes[n.P.Output].Kind == prog.Affine {
+		w.PlanWindows(n.P.Output, outputs)
+	}
+	return w.win
+}
+
 // windowed returns the map as Windowed when it can work on the window win of its output, nil when it must do everything: it
 // knows no windows, reads the output in another layout, or win is everything.
 func windowed(l prog.Linear, win prog.Window) prog.Windowed {

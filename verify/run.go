@@ -61,6 +61,7 @@ type run struct {
 	prog  *prog.Program // simplified to the property's cone; bounds are computed on it
 	net   *relax.Net
 	pool  *relax.Pool
+	cone  []prog.Window // per node: the part the property depends on
 	p     *spec.Problem
 	opt   Options
 	start time.Time
@@ -108,6 +109,7 @@ func (r *run) decide() {
 		return
 	}
 	r.net = relax.NewNet(r.prog)
+	r.cone = r.net.Cone(listed(neededOutputs(r.p)))
 	r.pool = relax.NewPool(r.net, r.opt.Workers)
 	for _, w := range r.pool.W {
 		w.Stop = func() bool { return r.ctx.Err() != nil }
@@ -213,6 +215,17 @@ func neededOutputs(p *spec.Problem) []bool {
 		}
 	}
 	return need
+}
+
+// listed returns the indices of the set marks.
+func listed(marks []bool) []int32 {
+	var out []int32
+	for i, m := range marks {
+		if m {
+			out = append(out, int32(i))
+		}
+	}
+	return out
 }
 
 // byBox groups case indices by box, in order of first appearance.

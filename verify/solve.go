@@ -46,7 +46,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
 	if !split && r.alphaPays(f) {
-		r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12})
+		r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12, Need: r.cone})
 	}
 	if split {
 		if n == 1 {
@@ -90,7 +90,7 @@ func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	if split && r.net.Unstable(f.B) > 3000 {
 		return true // sub-boxes will be bounded afresh
 	}
-	return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{})
+	return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Need: r.cone})
 }
 
 // alphaPays estimates the cost of ascending every open inner row against the deadline.
