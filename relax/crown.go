@@ -18,6 +18,7 @@ type Frame struct {
 	sigm []*sigmFrame // per Sigmoid node
 	inC  []float64    // box centre
 	inR  []float64    // box radius, rounded up
+	wild bool         // magnitudes beyond maxMagnitude: no bound is offered
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
@@ -33,7 +34,7 @@ type sigmFrame struct{ kl, tl, ku, tu []float64 }
 
 // NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
 func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
-	f := &Frame{Net: n, Box: box, B: b, S: s, relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f := &Frame{Net: n, Box: box, B: b, S: s, wild: !s.tame(), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
 	f.inC, f.inR = make([]float64, len(box.Lo)), make([]float64, len(box.Lo))
 	for i := range box.Lo {
 		f.inC[i], f.inR[i] = centreRadius(box.Lo[i], box.Hi[i])
@@ -199,6 +200,9 @@ func (w *Worker) Coef(k int) []float64 {
 
 // Seed adds c to the objective coefficient of element j of node k in lane r.
 func (w *Worker) Seed(k, j, r int, c float64) { w.Coef(k)[j*w.R+r] += c }
+
+// Charge adds a magnitude whose rounding the lane has to pay for: |c|·|v| of a coefficient c seeded where others add up.
+func (w *Worker) Charge(r int, m float64) { w.e[r] += m }
 
 // AddConst adds a constant to lane r's objective.
 func (w *Worker) AddConst(r int, c float64) {
@@ -464,12 +468,12 @@ func (w *Worker) concretize(f *Frame) {
 	})
 	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
 	for r := range w.LB {
-		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + 1e-290
+		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + tinyError
 		E += E * 1e-6
 		w.Err[r] = E
 		v := w.D[r] + w.dn[r] + tmp[r]
 		w.LB[r] = down(v - E)
-		if math.IsNaN(v) || math.IsNaN(E) {
+		if f.wild || !(math.Abs(v) <= math.MaxFloat64) || !(E <= math.MaxFloat64) {
 			w.LB[r] = math.Inf(-1)
 		}
 	}
@@ -478,6 +482,10 @@ func (w *Worker) concretize(f *Frame) {
 // LinearForm returns, for lane r after Run, coefficients in the input and a constant with objective ≥ coef·x + c on the box.
 // coef has one entry per input element.
 func (w *Worker) LinearForm(r int, coef []float64) (c float64) {
+	if w.stopped || math.IsInf(w.LB[r], -1) {
+		clear(coef)
+		return math.Inf(-1)
+	}
 	a := w.coef[0]
 	for i := range coef {
 		coef[i] = a[i*w.R+r]

@@ -16,6 +16,12 @@ import (
 //
 // Soundness: every rounded step adds its a-priori error γ·(|M|·mag + |b|) to e, mag the sum of absolute coefficients.
 func (n *Net) Forward(f *Frame) bool {
+	if f.wild {
+		return true
+	}
+	if len(n.Acts[0]) > 0 {
+		f.Refresh(0)
+	}
 	var dims []int
 	for i, r := range f.inR {
 		if r > 0 {
@@ -166,7 +172,7 @@ func (w *forwardPass) linear(k, src, j int, lk, lt, uk, ut float64) {
 		mag += (math.Abs(C[q]) + math.Abs(D[q])) * max(lk, uk)
 	}
 	mag += math.Abs(lt) + math.Abs(ut)
-	d[p+1] = max(lk, uk)*e*(1+4*unit) + 16*unit*mag
+	d[p+1] = max(lk, uk)*e*(1+4*unit) + 16*unit*mag + 1e-300
 }
 
 func (w *forwardPass) relu(k, src int) {

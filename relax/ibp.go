@@ -35,6 +35,9 @@ func (n *Net) ibpNode(k int, b *Bounds, sc *ibpScratch, meet bool) {
 	nd := &n.P.Nodes[k]
 	L, U := b.L[k], b.U[k]
 	set := func(j int, l, u float64) {
+		if !(l <= u) { // NaN, from ∞ − ∞: nothing is known
+			l, u = math.Inf(-1), math.Inf(1)
+		}
 		if meet {
 			l, u = max(l, L[j]), min(u, U[j])
 		}

@@ -56,7 +56,7 @@ func NewNet(p *prog.Program) *Net {
 	for _, c := range col {
 		n.errUnits = max(n.errUnits, c)
 	}
-	n.sumLen += len(p.Nodes) + 16
+	n.sumLen = 2*n.sumLen + len(p.Nodes) + 16 // two terms per input: centre and radius
 	n.errUnits += n.sumLen + n.relMax + 16
 	for _, k := range n.Pre {
 		n.anc[k] = n.ancestors(k)
@@ -146,6 +146,25 @@ func (n *Net) Unstable(b *Bounds) int {
 // Scale holds S_k = Σ|M_k|·mag + |b_k| per affine node (the magnitude for other nodes) over a root box; valid for every
 // subset of that box.
 type Scale [][]float64
+
+// maxMagnitude is the largest scale at which bounds are computed at all: products of coefficients then cannot overflow unseen,
+// and what underflows, at most 2⁻¹⁰⁷⁴ per product, stays far below tinyError.
+const (
+	maxMagnitude = 1e130
+	tinyError    = 1e-170
+)
+
+// tame reports whether every magnitude is finite and small enough.
+func (s Scale) tame() bool {
+	for _, v := range s {
+		for _, x := range v {
+			if !(x <= maxMagnitude) {
+				return false
+			}
+		}
+	}
+	return true
+}
 
 // NewScale computes S from bounds over the root box. The sums are of non-negative numbers, so inflating by their relative
 // rounding error makes them upper bounds.

@@ -62,6 +62,12 @@ type Tightening struct {
 // backward pass for its lower and one for its upper bound (Zhang et al. 2018), intersected with what is known. It reports
 // false when some interval became empty: then the box contains no point that satisfies the bounds f started from.
 func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
+	if f.wild {
+		return true
+	}
+	if len(n.Acts[0]) > 0 {
+		f.Refresh(0)
+	}
 	var sc ibpScratch
 	for k := 1; k < len(n.P.Nodes); k++ {
 		n.ibpNode(k, f.B, &sc, true)

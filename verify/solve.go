@@ -116,7 +116,7 @@ func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
 			lane := rows[lo:min(len(rows), lo+64)]
 			w.Begin((len(lane) + 7) &^ 7)
 			for k, row := range lane {
-				bab.Seed(w, r.net, row, k, bab.SlackOf(row, f.B, r.prog.Output))
+				bab.Seed(w, f, row, k)
 			}
 			w.Run(f, r.prog.Output)
 			lb = append(lb, w.LB[:len(lane)]...)

@@ -38,6 +38,11 @@ func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 		root.lo, root.hi = append(root.lo, q.Box.Lo[i]), append(root.hi, q.Box.Hi[i])
 	}
 	s.open = []*boxBranch{root}
+	for _, c := range alive {
+		if len(q.Cases[c].Rows) == 0 {
+			return s.stop("incomplete") // every input of the box satisfies the case: nothing to refute
+		}
+	}
 	return s.run(ctx)
 }
 
@@ -213,7 +218,7 @@ func (s *inputSearch) finalRows(bf *boxFrame, b *boxBranch) (alive []int32, plan
 		w.Begin((len(part) + 7) &^ 7)
 		for r, ref := range part {
 			row := &q.Cases[ref.c].Rows[ref.r]
-			Seed(w, q.Net, row, r, SlackOf(row, f.B, out))
+			Seed(w, f, row, r)
 		}
 		w.Run(f, out)
 		for r, ref := range part {

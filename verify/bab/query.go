@@ -77,17 +77,21 @@ func (q *Query) rows(alive []int32) []rowRef {
 	return out
 }
 
-// Seed puts row's objective Σ X·x + Σ Y·y − RHS into lane r: a positive bound refutes the row. slack is the total error of
-// the row's decimal coefficients (see slackOf), subtracted.
-func Seed(w *relax.Worker, n *relax.Net, row *spec.Row, r int, slack float64) {
+// Seed puts row's objective Σ X·x + Σ Y·y − RHS into lane r: a positive bound refutes the row. What the rounding of the row's
+// decimal coefficients can change over f's box is subtracted; input coefficients are charged, because they are added to those
+// that come through the network.
+func Seed(w *relax.Worker, f *relax.Frame, row *spec.Row, r int) {
+	out := f.Net.P.Output
 	for _, c := range row.X {
 		w.Seed(0, c.Index, r, c.Value)
+		w.Charge(r, math.Abs(c.Value)*max(math.Abs(f.B.L[0][c.Index]), math.Abs(f.B.U[0][c.Index])))
 	}
 	for _, c := range row.Y {
-		w.Seed(n.P.Output, c.Index, r, c.Value)
+		w.Seed(out, c.Index, r, c.Value)
+		w.Charge(r, math.Abs(c.Value)*max(math.Abs(f.B.L[out][c.Index]), math.Abs(f.B.U[out][c.Index])))
 	}
 	w.AddConst(r, -row.RHSUpper)
-	if slack > 0 {
+	if slack := SlackOf(row, f.B, out); slack > 0 {
 		w.AddConst(r, -slack)
 	}
 }

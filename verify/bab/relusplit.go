@@ -32,10 +32,7 @@ type subFrame struct {
 // point and tried with one backward pass for each side (strong branching). Every few levels a branch gets inner bounds of its
 // own, tightened under its decisions (relax.Frame.Sub), which the branches below share.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	s := &reluSearch{q: q, root: &subFrame{f: f}, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}, slack: map[rowRef]float64{}}
-	for _, ref := range q.rows(alive) {
-		s.slack[ref] = SlackOf(&q.Cases[ref.c].Rows[ref.r], f.B, q.Net.P.Output)
-	}
+	s := &reluSearch{q: q, root: &subFrame{f: f}, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
 	if s.steps == 0 {
 		s.steps = 12
@@ -44,6 +41,11 @@ func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg
 		s.cands = 6
 	}
 	s.levels = levelsPerFrame(q.Net.Unstable(f.B))
+	for _, c := range alive {
+		if len(q.Cases[c].Rows) == 0 {
+			return s.stop("incomplete") // every input of the box satisfies the case: nothing to refute
+		}
+	}
 	if w := s.start(ctx, alive); w != nil {
 		s.out.Status, s.out.Witness = Found, w
 		return s.out
@@ -55,7 +57,6 @@ type reluSearch struct {
 	q     *Query
 	root  *subFrame
 	cfg   *Config
-	slack map[rowRef]float64
 	steps int
 	cands int
 	// levels is the number of splits after which a branch's inner bounds are tightened anew.
@@ -70,7 +71,7 @@ type reluSearch struct {
 func (s *reluSearch) row(b *reluBranch) *spec.Row { return &s.q.Cases[b.c].Rows[b.row] }
 
 func (s *reluSearch) seed(w *relax.Worker, b *reluBranch, lane int) {
-	Seed(w, s.q.Net, s.row(b), lane, s.slack[rowRef{b.c, b.row}])
+	Seed(w, s.root.f, s.row(b), lane)
 }
 
 // start bounds every row of every alive case at the root, with a longer ascent, and opens a branch on each surviving case's
