@@ -504,3 +504,146 @@ func TestSigmoidAgainstExactValues(t *testing.T) {
 		}
 	}
 }
+
+// randomConvNet draws a network of convolutions and transposed convolutions of any geometry (groups, strides, dilations,
+// uneven pads), residual sums of equal pictures, permutations, pictures of another layout of the same length, and scalings.
+// With toDense every map is stored densely: the same function without windows.
+func randomConvNet(r *rand.Rand, t *testing.T, toDense bool) *prog.Program {
+	type picture struct{ node, c, h, w int }
+	cur := picture{0, 2 * (1 + r.IntN(2)), 3 + r.IntN(4), 3 + r.IntN(4)}
+	b := prog.NewBuilder(cur.c * cur.h * cur.w)
+	wrap := func(l prog.Linear) prog.Linear {
+		if !toDense {
+			return l
+		}
+		m, n := l.Dims()
+		w := make([]float64, m*n)
+		l.Each(func(i, j int, v float64) { w[i*n+j] += v })
+		return prog.Dense(m, n, w)
+	}
+	dyadic := func(n int) []float64 {
+		v := make([]float64, n)
+		for i := range v {
+			v[i] = float64(r.IntN(33)-16) / 32
+		}
+		return v
+	}
+	conv := func(transpose bool) {
+		g := prog.ConvGeom{C: cur.c, H: cur.h, W: cur.w, M: 2 * (1 + r.IntN(2)), KH: 1 + r.IntN(3), KW: 1 + r.IntN(3), Group: 1 + r.IntN(2),
+			StrideH: 1 + r.IntN(2), StrideW: 1 + r.IntN(2), DilH: 1 + r.IntN(2), DilW: 1 + r.IntN(2),
+			PadT: r.IntN(3), PadL: r.IntN(3), PadB: r.IntN(3), PadR: r.IntN(3)}
+		next := picture{c: g.M}
+		if transpose { // cur is the output side of g
+			g.C, g.M = g.M, g.C
+			next.c = g.C
+			g.H = max((cur.h-1)*g.StrideH+g.DilH*(g.KH-1)+1-g.PadT-g.PadB+r.IntN(g.StrideH), 1)
+			g.W = max((cur.w-1)*g.StrideW+g.DilW*(g.KW-1)+1-g.PadL-g.PadR+r.IntN(g.StrideW), 1)
+			next.h, next.w = g.H, g.W
+		} else {
+			next.h, next.w = g.OutHW()
+		}
+		oh, ow := g.OutHW()
+		if oh < 1 || ow < 1 || g.H+g.PadT+g.PadB < g.DilH*(g.KH-1)+1 || g.W+g.PadL+g.PadR < g.DilW*(g.KW-1)+1 ||
+			transpose && (oh != cur.h || ow != cur.w) || next.h*next.w > 64 {
+			return
+		}
+		m := prog.Conv(g, dyadic(g.M*(g.C/g.Group)*g.KH*g.KW))
+		if transpose {
+			m = prog.Transpose(m)
+		}
+		n := next.c * next.h * next.w
+		terms := []prog.Term{{Src: cur.node, Map: wrap(m)}}
+		if n == b.N(cur.node) && r.IntN(2) == 0 {
+			terms = append(terms, prog.Term{Src: cur.node, Map: wrap([]func() prog.Linear{
+				func() prog.Linear { return prog.Identity(n) },
+				func() prog.Linear { return prog.Diag(dyadic(n)) },
+				func() prog.Linear { return prog.Index(n, permutation(r, n)) },
+			}[r.IntN(3)]())})
+		}
+		for back := cur.node - 1; back >= 0; back-- { // an older node of the same length, whatever its layout
+			if b.N(back) == n && r.IntN(3) == 0 {
+				terms = append(terms, prog.Term{Src: back, Map: wrap(prog.Identity(n))})
+				break
+			}
+		}
+		next.node = b.Affine("", n, dyadic(n), 0, terms...)
+		cur = next
+	}
+	for range 2 + r.IntN(3) {
+		conv(r.IntN(3) == 0)
+		if r.IntN(5) == 0 {
+			n := b.N(cur.node)
+			cur.node = b.Affine("", n, nil, 0, prog.Term{Src: cur.node, Map: wrap(prog.Index(n, permutation(r, n)))})
+		}
+		cur.node = b.Relu("", cur.node)
+	}
+	n := b.N(cur.node)
+	return mustProgram(t, b, b.Affine("", 2, dyadic(2), 0, prog.Term{Src: cur.node, Map: prog.Dense(2, n, dyadic(2*n))}))
+}
+
+func permutation(r *rand.Rand, n int) []int32 {
+	p := make([]int32, n)
+	for i, j := range r.Perm(n) {
+		p[i] = int32(j)
+	}
+	return p
+}
+
+// TestWindowsOfAnyGeometry compares bounds through windows with those of the dense network and with exact values, and asks
+// that no coefficient outside a window is ever read: those are NaN here.
+func TestWindowsOfAnyGeometry(t *testing.T) {
+	rounds := uint64(80)
+	if testing.Short() {
+		rounds = 20
+	}
+	windowed := 0
+	for s := range rounds {
+		p := randomConvNet(rand.New(rand.NewPCG(s, 6)), t, false)
+		d := randomConvNet(rand.New(rand.NewPCG(s, 6)), t, true)
+		r := rand.New(rand.NewPCG(s, 7))
+		box := Box{make([]float64, p.Nodes[0].N), make([]float64, p.Nodes[0].N)}
+		for i := range box.Lo {
+			c := float64(r.IntN(64)-32) / 16
+			box.Lo[i], box.Hi[i] = c, c+float64(r.IntN(8))/16
+		}
+		v := exactEval(p, box.Lo)
+		var got [2]*Bounds
+		for i, q := range []*prog.Program{p, d} {
+			net := NewNet(q)
+			f := ibpFrame(net, box)
+			pool := NewPool(net, 1)
+			w := pool.W[0]
+			for k := range w.buf {
+				w.buf[k] = fill(q.Nodes[k].N*16, math.NaN())
+			}
+			if !net.Crown(context.Background(), pool, f, Tightening{Lanes: 16, Alpha: int(s%2) * 3}) {
+				t.Fatalf("seed %d: empty", s)
+			}
+			for _, win := range w.win {
+				if !win.IsAll() && i == 0 {
+					windowed++
+					break
+				}
+			}
+			got[i] = f.B
+		}
+		for k := range v {
+			for j, y := range v[k] {
+				for i, b := range got {
+					if !below(b.L[k][j], y) || !below(-b.U[k][j], new(big.Rat).Neg(y)) {
+						g, _ := y.Float64()
+						t.Fatalf("seed %d program %d node %d element %d: %v outside [%v, %v]", s, i, k, j, g, b.L[k][j], b.U[k][j])
+					}
+				}
+				l, u := got[0].L[k][j]-got[1].L[k][j], got[0].U[k][j]-got[1].U[k][j]
+				if max(math.Abs(l), math.Abs(u)) > 1e-9*(1+math.Abs(got[1].U[k][j])+math.Abs(got[1].L[k][j])) {
+					t.Fatalf("seed %d node %d element %d: [%v, %v] with windows, [%v, %v] without", s, k, j,
+						got[0].L[k][j], got[0].U[k][j], got[1].L[k][j], got[1].U[k][j])
+				}
+			}
+		}
+	}
+	if windowed < int(rounds)/4 {
+		t.Errorf("only %d of %d networks used windows", windowed, rounds)
+	}
+}

@@ -1,0 +1,116 @@
+package relax
+
+import (
+	"math"
+
+	"github.com/spai-project/certify/nn/prog"
+)
+
+// A Frame is what a batch of lanes is bounded against: shared bounds over one box, their scale, and the relaxation
+// parameters that depend on the bounds alone. Build one per box (or root of a tree), use it from several workers.
+type Frame struct {
+	Net  *Net
+	Box  Box
+	B    *Bounds
+	S    Scale
+	relu []*reluFrame // per Relu node
+	sigm []*sigmFrame // per Sigmoid node
+	inC  []float64    // box centre
+	inR  []float64    // box radius, rounded up
+	wild bool         // magnitudes beyond maxMagnitude: no bound is offered
+}
+
+// reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
+type reluFrame struct {
+	unstable []int32   // elements with l < 0 < u
+	s, t     []float64 // upper line s·z + t per unstable neuron
+	a0       []float64 // default lower slope (0 or 1) per unstable neuron
+	active   []int32   // elements with l ≥ 0
+	pos      []int32   // element → index in unstable, −1 otherwise
+}
+
+type sigmFrame struct{ kl, tl, ku, tu []float64 }
+
+// NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
+func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
+	f := &Frame{Net: n, Box: box, B: b, S: s, wild: !s.tame(), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f.inC, f.inR = make([]float64, len(box.Lo)), make([]float64, len(box.Lo))
+	for i := range box.Lo {
+		f.inC[i], f.inR[i] = centreRadius(box.Lo[i], box.Hi[i])
+	}
+	for _, k := range n.Pre {
+		f.Refresh(k)
+	}
+	return f
+}
+
+// SetBox takes over changed ends of f.Box, also as the bounds of the input; Crown or Forward must follow before Run.
+func (f *Frame) SetBox() {
+	for i := range f.Box.Lo {
+		f.inC[i], f.inR[i] = centreRadius(f.Box.Lo[i], f.Box.Hi[i])
+	}
+	copy(f.B.L[0], f.Box.Lo)
+	copy(f.B.U[0], f.Box.Hi)
+}
+
+// Refresh recomputes the relaxation of the activations of pre-activation node k after its bounds changed.
+func (f *Frame) Refresh(k int) {
+	for _, act := range f.Net.Acts[k] {
+		if f.Net.P.Nodes[act].Kind == prog.Relu {
+			f.refreshRelu(act, k)
+		} else {
+			f.refreshSigmoid(act, k)
+		}
+	}
+}
+
+func (f *Frame) refreshRelu(act, k int) {
+	rf := f.relu[act]
+	if rf == nil {
+		rf = &reluFrame{pos: make([]int32, f.Net.P.Nodes[act].N)}
+		f.relu[act] = rf
+	}
+	rf.unstable, rf.active = rf.unstable[:0], rf.active[:0]
+	rf.s, rf.t, rf.a0 = rf.s[:0], rf.t[:0], rf.a0[:0]
+	for j, l := range f.B.L[k] {
+		u := f.B.U[k][j]
+		rf.pos[j] = -1
+		switch {
+		case l >= 0:
+			rf.active = append(rf.active, int32(j))
+		case u > 0:
+			s, t := upperLine(l, u)
+			a0 := 0.0
+			if u > -l {
+				a0 = 1
+			}
+			rf.pos[j] = int32(len(rf.unstable))
+			rf.unstable = append(rf.unstable, int32(j))
+			rf.s, rf.t, rf.a0 = append(rf.s, s), append(rf.t, t), append(rf.a0, a0)
+		}
+	}
+}
+
+// upperLine returns s ∈ [0,1] and t with relu(z) ≤ s·z + t on [l,u] for l < 0 < u.
+//
+// Soundness: relu is convex, so a line above it at both ends is above it between them: t ≥ −s·l and t ≥ u − s·u, each
+// with a single rounding (FMA: u − s·u cancels), then stepped up.
+func upperLine(l, u float64) (s, t float64) {
+	s = u / (u - l)
+	if !(s >= 0 && s <= 1) {
+		s = 1
+	}
+	return s, max(up(-s*l), up(math.FMA(-s, u, u)), 0)
+}
+
+func (f *Frame) refreshSigmoid(act, k int) {
+	sf := f.sigm[act]
+	n := f.Net.P.Nodes[act].N
+	if sf == nil {
+		sf = &sigmFrame{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)}
+		f.sigm[act] = sf
+	}
+	for j := range n {
+		sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j] = sigmoidLines(f.B.L[k][j], f.B.U[k][j], 0.5)
+	}
+}
