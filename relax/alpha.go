@@ -2,8 +2,6 @@ package relax
 
 import (
 	"math"
-
-	"github.com/spai-project/certify/nn/prog"
 )
 
 // An Ascent improves the bounds of a batch of lanes over the lower slopes α of unstable ReLUs and the multipliers β of
