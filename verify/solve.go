@@ -27,7 +27,8 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	}
 	split := method == "input-split" || method == "" && free <= maxSplitInputs
 	if !r.rootBounds(f, free, split) {
-		return &bab.Outcome{Status: bab.Closed}
+		// the box has points, so bounds that exclude each other are a defect, not a proof
+		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	f.S = r.net.NewScale(f.B)
 	r.res.Stats.Unstable = r.net.Unstable(f.B)
@@ -45,8 +46,8 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
-	if !split && r.alphaPays(f) {
-		r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12, Need: r.cone})
+	if !split && r.alphaPays(f) && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12, Need: r.cone}) {
+		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	if split {
 		if n == 1 {
@@ -76,7 +77,7 @@ func varying(b relax.Box) int {
 	return free
 }
 
-// rootBounds tightens the inner bounds once for the whole box; false means the box is empty.
+// rootBounds tightens the inner bounds once for the whole box; false means that bounds exclude each other.
 func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	t := time.Now()
 	defer func() {

@@ -79,11 +79,11 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 				return s.out
 			}
 		}
-		if w, ok := s.round(ctx); w != nil {
+		if w, stuck := s.round(ctx); w != nil {
 			s.out.Status, s.out.Witness = Found, w
 			return s.out
-		} else if !ok {
-			return s.stop("numerics")
+		} else if stuck != "" {
+			return s.stop(stuck)
 		}
 		mem := int64(len(s.open)) * int64(16*len(s.dims)+160)
 		s.out.Peak = max(s.out.Peak, mem)
@@ -109,13 +109,14 @@ func (s *inputSearch) least() float64 {
 	return b
 }
 
-// round bounds the next branches and replaces them by their children. ok is false when a branch cannot be cut any more.
-func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, ok bool) {
+// round bounds the next branches and replaces them by their children. stuck says why a branch cannot be
+// treated further.
+func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, stuck string) {
 	n := min(len(s.open), roundBoxes)
 	batch := s.open[len(s.open)-n:]
 	children := make([][]*boxBranch, n)
 	wit := newFound(n)
-	stuck := make([]bool, n)
+	why := make([]string, n)
 	done := make([]bool, n)
 	s.cfg.Pool.Each(n, func(w *relax.Worker, i int) {
 		if ctx.Err() != nil {
@@ -127,11 +128,11 @@ func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, ok bool) {
 				bf = c
 			}
 		}
-		children[i], wit.wit[i], stuck[i] = s.bound(ctx, bf, batch[i])
+		children[i], wit.wit[i], why[i] = s.bound(ctx, bf, batch[i])
 		done[i] = ctx.Err() == nil || wit.wit[i] != nil
 	})
 	if w := wit.first(); w != nil {
-		return w, true
+		return w, ""
 	}
 	rest := s.open[:len(s.open)-n]
 	var next []*boxBranch
@@ -140,8 +141,8 @@ func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, ok bool) {
 			next = append(next, b)
 			continue
 		}
-		if stuck[i] {
-			return nil, false
+		if why[i] != "" {
+			return nil, why[i]
 		}
 		s.out.Branches++
 		vol := b.volume
@@ -152,7 +153,7 @@ func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, ok bool) {
 		s.proved += vol
 	}
 	s.open = append(rest, next...)
-	return nil, true
+	return nil, ""
 }
 
 // boxFrame is one worker's reusable frame over changing boxes.
@@ -172,8 +173,8 @@ func newBoxFrame(n *relax.Net, root *relax.Frame, w *relax.Worker) *boxFrame {
 	return bf
 }
 
-// bound bounds one branch and returns its children (none when refuted), a witness, or stuck.
-func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (kids []*boxBranch, wit *spec.Witness, stuck bool) {
+// bound bounds one branch and returns its children (none when refuted), a witness, or why it is stuck.
+func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (kids []*boxBranch, wit *spec.Witness, stuck string) {
 	f, n := bf.f, s.q.Net
 	f.B.Copy(s.root.B)
 	for d, i := range s.dims {
@@ -187,15 +188,15 @@ func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (ki
 		ok = n.Crown(ctx, bf.pool, f, relax.Tightening{})
 	}
 	if !ok {
-		return nil, nil, false // no point of the box satisfies the bounds: nothing to refute
+		return nil, nil, Contradictory
 	}
 	alive, planes, wit := s.finalRows(bf, b)
 	if wit != nil || len(alive) == 0 {
-		return nil, wit, false
+		return nil, wit, ""
 	}
 	lo, hi, empty := s.clip(b, alive, planes)
 	if empty {
-		return nil, nil, false
+		return nil, nil, ""
 	}
 	return s.cut(b, alive, planes, lo, hi)
 }
@@ -334,7 +335,7 @@ func (s *inputSearch) clip(b *boxBranch, alive []int32, planes []plane) (lo, hi 
 }
 
 // cut halves the clipped box. It reports stuck when every varying side is a single float.
-func (s *inputSearch) cut(b *boxBranch, alive []int32, planes []plane, lo, hi []float64) (kids []*boxBranch, wit *spec.Witness, stuck bool) {
+func (s *inputSearch) cut(b *boxBranch, alive []int32, planes []plane, lo, hi []float64) (kids []*boxBranch, wit *spec.Witness, stuck string) {
 	best, dim := -1.0, -1
 	for d := range lo {
 		w := hi[d] - lo[d]
@@ -355,7 +356,7 @@ func (s *inputSearch) cut(b *boxBranch, alive []int32, planes []plane, lo, hi []
 		}
 	}
 	if dim < 0 {
-		return nil, nil, true
+		return nil, nil, "numerics"
 	}
 	mid := lo[dim] + (hi[dim]-lo[dim])/2
 	for side := range 2 {
@@ -368,5 +369,5 @@ func (s *inputSearch) cut(b *boxBranch, alive []int32, planes []plane, lo, hi []
 		}
 		kids = append(kids, c)
 	}
-	return kids, nil, false
+	return kids, nil, ""
 }

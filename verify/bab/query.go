@@ -53,6 +53,10 @@ type Rule struct {
 	Candidates int // strong-branching shortlist, 0: 6
 }
 
+// Contradictory is the reason of a search that met bounds excluding each other on a box that has points: an internal error, never
+// a proof.
+const Contradictory = "internal error: contradictory bounds"
+
 // Outcome reports what a search did.
 type Outcome struct {
 	Status   Status
