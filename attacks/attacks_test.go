@@ -165,11 +165,9 @@ func TestPlanted(t *testing.T) {
 	}
 }
 
-// TestBasins: from the centre the gradient leads to a local maximum that is no counterexample; only other starts succeed.
-func TestBasins(t *testing.T) {
-	// y = relu(x − 0.4) capped by −3·relu(x − 0.6), and a second, higher hill left of 0.2: 2·relu(0.2 − x).
-	p := net(t, 1, []float64{1, 1, -1}, []float64{-0.4, -0.6, 0.2}, []float64{1, -3, 2}, []float64{0})
-	pr := problem(p, []spec.Box{box([]float64{0}, []float64{1})}, spec.Case{Rows: []spec.Row{above(0, 0.39)}})
+// centred returns a searcher with eight lanes at the centre of box 0.
+func centred(t *testing.T, p *prog.Program, pr *spec.Problem, step float64) (*Searcher, *lanes) {
+	t.Helper()
 	s, err := NewSearcher(p, pr)
 	if err != nil {
 		t.Fatal(err)
@@ -179,8 +177,17 @@ func TestBasins(t *testing.T) {
 	for r := range l.R {
 		l.setBox(r, s, 0, -1)
 		l.centre(r)
-		l.step[r] = 0.05
+		l.step[r] = step
 	}
+	return s, l
+}
+
+// TestBasins: from the centre the gradient leads to a local maximum that is no counterexample; only other starts succeed.
+func TestBasins(t *testing.T) {
+	// y = relu(x − 0.4) capped by −3·relu(x − 0.6), and a second, higher hill left of 0.2: 2·relu(0.2 − x).
+	p := net(t, 1, []float64{1, 1, -1}, []float64{-0.4, -0.6, 0.2}, []float64{1, -3, 2}, []float64{0})
+	pr := problem(p, []spec.Box{box([]float64{0}, []float64{1})}, spec.Case{Rows: []spec.Row{above(0, 0.39)}})
+	s, l := centred(t, p, pr, 0.05)
 	if !s.pgd(l, pgdPlan{steps: 20, decay: 0.9}) {
 		t.Fatal("the centre alone succeeds: the test tests nothing")
 	}
@@ -218,17 +225,7 @@ func TestInputRows(t *testing.T) {
 		}
 	}
 	pr := problem(p, []spec.Box{box(lo, hi)}, spec.Case{Rows: []spec.Row{row}, Box: 0})
-	s, err := NewSearcher(p, pr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.start(context.Background(), Options{})
-	l := s.lanes(8)
-	for r := range l.R {
-		l.setBox(r, s, 0, -1)
-		l.centre(r)
-		l.step[r] = 0.2
-	}
+	s, l := centred(t, p, pr, 0.2)
 	s.pgd(l, pgdPlan{steps: 10, decay: 1})
 	mustFind(t, p, pr, s.best, nil)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
 )
 
 // lanes is a reusable batch of R points with everything a step needs; element i of lane r is at i*R+r.
@@ -126,14 +127,7 @@ func (s *Searcher) laneMargin(l *lanes, r int) {
 		rows := s.pr.Cases[ci].Rows
 		m, row := math.Inf(1), 0
 		for k := range rows {
-			q := &rows[k]
-			e := q.RHSLower
-			for _, t := range q.Y {
-				e -= t.Value * y[t.Index*l.R+r]
-			}
-			for _, t := range q.X {
-				e -= t.Value * l.x[t.Index*l.R+r]
-			}
+			e := l.slack(&rows[k], y, r)
 			if !(e >= m) { // NaN counts as worst
 				m, row = e, k
 			}
@@ -147,6 +141,18 @@ func (s *Searcher) laneMargin(l *lanes, r int) {
 		}
 	}
 	l.margin[r], l.cs[r], l.row[r] = best, bestCase, bestRow
+}
+
+// slack returns RHS − left side of a row in lane r, y the outputs.
+func (l *lanes) slack(q *spec.Row, y []float64, r int) float64 {
+	e := q.RHSLower
+	for _, t := range q.Y {
+		e -= t.Value * y[t.Index*l.R+r]
+	}
+	for _, t := range q.X {
+		e -= t.Value * l.x[t.Index*l.R+r]
+	}
+	return e
 }
 
 // gradient returns the ascent direction of every lane's margin at the last evaluated points (dx, lane layout, valid until the
@@ -202,14 +208,7 @@ func (s *Searcher) weights(l *lanes, r int) []float64 {
 	w := l.rowMargin[:0]
 	worst := math.Inf(1)
 	for k := range rows {
-		q := &rows[k]
-		e := q.RHSLower
-		for _, t := range q.Y {
-			e -= t.Value * y[t.Index*l.R+r]
-		}
-		for _, t := range q.X {
-			e -= t.Value * l.x[t.Index*l.R+r]
-		}
+		e := l.slack(&rows[k], y, r)
 		w = append(w, e)
 		worst = min(worst, e)
 	}

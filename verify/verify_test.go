@@ -165,7 +165,7 @@ func TestMethodsAgainstOracle(t *testing.T) {
 				seen[r.Verdict]++
 				check(t, n, in, p, opt, r, truth)
 				searches := method == "" || strings.HasSuffix(method, "split")
-				if clear && searches && r.Verdict == verify.Unknown && !(truth.Sat && gridHides(in)) {
+				if clear && searches && r.Verdict == verify.Unknown && !(truth.Sat && in.GridHides()) {
 					m, _ := truth.Margin.Float64()
 					t.Errorf("seed %d: %q at margin %g\n%v", n, r.Reason, m, in)
 				}
@@ -215,19 +215,6 @@ func check(t *testing.T, n uint64, in *verifytest.Instance, p *prog.Program, opt
 			t.Fatalf("seed %d: timeout with witness %v, limit %v", n, r.Witness, opt.Timeout)
 		}
 	}
-}
-
-// gridHides reports whether some box has an end that no float32 equals: there the real counterexample may have no witness.
-func gridHides(in *verifytest.Instance) bool {
-	for i := range in.Problem.Boxes {
-		b := &in.Problem.Boxes[i]
-		for j := range b.Lower {
-			if b.Lower[j] != float64(b.InLower[j]) || b.Upper[j] != float64(b.InUpper[j]) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // TestCancel: a cancelled run returns within 100 ms, says so, keeps its best bound and leaves no goroutine. A loaded machine

@@ -45,7 +45,7 @@ func (a *app) benchRunCmd() *cobra.Command {
 	fs.IntVar(&f.runner.Parallel, "parallel", 1, "instances at a time")
 	fs.Var(&f.memory, "memory", "memory budget of each instance (default: none)")
 	fs.BoolVar(&f.retry, "retry-errors", false, "run instances again that ended in an error")
-	fs.StringArrayVar(&f.pass, "arg", nil, "a further argument for `certify verify`, such as --arg=--no-attack")
+	fs.StringArrayVar(&f.pass, "arg", nil, "a further `argument` for certify verify, such as --arg=--no-attack")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.benchRun(c, f, args) })
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,8 @@ type job struct {
 	realGiven    bool
 	allowVacuous bool
 	showWarnings func(format string, args ...any)
+	// loaded is set once both files are read within the budget: before that there is nothing to answer from.
+	loaded atomic.Bool
 }
 
 // An interrupt is the cause of a cancellation by a signal.
@@ -130,6 +133,9 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastBou
 		case <-gone:
 			reason := "interrupted"
 			if errors.Is(context.Cause(ctx), errMemory) {
+				if !j.loaded.Load() {
+					return answer{err: tooLarge(j.memory)}
+				}
 				reason = "memory"
 			}
 			return answer{run: j.abandoned(verify.Unknown, reason, last)}
@@ -158,6 +164,7 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 			return nil, err
 		}
 	}
+	j.loaded.Store(true)
 	res, err := verify.Verify(ctx, g, p, j.opt)
 	if err != nil {
 		return nil, modelError(j.model, err)

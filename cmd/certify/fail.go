@@ -13,7 +13,7 @@ import (
 	"github.com/spai-project/certify/verify"
 )
 
-// The exit statuses of docs and DESIGN §8.
+// The exit statuses; the README lists them.
 const (
 	exitListed      = 1 // --fail-on named the verdict, or a benchmark contradicts known answers
 	exitUsage       = 2

@@ -11,8 +11,14 @@ import (
 // A seconds value is a duration flag that also takes a bare number of seconds, as the VNN-LIB standard writes it.
 type seconds time.Duration
 
-func (s *seconds) String() string { return time.Duration(*s).String() }
-func (s *seconds) Type() string   { return "time" }
+func (s *seconds) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return time.Duration(*s).String()
+}
+
+func (s *seconds) Type() string { return "time" }
 
 // Set parses 60, 0.5, 60s or 2m; the value must be positive.
 func (s *seconds) Set(v string) error {

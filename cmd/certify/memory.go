@@ -52,8 +52,13 @@ func (a *app) guardMemory(ctx context.Context, budget int64) (context.Context, f
 func remaining(budget int64) (int64, error) {
 	left := budget*9/10 - inUse()
 	if left < budget/10 {
-		return 0, &failure{code: exitResources, kind: "memory", msg: "the model alone uses up the memory budget of " + formatBytes(budget),
-			hint: "give a larger --memory"}
+		return 0, tooLarge(budget)
 	}
 	return left, nil
+}
+
+// tooLarge is the failure of a budget that reading the model and the query exceeds.
+func tooLarge(budget int64) error {
+	return &failure{code: exitResources, kind: "memory", msg: "the model alone uses up the memory budget of " + formatBytes(budget),
+		hint: "give a larger --memory"}
 }

@@ -61,7 +61,7 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.serialise, "assignments", "", "alias of --serialise-assignments")
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
 	fs.StringSliceVar(&f.failOn, "fail-on", nil, "exit with 1 on these verdicts: sat, unsat, unknown, timed-out (or violated, proved)")
-	fs.StringVar(&f.opt.Method, "method", "", "limit the search to one method (see `certify list methods`)")
+	fs.StringVar(&f.opt.Method, "method", "", "limit the search to the method of this `name` ('certify list methods')")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
 	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")

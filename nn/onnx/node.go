@@ -131,11 +131,24 @@ func attribute(m message, n *nn.DraftNode) error {
 	if refused != "" {
 		n.Refused = refused
 	}
+	if kinds(&a) > 1 {
+		return m.fail(fmt.Sprintf("node %q", n.Name), "attribute %q has values of several types", name)
+	}
 	if v := a.F; v-v != 0 {
 		return m.fail(fmt.Sprintf("node %q", n.Name), "attribute %q is %v; numbers must be finite", name, v)
 	}
 	n.Attrs[name] = a
 	return nil
+}
+
+// kinds counts the types of which an attribute has a value other than zero: which one counts would be a guess.
+func kinds(a *op.Attr) (n int) {
+	for _, set := range []bool{a.F != 0, a.I != 0, a.S != "", a.T != nil, a.Fs != nil, a.Is != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
 }
 
 // emptyLists makes a list attribute without elements a list: typ is AttributeProto.type.

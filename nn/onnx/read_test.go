@@ -68,6 +68,8 @@ func TestRefusals(t *testing.T) {
 			[]pb{pb(nil).str(1, "x").bytes(2, pb(nil).bytes(1, pb(nil).int(1, 1)))}, []pb{y})), "format", list(`"x"`, "no shape")},
 		{"attribute twice", oneNode(encNode("r", "Relu", list("x"), list("y"), pb(nil).bytes(5, pb(nil).str(1, "a").int(3, 1)),
 			pb(nil).bytes(5, pb(nil).str(1, "a").int(3, 1)))), "format", list(`"a"`, "twice")},
+		{"attribute of two types", oneNode(encNode("r", "Relu", list("x"), list("y"), pb(nil).bytes(5, pb(nil).str(1, "a").int(3, 1).int(8, 1)))),
+			"format", list(`"a"`, "several types")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

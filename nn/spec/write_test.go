@@ -72,6 +72,23 @@ func genQuery(t *rapid.T) string {
 	return b.String()
 }
 
+// reread writes the problem that was read from text, reads that, and compares.
+func reread(t rapid.TB, text string, p *Problem) *Problem {
+	t.Helper()
+	var b strings.Builder
+	if err := WriteVNNLIB(&b, p); err != nil {
+		t.Fatal(err)
+	}
+	q, err := Read("written", strings.NewReader(b.String()), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b.String())
+	}
+	if diff := cmp.Diff(resolve(p), resolve(q)); diff != "" {
+		t.Fatalf("%s\n%s\n%s", text, b.String(), diff)
+	}
+	return q
+}
+
 // What Read understood, WriteVNNLIB says: reading it again gives the same boxes and rows.
 func TestWriteRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,17 +97,7 @@ func TestWriteRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
-		var b strings.Builder
-		if err := WriteVNNLIB(&b, p); err != nil {
-			t.Fatal(err)
-		}
-		q, err := Read("written", strings.NewReader(b.String()), nil)
-		if err != nil {
-			t.Fatalf("%v\n%s", err, b.String())
-		}
-		if diff := cmp.Diff(resolve(p), resolve(q)); diff != "" {
-			t.Fatalf("%s\n%s\n%s", text, b.String(), diff)
-		}
+		q := reread(t, text, p)
 		if q.NumInputs != p.NumInputs || q.NumOutputs != p.NumOutputs {
 			t.Fatalf("%d, %d variables", q.NumInputs, q.NumOutputs)
 		}
@@ -110,17 +117,7 @@ func TestWriteAwkward(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var b strings.Builder
-			if err := WriteVNNLIB(&b, p); err != nil {
-				t.Fatal(err)
-			}
-			q, err := Read("written", strings.NewReader(b.String()), nil)
-			if err != nil {
-				t.Fatalf("%v\n%s", err, b.String())
-			}
-			if diff := cmp.Diff(resolve(p), resolve(q)); diff != "" {
-				t.Errorf("%s\n%s\n%s", text, b.String(), diff)
-			}
+			reread(t, text, p)
 		}
 	}
 }

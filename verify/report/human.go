@@ -35,7 +35,11 @@ func Human(w io.Writer, r *Run, verbose bool) error {
 	var b strings.Builder
 	if verbose {
 		st := r.Result.Stats
-		fmt.Fprintf(&b, "model     %s   sha256 %s   %d weights, %d ReLU (%d unstable)\n", r.Model.Path, short(r.Model.SHA256), st.Params, st.Relus, st.Unstable)
+		fmt.Fprintf(&b, "model     %s   sha256 %s   %d weights, %d ReLU", r.Model.Path, short(r.Model.SHA256), st.Params, st.Relus)
+		if st.Unstable > 0 { // otherwise all are stable, or the answer came before any bound
+			fmt.Fprintf(&b, " (%d unstable)", st.Unstable)
+		}
+		b.WriteString("\n")
 		fmt.Fprintf(&b, "query     %s   sha256 %s\n", r.Query.Path, short(r.Query.SHA256))
 		for _, s := range r.Result.Strategy {
 			fmt.Fprintf(&b, "step      %s\n", s)

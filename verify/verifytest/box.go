@@ -95,6 +95,16 @@ func isPlain(b *spec.Box) bool {
 	return !b.Inexact
 }
 
+// GridHides reports whether some end of a box is no float32 number: a counterexample there may have no witness.
+func (in *Instance) GridHides() bool {
+	for i := range in.Problem.Boxes {
+		if !isPlain(&in.Problem.Boxes[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // onGrid reports whether x is a float32 input inside the decimal box (or its nearest one where none is inside).
 func onGrid(b *spec.Box, x []float64) bool {
 	for j, v := range x {
