@@ -647,3 +647,68 @@ func TestWindowsOfAnyGeometry(t *testing.T) {
 		t.Errorf("only %d of %d networks used windows", windowed, rounds)
 	}
 }
+
+// TestSubFramesAgainstExactValues fixes random neurons to the side on which a point has them: the bounds of the sub-frame, in
+// which the multipliers of all fixed neurons take part (those of a row's own layer included), must contain the point.
+func TestSubFramesAgainstExactValues(t *testing.T) {
+	rounds := uint64(800)
+	if testing.Short() {
+		rounds = 250
+	}
+	tighter := 0
+	for s := range rounds {
+		r := rand.New(rand.NewPCG(s, 12))
+		var p *prog.Program
+		if s%2 == 0 {
+			p = cancellingNet(r, t, 2)
+		} else {
+			p = randomConvNet(r, t, s%4 == 1)
+		}
+		net := NewNet(p)
+		box := wildBox(r, p.Nodes[0].N)
+		for i := range box.Lo {
+			box.Lo[i], box.Hi[i] = box.Lo[i]/256, box.Hi[i]/256
+			if r.IntN(3) > 0 {
+				c := r.NormFloat64()
+				box.Lo[i], box.Hi[i] = c-1, c+1
+			}
+		}
+		f := ibpFrame(net, box)
+		pool := NewPool(net, 1)
+		if !net.Crown(context.Background(), pool, f, Tightening{}) {
+			t.Fatalf("seed %d: empty", s)
+		}
+		v := exactEval(p, samplePoint(r, box))
+		var splits []Split
+		for k := range p.Nodes {
+			for _, j := range f.Unstable(k) {
+				if r.IntN(3) > 0 {
+					continue
+				}
+				sign := int8(1)
+				if v[p.Nodes[k].Src][j].Sign() < 0 {
+					sign = -1
+				}
+				splits = append(splits, Split{int32(k), j, sign})
+			}
+		}
+		g, ok := f.Sub(context.Background(), pool, splits, 12)
+		if !ok {
+			t.Fatalf("seed %d: a set with a point counts as empty", s)
+		}
+		for k := range v {
+			for j, y := range v[k] {
+				if !below(g.B.L[k][j], y) || !below(-g.B.U[k][j], new(big.Rat).Neg(y)) {
+					z, _ := y.Float64()
+					t.Fatalf("seed %d: node %d (%v) element %d: %v outside [%v, %v]", s, k, p.Nodes[k].Kind, j, z, g.B.L[k][j], g.B.U[k][j])
+				}
+				if g.B.U[k][j]-g.B.L[k][j] < 0.9*(f.B.U[k][j]-f.B.L[k][j]) {
+					tighter++
+				}
+			}
+		}
+	}
+	if tighter < int(rounds) {
+		t.Errorf("only %d bounds became tighter", tighter)
+	}
+}

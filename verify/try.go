@@ -15,7 +15,7 @@ type tryer struct {
 
 func newTryer(r *run) *tryer {
 	t := &tryer{r: r}
-	t.bufs.New = func() any { return r.full.NewValues(1) }
+	t.bufs.New = func() any { v := r.full.NewValues(1); return &v }
 	return t
 }
 
@@ -30,13 +30,13 @@ func (t *tryer) on(box int) func(x []float64) *spec.Witness {
 	}
 	b := &p.Boxes[box]
 	return func(x []float64) *spec.Witness {
-		buf := t.bufs.Get().([][]float64)
+		buf := t.bufs.Get().(*[][]float64)
 		defer t.bufs.Put(buf)
 		g := make([]float64, len(x))
 		for i, v := range x {
 			g[i] = float64(min(max(float32(v), b.InLower[i]), b.InUpper[i]))
 		}
-		y := t.r.full.Eval(g, 1, buf)[t.r.full.Output]
+		y := t.r.full.Eval(g, 1, *buf)[t.r.full.Output]
 		for _, c := range cases {
 			if rowsHold(&p.Cases[c], g, y) {
 				if w, ok := p.Confirm(t.r.full, g); ok {

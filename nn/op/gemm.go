@@ -90,11 +90,10 @@ func evalGemm(n *Node, in []*Tensor) ([]*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTensor(n, in[0].Type, p.shape)
+	t, err := p.product(n, in[0], in[1])
 	if err != nil {
 		return nil, err
 	}
-	p.eval(t.Data, in[0].Data, in[1].Data)
 	alpha, beta := n.float("alpha", 1), n.float("beta", 1)
 	for i := range t.Data {
 		t.Data[i] *= alpha

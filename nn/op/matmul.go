@@ -14,11 +14,10 @@ var _ = register(&Spec{
 		if err != nil {
 			return nil, err
 		}
-		t, err := newTensor(n, in[0].Type, p.shape)
+		t, err := p.product(n, in[0], in[1])
 		if err != nil {
 			return nil, err
 		}
-		p.eval(t.Data, in[0].Data, in[1].Data)
 		return []*Tensor{t}, nil
 	}),
 	Lower: func(n *Node, b *prog.Builder, in []Value, out [][]int) ([]Value, error) {
@@ -106,6 +105,16 @@ func offsets(from, to []int, size int) []int32 {
 		idx[i] *= int32(size)
 	}
 	return idx
+}
+
+// product returns A·B in a new tensor.
+func (p *matmul) product(n *Node, a, b *Tensor) (*Tensor, error) {
+	t, err := newTensor(n, a.Type, p.shape)
+	if err != nil {
+		return nil, err
+	}
+	p.eval(t.Data, a.Data, b.Data)
+	return t, nil
 }
 
 // eval accumulates the products into dst, which is row-major.
