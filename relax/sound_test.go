@@ -712,3 +712,219 @@ func TestSubFramesAgainstExactValues(t *testing.T) {
 		t.Errorf("only %d bounds became tighter", tighter)
 	}
 }
+
+// scaledMap is M with every entry multiplied by a factor of its own near 1.
+func scaledMap(l prog.Linear, factor func() float64) prog.Linear {
+	m, n := l.Dims()
+	w := make([]float64, m*n)
+	l.Each(func(i, j int, v float64) { w[i*n+j] = v * factor() })
+	return prog.Dense(m, n, w)
+}
+
+// TestInexactCoefficients bounds a program whose coefficients are known to one part in 2⁹ (Node.Rel) and evaluates programs
+// whose coefficients differ from the stored ones by that much.
+func TestInexactCoefficients(t *testing.T) {
+	const rel = 1 << 44
+	outside := 0
+	for s := range uint64(200) {
+		r := rand.New(rand.NewPCG(s, 13))
+		p := cancellingNet(r, t, 2)
+		for k := range p.Nodes {
+			if p.Nodes[k].Kind == prog.Affine {
+				p.Nodes[k].Rel = rel
+			}
+		}
+		q := &prog.Program{Nodes: append([]prog.Node(nil), p.Nodes...), Output: p.Output}
+		factor := func() float64 { return 1 + float64(1-2*r.IntN(2))*0x1p-9*0.99 }
+		for k := range q.Nodes {
+			nd := &q.Nodes[k]
+			nd.Terms = append([]prog.Term(nil), nd.Terms...)
+			for i := range nd.Terms {
+				nd.Terms[i].Map = scaledMap(nd.Terms[i].Map, factor)
+			}
+			nd.Bias = append([]float64(nil), nd.Bias...)
+			for j := range nd.Bias {
+				nd.Bias[j] *= factor()
+			}
+		}
+		box := wildBox(r, p.Nodes[0].N)
+		x := samplePoint(r, box)
+		v := exactEval(q, x)
+		check := func(what string, b *Bounds) {
+			for k := range v {
+				for j, y := range v[k] {
+					if !below(b.L[k][j], y) || !below(-b.U[k][j], new(big.Rat).Neg(y)) {
+						g, _ := y.Float64()
+						t.Fatalf("seed %d %s: node %d element %d: %v outside [%v, %v]", s, what, k, j, g, b.L[k][j], b.U[k][j])
+					}
+				}
+			}
+		}
+		net := NewNet(p)
+		f := ibpFrame(net, box)
+		check("ibp", f.B)
+		if s%2 == 0 && !net.Forward(f) {
+			t.Fatalf("seed %d: empty", s)
+		}
+		check("forward", f.B)
+		if !net.Crown(context.Background(), NewPool(net, 1), f, Tightening{}) {
+			t.Fatalf("seed %d: empty", s)
+		}
+		check("crown", f.B)
+		w := NewWorker(net)
+		w.Begin(8)
+		w.Seed(p.Output, 0, 0, 1)
+		w.Seed(p.Output, 0, 1, -1)
+		w.Run(f, p.Output)
+		y := v[p.Output][0]
+		if !below(w.LB[0], y) || !below(w.LB[1], new(big.Rat).Neg(y)) {
+			g, _ := y.Float64()
+			t.Fatalf("seed %d: output %v outside [%v, %v]", s, g, w.LB[0], -w.LB[1])
+		}
+		exact := NewNet(&prog.Program{Nodes: withoutRel(p.Nodes), Output: p.Output})
+		f = ibpFrame(exact, box)
+		exact.Crown(context.Background(), NewPool(exact, 1), f, Tightening{})
+		w = NewWorker(exact)
+		w.Begin(8)
+		w.Seed(p.Output, 0, 0, 1)
+		w.Seed(p.Output, 0, 1, -1)
+		w.Run(f, p.Output)
+		if !below(w.LB[0], y) || !below(w.LB[1], new(big.Rat).Neg(y)) {
+			outside++
+		}
+	}
+	if outside < 20 {
+		t.Errorf("only %d values are out of reach of the stored coefficients: the test has lost its grip", outside)
+	}
+}
+
+func withoutRel(nodes []prog.Node) []prog.Node {
+	nodes = append([]prog.Node(nil), nodes...)
+	for k := range nodes {
+		nodes[k].Rel = 0
+	}
+	return nodes
+}
+
+// TestSigmoidResidualOfAnySlope asks for the least σ(z) − k·z with slopes that no rule would pick.
+func TestSigmoidResidualOfAnySlope(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 10))
+	for range 700 {
+		l := -r.Float64() * 20
+		u := l + r.ExpFloat64()*10
+		k := r.Float64() * 0.3
+		if r.IntN(2) == 0 {
+			k = math.Ldexp(r.Float64(), -r.IntN(40))
+		}
+		m := new(big.Float).SetPrec(1000).SetFloat64(sigmoidMinResidual(l, u, k))
+		zs := []float64{l, u, min(u, 0)}
+		for range 12 {
+			zs = append(zs, l+r.Float64()*(u-l))
+		}
+		if k < 0.25 {
+			q := math.Sqrt(1 - 4*k)
+			p := math.Log((1 - q) / (1 + q))
+			if k < 1e-4 {
+				p = math.Log(k * (1 + k) / (1 - k))
+			}
+			zs = append(zs, p, math.Nextafter(p, 0), math.Nextafter(p, -99))
+		}
+		for _, z := range zs {
+			z = min(max(z, l), u)
+			kz := new(big.Float).SetPrec(1000).SetFloat64(k)
+			kz.Mul(kz, new(big.Float).SetFloat64(z))
+			if v := kz.Sub(bigSigma(z), kz); m.Cmp(v) > 0 {
+				t.Fatalf("[%v, %v] slope %v: residual %v at %v, claimed at least %v", l, u, k, v, z, m)
+			}
+		}
+	}
+}
+
+// TestCentreAndRadiusEnclose checks [l, u] ⊆ [c − r, c + r] exactly.
+func TestCentreAndRadiusEnclose(t *testing.T) {
+	r := rand.New(rand.NewPCG(14, 14))
+	for range 20000 {
+		l := wild(r, 60)
+		u := l
+		if r.IntN(4) > 0 {
+			u += math.Abs(wild(r, 60))
+		}
+		c, rad := centreRadius(l, u)
+		lo, hi := new(big.Rat).Sub(ratOf(c), ratOf(rad)), new(big.Rat).Add(ratOf(c), ratOf(rad))
+		if lo.Cmp(ratOf(l)) > 0 || hi.Cmp(ratOf(u)) < 0 {
+			t.Fatalf("[%v, %v]: centre %v, radius %v", l, u, c, rad)
+		}
+	}
+}
+
+// TestForwardAgainstExactValues runs forward mode where its forms cancel to their last bits and intervals do not: every
+// pre-activation is subtracted again, by weights that agree to 50 bits, behind active ReLUs.
+func TestForwardAgainstExactValues(t *testing.T) {
+	tight := 0
+	for s := range uint64(400) {
+		r := rand.New(rand.NewPCG(s, 15))
+		n := 1 + r.IntN(4)
+		b := prog.NewBuilder(n)
+		cur := 0
+		for range 1 + r.IntN(5) {
+			w, w2 := make([]float64, n*n), make([]float64, n*n)
+			bias, bias2 := make([]float64, n), make([]float64, n)
+			for i := range w {
+				w[i] = wild(r, 2)
+			}
+			for i := range bias {
+				bias[i] = 0x1p12 + r.Float64() // active
+				bias2[i] = r.NormFloat64()
+			}
+			z := b.Affine("", n, bias, 0, prog.Term{Src: cur, Map: prog.Dense(n, n, w)})
+			x := b.Relu("", z)
+			for i := range w {
+				w[i], w2[i] = r.Float64(), 0
+				w2[i] = -w[i] * (1 + float64(r.IntN(3)-1)*0x1p-50)
+			}
+			cur = b.Affine("", n, bias2, 0, prog.Term{Src: x, Map: prog.Dense(n, n, w)}, prog.Term{Src: z, Map: prog.Dense(n, n, w2)})
+		}
+		p := mustProgram(t, b, cur)
+		net := NewNet(p)
+		box := wildBox(r, n)
+		for i := range box.Lo {
+			box.Lo[i], box.Hi[i] = box.Lo[i]/256, box.Hi[i]/256
+		}
+		f := ibpFrame(net, box)
+		if !net.Forward(f) {
+			t.Fatalf("seed %d: empty", s)
+		}
+		for range 4 {
+			v := exactEval(p, samplePoint(r, box))
+			for k := range v {
+				for j, y := range v[k] {
+					l, u := f.B.L[k][j], f.B.U[k][j]
+					if !below(l, y) || !below(-u, new(big.Rat).Neg(y)) {
+						g, _ := y.Float64()
+						t.Fatalf("seed %d: node %d element %d: %v outside [%v, %v]", s, k, j, g, l, u)
+					}
+					if u-l < 1e-9*math.Abs(l) {
+						tight++
+					}
+				}
+			}
+		}
+	}
+	if tight < 400 {
+		t.Errorf("only %d bounds within rounding: the test has lost its grip", tight)
+	}
+}
+
+// TestUpperLinesLieAbove checks the line at both ends exactly; ReLU is convex, so that is enough.
+func TestUpperLinesLieAbove(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 16))
+	for range 20000 {
+		l, u := -math.Abs(wild(r, 40)), math.Abs(wild(r, 40))
+		s, c := upperLine(l, u)
+		atL := new(big.Rat).Mul(ratOf(s), ratOf(l))
+		atU := new(big.Rat).Mul(ratOf(s), ratOf(u))
+		if atL.Add(atL, ratOf(c)).Sign() < 0 || atU.Add(atU, ratOf(c)).Cmp(ratOf(u)) < 0 || s < 0 || s > 1 {
+			t.Fatalf("[%v, %v]: %v·z + %v is below relu", l, u, s, c)
+		}
+	}
+}

@@ -242,3 +242,43 @@ func TestThresholdAtTheExtreme(t *testing.T) {
 		t.Errorf("only %d of %d questions proved: the test has lost its grip", proved, rounds*len(methods)*2)
 	}
 }
+
+// TestDecimalsAreTakenAdversely: coefficients and right-hand sides known to a tenth are refuted only where every number in
+// their ranges is. The questions sit between the stored number and the adverse one; the control lies beyond both.
+func TestDecimalsAreTakenAdversely(t *testing.T) {
+	const n = 12
+	w := make([]float64, 2*n)
+	w[0], w[n] = 1, 1
+	for i := 1; i < n; i++ {
+		w[i], w[n+i] = 0x1p-10, -0x1p-10
+	}
+	p := chain(t, n, w, []float64{0.5, 0.5}) // about x₀ on x₀ > 0
+	lo, hi := make([]float64, n), make([]float64, n)
+	for i := range lo {
+		lo[i], hi[i] = -1, 1
+	}
+	y := func(v, e float64) []spec.Coef { return []spec.Coef{{Index: 0, Value: v, Err: e}} }
+	for _, c := range []struct {
+		name  string
+		x0    float64 // x₀ in [x0, x0+1/16]
+		row   spec.Row
+		holds bool
+	}{
+		{"right-hand side", 1.125, spec.Row{Y: y(1, 0), RHSLower: 1, RHSUpper: 1.25}, false},
+		{"right-hand side, control", 1.5, spec.Row{Y: y(1, 0), RHSLower: 1, RHSUpper: 1.25}, true},
+		{"output coefficient", 1.0625, spec.Row{Y: y(1, 0.125), RHSLower: 1, RHSUpper: 1}, false},
+		{"output coefficient, control", 1.5, spec.Row{Y: y(1, 0.125), RHSLower: 1, RHSUpper: 1}, true},
+		{"input coefficient", 1.0625, spec.Row{X: y(1, 0.125), RHSLower: 1, RHSUpper: 1}, false},
+		{"input coefficient, control", 1.5, spec.Row{X: y(1, 0.125), RHSLower: 1, RHSUpper: 1}, true},
+		{"input coefficient, mixed", 1.0625, spec.Row{X: y(0, 0.25), Y: y(1, 0), RHSLower: 1, RHSUpper: 1}, false},
+	} {
+		lo[0], hi[0] = c.x0, c.x0+0.0625
+		prob := spec.FromBox(lo, hi, [][]spec.Row{{c.row}}, 1)
+		for _, m := range methods {
+			res := run(t, p, prob, verify.Options{Method: m, NoAttack: true, Timeout: 100 * time.Millisecond})
+			if got := res.Verdict == verify.Holds; got && !c.holds || !got && c.holds && m != "ibp" {
+				t.Errorf("%s, method %q: %v", c.name, m, res.Verdict)
+			}
+		}
+	}
+}
