@@ -148,14 +148,13 @@ func TestSuites(t *testing.T) {
 	}
 	lowered := 0
 	goldens := readGoldens(t, "suites.json")
-	for _, gold := range goldens {
+	for i, gold := range goldens {
 		dir, file, _ := strings.Cut(gold.Name, "/")
-		path := filepath.Join(root, "vnncomp", dir, "onnx", file)
-		if st, err := os.Stat(path); testing.Short() && err == nil && st.Size() > 1<<20 {
+		if testing.Short() && i%5 != 0 {
 			continue
 		}
 		start := time.Now()
-		g, err := onnx.ReadFile(path)
+		g, err := onnx.ReadFile(filepath.Join(root, "vnncomp", dir, "onnx", file))
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
