@@ -195,7 +195,7 @@ func (n *Net) NewScale(b *Bounds) Scale {
 		}
 		f := 1 + gamma(n.rowFan[k]+4)
 		for j := range s[k] {
-			s[k][j] *= f
+			s[k][j] = s[k][j]*f + 0x1p-1000 // the constant covers products that underflow
 		}
 	}
 	return s

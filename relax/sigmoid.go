@@ -43,7 +43,7 @@ func sigmoidLower(l, u, at float64) (k, t float64) {
 	dl := sl * (1 - sl)
 	switch {
 	case l >= 0, dl >= chord && u > 0:
-		k = chord // concave from l, or the chord at l is below the curve's own slope
+		k = max(chord, 0) // concave from l, or the chord at l is below the curve's own slope
 	case u <= 0:
 		p := l + at*(u-l)
 		s := sigma(p)

@@ -50,7 +50,7 @@ func (i *interrupt) code() int {
 
 // margin is how long before a limit the search is told to stop: the time to unwind and to write the answer.
 func margin(limit time.Duration) time.Duration {
-	return min(max(500*time.Millisecond, limit/50), limit/4)
+	return min(max(500*time.Millisecond, limit/50), limit/2)
 }
 
 // signals cancels the context when the user or the system asks to stop. A second signal kills as usual.

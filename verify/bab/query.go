@@ -95,7 +95,7 @@ func Seed(w *relax.Worker, f *relax.Frame, row *spec.Row, r int) {
 		w.Charge(r, math.Abs(c.Value)*max(math.Abs(f.B.L[out][c.Index]), math.Abs(f.B.U[out][c.Index])))
 	}
 	w.AddConst(r, -row.RHSUpper)
-	if slack := SlackOf(row, f.B, out); slack > 0 {
+	if slack := SlackOf(row, f.B, out); slack != 0 { // NaN included: then there is no bound
 		w.AddConst(r, -slack)
 	}
 }
