@@ -17,6 +17,9 @@ import (
 	"github.com/spai-project/certify/verify/trace"
 )
 
+// methods are the values of Options.Method.
+var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split"}
+
 // Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
 //
 // Steps: a short attack; interval bounds of every box at once; then box by box root bounds (CROWN or forward mode, α), and
@@ -36,6 +39,9 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 	}
 	if n := full.Nodes[full.Output].N; n != p.NumOutputs {
 		return nil, fmt.Errorf("verify: the query has %d outputs, the network %d: %w", p.NumOutputs, n, ErrMismatch)
+	}
+	if !slices.Contains(methods, opt.Method) {
+		return nil, fmt.Errorf("verify: unknown method %q", opt.Method)
 	}
 	if opt.Timeout > 0 {
 		var cancel context.CancelFunc

@@ -35,7 +35,8 @@ type Options struct {
 	Trace   trace.Tracer
 	// NoAttack skips the search for counterexamples before bounding.
 	NoAttack bool
-	// Method limits the search: "" automatic, or "attack", "ibp", "crown", "alpha", "input-split", "relu-split".
+	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
+	// ("alpha" is another name of the latter). Anything else is an error.
 	Method string
 }
 
