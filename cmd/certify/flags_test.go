@@ -40,10 +40,10 @@ func TestByteSize(t *testing.T) {
 	}
 }
 
-// TestMargin: the time kept back is at least 0.2 s and 2 %, and never more than half of the limit.
+// TestMargin: the time kept back is at least 0.5 s and 2 %, and never more than half of the limit.
 func TestMargin(t *testing.T) {
 	for limit, want := range map[time.Duration]time.Duration{
-		100 * time.Millisecond: 50 * time.Millisecond, time.Second: 200 * time.Millisecond, 10 * time.Second: 200 * time.Millisecond,
+		100 * time.Millisecond: 50 * time.Millisecond, time.Second: 500 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
 		100 * time.Second: 2 * time.Second,
 	} {
 		if got := margin(limit); got != want {
