@@ -144,7 +144,7 @@ func (r *run) decide() {
 	}
 	if reason == "" && r.ctx.Err() == nil {
 		res.Verdict = Holds
-		res.Margin = max(0, 0)
+		res.Margin = 0
 		return
 	}
 	r.undecided(reason)
