@@ -18,6 +18,7 @@ type Ascent struct {
 	Beta   [][]float64 // per lane
 	mB, vB [][]float64
 	Best   []float64 // per lane: best rigorous bound so far
+	unsafe *unsafeDual
 	step   int
 }
 
@@ -91,6 +92,9 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 			w.SetSplits(splits, a.Beta)
 		}
 		seed(w)
+		if a.unsafe != nil {
+			a.unsafe.seed(w, f)
+		}
 		last := it >= o.N-1
 		w.keep = !last || o.Final
 		w.Run(f, from)
@@ -113,7 +117,7 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 		}
 		stop := last || o.Done != nil && o.Done(a.Best) || o.StallRounds > 0 && stall >= o.StallRounds
 		if !stop || o.Final {
-			w.primal(f, from)
+			w.primal(f, from, a.unsafe != nil)
 		}
 		if stop {
 			return it + 1
@@ -163,6 +167,9 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 				adam(al[o:o+R], m[o:o+R], v[o:o+R], s[o:o+R], z[j:j+R], lrA, ic2)
 			}
 		})
+	}
+	if a.unsafe != nil {
+		a.unsafe.update(w, rateA, c1, ic2)
 	}
 	for r, sp := range splits {
 		b, m, v := a.Beta[r], a.mB[r], a.vB[r]

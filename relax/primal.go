@@ -2,12 +2,13 @@ package relax
 
 import "github.com/spai-project/certify/nn/prog"
 
-// primal evaluates the relaxation forward at each lane's minimising corner, for the nodes that node from depends on.
-func (w *Worker) primal(f *Frame, from int) {
+// primal evaluates the relaxation forward at each lane's minimising corner, for the nodes that node from depends on, and for
+// from itself if asked or if the gradient of its own splits needs it.
+func (w *Worker) primal(f *Frame, from int, self bool) {
 	R, n := w.R, w.net
 	anc := n.anc[from]
-	if w.self {
-		from++ // the values of the layer itself are the gradient of its splits
+	if w.self || self {
+		from++
 	}
 	for k := 0; k < from; k++ {
 		if !anc[k] {

@@ -170,7 +170,7 @@ func TestAscentGradient(t *testing.T) {
 			}
 		}
 		eval()
-		w.primal(f, p.Output)
+		w.primal(f, p.Output, false)
 		z := map[int][]float64{}
 		s := map[int][]float64{}
 		for k, rf := range f.relu {

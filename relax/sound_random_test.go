@@ -197,7 +197,7 @@ func TestSubFramesAgainstExactValues(t *testing.T) {
 				splits = append(splits, Split{int32(k), j, sign})
 			}
 		}
-		g, ok := f.Sub(context.Background(), pool, splits, 12)
+		g, ok := f.Sub(context.Background(), pool, Tightening{Alpha: 12, Splits: splits})
 		if !ok {
 			t.Fatalf("seed %d: a set with a point counts as empty", s)
 		}

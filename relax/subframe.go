@@ -2,17 +2,18 @@ package relax
 
 import "context"
 
-// Sub returns the frame of the subset of f's box on which the splits hold: their neurons fixed, every inner bound tightened
-// anew with the splits as constraints. It reports false when the subset is empty. f is not changed.
+// Sub returns the frame of the subset of f's box on which o.Splits hold (and, with o.Refute, the row's objective is ≤ 0): their
+// neurons fixed, inner bounds tightened anew with both as constraints. It reports false when the subset is empty. f is not
+// changed.
 //
 // Soundness: every bound of f holds on the subset, a split restricts its neuron to one side of 0 by definition, and Crown
-// only intersects with bounds that hold where the splits do. An interval that becomes empty proves the subset empty. f's scale
+// only intersects with bounds that hold where the splits (and the row's violation) do. An interval that becomes empty proves the subset empty. f's scale
 // bounds magnitudes on the larger set.
-func (f *Frame) Sub(ctx context.Context, p *Pool, splits []Split, steps int) (*Frame, bool) {
+func (f *Frame) Sub(ctx context.Context, p *Pool, o Tightening) (*Frame, bool) {
 	n := f.Net
 	b := n.NewBounds()
 	b.Copy(f.B)
-	for _, s := range splits {
+	for _, s := range o.Splits {
 		src := n.P.Nodes[s.Act].Src
 		if s.Sign > 0 {
 			b.L[src][s.Elem] = max(b.L[src][s.Elem], 0)
@@ -24,7 +25,7 @@ func (f *Frame) Sub(ctx context.Context, p *Pool, splits []Split, steps int) (*F
 		}
 	}
 	g := n.NewFrame(f.Box, b, f.S)
-	if !n.Crown(ctx, p, g, Tightening{Alpha: steps, Splits: splits}) {
+	if !n.Crown(ctx, p, g, o) {
 		return nil, false
 	}
 	return g, true

@@ -2,9 +2,12 @@ package relax
 
 import (
 	"context"
+	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
 )
 
 // A Pool is a fixed set of workers for data-parallel steps. Results never depend on its size.
@@ -56,6 +59,23 @@ type Tightening struct {
 	Splits []Split
 	// Need, if set, restricts the rows of each node to a window: what the property can see (Net.Cone).
 	Need []prog.Window
+	// Refute, if set, says that only points violating the property matter.
+	Refute *Refutation
+}
+
+// A Refutation is what is known about one row while it is being refuted: on the points that matter its objective is ≤ 0, and a
+// backward pass with the slopes Alpha (packed for frame From) and the multipliers Beta (of the tightening's splits) bounds it by
+// Bound. Every inner row then carries the objective with a multiplier of its own and starts from these slopes.
+type Refutation struct {
+	Row   *spec.Row
+	From  *Frame
+	Alpha []uint8
+	Beta  []float32
+	Bound float64
+	// Only, if set, lists the elements of each pre-activation node that are worth a row.
+	Only [][]int32
+	// Done is asked after each node; true ends the tightening.
+	Done func() bool
 }
 
 // Crown recomputes f's bounds layer by layer: an interval step, then for every pre-activation element whose sign is open one
@@ -77,12 +97,18 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 			}
 			continue
 		}
-		if (!n.inputOnly(k) || o.Splits != nil && n.image(k) == (prog.Window{})) && ctx.Err() == nil {
-			if !n.tightenNode(ctx, p, f, k, o) {
-				return false
-			}
+		constrained := o.Splits != nil || o.Refute != nil
+		if n.inputOnly(k) && (!constrained || n.image(k) != (prog.Window{})) || ctx.Err() != nil {
+			f.Refresh(k)
+			continue
+		}
+		if !n.tightenNode(ctx, p, f, k, o) {
+			return false
 		}
 		f.Refresh(k)
+		if o.Refute != nil && o.Refute.Done != nil && o.Refute.Done() {
+			return true
+		}
 	}
 	return true
 }
@@ -96,6 +122,9 @@ func (n *Net) inputOnly(k int) bool {
 // tightenNode bounds the open elements of pre-activation node k.
 func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tightening) bool {
 	rows := f.openRows(k, o.Need)
+	if o.Refute != nil && o.Refute.Only != nil {
+		rows = f.openAmong(k, o.Refute.Only[k])
+	}
 	if len(rows) == 0 {
 		return true
 	}
@@ -106,45 +135,99 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 	per := lanes / 2
 	n.byPixel(k, rows)
 	chunks := (len(rows) + per - 1) / per
-	ok := true
-	var mu sync.Mutex
+	var alpha []uint8
+	if o.Refute != nil {
+		alpha = o.Refute.From.MapAlpha(f, o.Refute.Alpha)
+	}
+	var empty atomic.Bool
 	p.Each(chunks, func(w *Worker, c int) {
 		if ctx.Err() != nil {
 			return
 		}
 		part := rows[c*per : min(len(rows), (c+1)*per)]
-		R := (2*len(part) + 7) &^ 7
-		seed := func(w *Worker) {
-			w.PlanWindows(k, part)
-			for i, j := range part {
-				w.SeedRow(f, k, int(j), 2*i, 1)
-				w.SeedRow(f, k, int(j), 2*i+1, -1)
-			}
-		}
 		var best []float64
-		if o.Alpha > 1 {
-			a := NewAscent(w, f, R)
-			splits := w.rowSplits(k, part, o.Splits, a)
-			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
-			best = a.Best
+		if o.Refute != nil {
+			best = w.refuteRows(f, k, part, alpha, &o)
 		} else {
-			w.Begin(R)
-			seed(w)
-			w.Run(f, k)
-			best = w.LB
+			best = w.boundRows(f, k, part, &o)
 		}
 		L, U := f.B.L[k], f.B.U[k]
 		for i, j := range part {
 			L[j] = max(L[j], best[2*i])
 			U[j] = min(U[j], -best[2*i+1])
 			if L[j] > U[j] {
-				mu.Lock()
-				ok = false
-				mu.Unlock()
+				empty.Store(true)
 			}
 		}
 	})
-	return ok
+	return !empty.Load()
+}
+
+// seedRows gives two lanes to each row of node k: its element and minus its element.
+func (w *Worker) seedRows(f *Frame, k int, rows []int32) {
+	for i, j := range rows {
+		w.SeedRow(f, k, int(j), 2*i, 1)
+		w.SeedRow(f, k, int(j), 2*i+1, -1)
+	}
+}
+
+// boundRows bounds the rows from below and above (lanes 2i and 2i+1, the latter negated) by passes that start at node k.
+func (w *Worker) boundRows(f *Frame, k int, rows []int32, o *Tightening) []float64 {
+	R := (2*len(rows) + 7) &^ 7
+	seed := func(w *Worker) {
+		w.PlanWindows(k, rows)
+		w.seedRows(f, k, rows)
+	}
+	if o.Alpha <= 1 {
+		w.Begin(R)
+		seed(w)
+		w.Run(f, k)
+		return w.LB
+	}
+	a := NewAscent(w, f, R)
+	splits := w.rowSplits(k, rows, o.Splits, a)
+	a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
+	return a.Best
+}
+
+// gammaStart is the first multiplier of the row to refute, in units of the inner row's width over the gap to close.
+const gammaStart = 0.05
+
+// refuteRows is boundRows on the points that violate o.Refute.Row. Passes start at the output, so every split can bear on a row.
+func (w *Worker) refuteRows(f *Frame, k int, rows []int32, alpha []uint8, o *Tightening) []float64 {
+	R := (2*len(rows) + 7) &^ 7
+	n, out := 2*len(rows), f.Net.P.Output
+	a := NewAscent(w, f, R)
+	u := &unsafeDual{row: o.Refute.Row, gamma: make([]float64, n), rate: make([]float64, n), m: make([]float64, n), v: make([]float64, n)}
+	scale := 1.0
+	if b := -o.Refute.Bound; b > 0 && !math.IsInf(b, 1) {
+		scale = 1 / max(b, 1e-6)
+	}
+	var splits [][]Split
+	var beta [][]float64
+	if len(o.Splits) > 0 {
+		splits, beta = make([][]Split, R), make([][]float64, R)
+	}
+	for r := range n {
+		j := rows[r/2]
+		u.gamma[r] = gammaStart * scale * (f.B.U[k][j] - f.B.L[k][j])
+		u.rate[r] = u.gamma[r]
+		if alpha != nil {
+			a.UnpackAlpha(alpha, r, R)
+		}
+		if splits != nil {
+			splits[r], beta[r] = o.Splits, make([]float64, len(o.Splits))
+			for i, b := range o.Refute.Beta {
+				beta[r][i] = u.gamma[r] * float64(b)
+			}
+		}
+	}
+	if splits != nil {
+		a.SetSplits(splits, beta)
+	}
+	a.unsafe = u
+	a.Run(f, out, R, splits, func(w *Worker) { w.seedRows(f, k, rows) }, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
+	return a.Best
 }
 
 // rowSplits gives every lane of a batch of rows of node k the splits that can bear on it: neurons the rows depend on, inside
@@ -191,6 +274,17 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 		}
 		if relu && l < 0 && u > 0 || smooth && u-l > 1e-9 {
 			rows = append(rows, int32(j))
+		}
+	}
+	return rows
+}
+
+// openAmong lists those of the given elements of node k whose sign is open.
+func (f *Frame) openAmong(k int, elems []int32) []int32 {
+	var rows []int32
+	for _, j := range elems {
+		if f.B.L[k][j] < 0 && f.B.U[k][j] > 0 {
+			rows = append(rows, j)
 		}
 	}
 	return rows

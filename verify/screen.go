@@ -90,7 +90,7 @@ func (r *run) intervalRefutes(c *spec.Case, b *relax.Bounds) bool {
 			add(t.Value, b.L[out][t.Index], b.U[out][t.Index])
 		}
 		n := float64(len(row.X) + len(row.Y) + 4)
-		if bab.Refuted(row, lb-mag*n*0x1p-52-bab.SlackOf(row, b, out)-1e-300) {
+		if bab.Refuted(row, lb-mag*n*0x1p-52-relax.SlackOf(row, b, out)-1e-300) {
 			return true
 		}
 	}

@@ -274,10 +274,9 @@ func TestLeaf(t *testing.T) {
 			net.IBP(q.Box, b)
 			f := net.NewFrame(q.Box, b, net.NewScale(b))
 			w := relax.NewWorker(net)
-			root := &subFrame{f: f}
-			s := &reluSearch{q: q, root: root, out: &Outcome{},
+			s := &reluSearch{q: q, root: f, out: &Outcome{},
 				cfg: &Config{Try: func(x []float64) *spec.Witness { return try(in.Problem, p, box, x) }}}
-			wit, closed := s.leaf(context.Background(), w, &reluBranch{splits: all(c.signs), at: root})
+			wit, closed := s.leaf(context.Background(), w, &reluBranch{splits: all(c.signs), at: f})
 			if closed != c.closed || (wit != nil) != c.witness {
 				t.Errorf("closed %v, witness %v; want %v, %v", closed, wit, c.closed, c.witness)
 			}

@@ -74,7 +74,7 @@ func (s *reluSearch) linear(w *relax.Worker, b *reluBranch, j int) (g []float64,
 		s.seed(w, b, 0)
 	}
 	w.SetSplits(splits, beta)
-	w.Run(b.at.f, from)
+	w.Run(b.at, from)
 	g = make([]float64, len(s.q.Box.Lo))
 	c = w.LinearForm(0, g)
 	return g, c
@@ -93,6 +93,6 @@ func (s *reluSearch) evaluate(w *relax.Worker, b *reluBranch, beta []float64) fl
 	splits[0], betas[0] = b.splits, beta
 	s.seed(w, b, 0)
 	w.SetSplits(splits, betas)
-	w.Run(b.at.f, s.q.Net.P.Output)
+	w.Run(b.at, s.q.Net.P.Output)
 	return w.LB[0]
 }

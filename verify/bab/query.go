@@ -6,7 +6,6 @@
 package bab
 
 import (
-	"math"
 	"time"
 
 	"github.com/spai-project/certify/nn/spec"
@@ -81,36 +80,8 @@ func (q *Query) rows(alive []int32) []rowRef {
 	return out
 }
 
-// Seed puts row's objective Σ X·x + Σ Y·y − RHS into lane r: a positive bound refutes the row. What the rounding of the row's
-// decimal coefficients can change over f's box is subtracted; input coefficients are charged, because they are added to those
-// that come through the network.
-func Seed(w *relax.Worker, f *relax.Frame, row *spec.Row, r int) {
-	out := f.Net.P.Output
-	for _, c := range row.X {
-		w.Seed(0, c.Index, r, c.Value)
-		w.Charge(r, math.Abs(c.Value)*max(math.Abs(f.B.L[0][c.Index]), math.Abs(f.B.U[0][c.Index])))
-	}
-	for _, c := range row.Y {
-		w.Seed(out, c.Index, r, c.Value)
-		w.Charge(r, math.Abs(c.Value)*max(math.Abs(f.B.L[out][c.Index]), math.Abs(f.B.U[out][c.Index])))
-	}
-	w.AddConst(r, -row.RHSUpper)
-	if slack := SlackOf(row, f.B, out); slack != 0 { // NaN included: then there is no bound
-		w.AddConst(r, -slack)
-	}
-}
-
-// SlackOf bounds Σ Err·|v| over the box: what the rounding of a row's decimal coefficients can change.
-func SlackOf(row *spec.Row, b *relax.Bounds, out int) float64 {
-	s := 0.0
-	for _, c := range row.X {
-		s += c.Err * max(math.Abs(b.L[0][c.Index]), math.Abs(b.U[0][c.Index]))
-	}
-	for _, c := range row.Y {
-		s += c.Err * max(math.Abs(b.L[out][c.Index]), math.Abs(b.U[out][c.Index]))
-	}
-	return s * (1 + 1e-9)
-}
+// Seed puts row's objective Σ X·x + Σ Y·y − RHS into lane r: a positive bound refutes the row.
+func Seed(w *relax.Worker, f *relax.Frame, row *spec.Row, r int) { w.SeedObjective(f, row, r, 1) }
 
 // Refuted reports whether a lower bound on a row's objective excludes the row.
 func Refuted(row *spec.Row, lb float64) bool { return lb > 0 || lb == 0 && row.Strict }

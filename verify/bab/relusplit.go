@@ -17,22 +17,17 @@ type reluBranch struct {
 	beta   []float32
 	alpha  []uint8
 	lb     float64
-	next   relax.Split // chosen ReLU to split, Sign 0 when none was found
-	at     *subFrame   // the bounds it was last bounded against; alpha belongs to it
-}
-
-// subFrame is the frame of a sub-tree: inner bounds under the splits of its root.
-type subFrame struct {
-	f     *relax.Frame
-	depth int // splits of its root
+	next   relax.Split  // chosen ReLU to split, Sign 0 when none was found
+	at     *relax.Frame // what it was last bounded against; alpha belongs to it
+	rows   [][]int32    // per pre-activation node: elements whose bounds matter most to lb
 }
 
 // ReluSplit refutes the query by deciding unstable ReLUs. A decision enters as a multiplier β (β-CROWN, Wang et al. 2021) that
-// is ascended together with the slopes α; neurons are shortlisted by the error of their relaxation at the pseudo-primal
-// point and tried with one backward pass for each side (strong branching). Every few levels a branch gets inner bounds of its
-// own, tightened under its decisions (relax.Frame.Sub), which the branches below share.
+// is ascended together with the slopes α. Every branch first gets inner bounds of its own: those that matter most to its row are
+// tightened on the inputs that satisfy its decisions and violate the row (relax.Refutation). Then a neuron is shortlisted by the
+// error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching).
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	s := &reluSearch{q: q, root: &subFrame{f: f}, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
+	s := &reluSearch{q: q, root: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
 	if s.steps == 0 {
 		s.steps = 12
@@ -40,7 +35,6 @@ func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg
 	if s.cands == 0 {
 		s.cands = 6
 	}
-	s.levels = levelsPerFrame(q.Net.Unstable(f.B))
 	for _, c := range alive {
 		if len(q.Cases[c].Rows) == 0 {
 			return s.stop("incomplete") // every input of the box satisfies the case: nothing to refute
@@ -55,15 +49,12 @@ func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg
 
 type reluSearch struct {
 	q     *Query
-	root  *subFrame
+	root  *relax.Frame
 	cfg   *Config
 	steps int
 	cands int
-	// levels is the number of splits after which a branch's inner bounds are tightened anew.
-	levels       int
-	split, frame gain
-	open         []*reluBranch
-	out          *Outcome
+	open  []*reluBranch
+	out   *Outcome
 	// weight of closed sub-trees, for progress: a branch at depth d weighs 2^-d of its case.
 	proved, total float64
 }
@@ -71,7 +62,7 @@ type reluSearch struct {
 func (s *reluSearch) row(b *reluBranch) *spec.Row { return &s.q.Cases[b.c].Rows[b.row] }
 
 func (s *reluSearch) seed(w *relax.Worker, b *reluBranch, lane int) {
-	Seed(w, s.root.f, s.row(b), lane)
+	Seed(w, s.root, s.row(b), lane)
 }
 
 // start bounds every row of every alive case at the root, with a longer ascent, and opens a branch on each surviving case's
@@ -89,7 +80,7 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 		for i, ref := range part {
 			bs[i] = &reluBranch{c: ref.c, row: ref.r, lb: math.Inf(-1), at: s.root}
 		}
-		res := s.ascend(ctx, w, bs, nil, relax.Steps{N: 60, RateA: 0.25, RateB: 0.25, Decay: 0.97, StallRounds: 8})
+		res := s.ascend(ctx, w, bs, relax.Steps{N: 60, RateA: 0.25, RateB: 0.25, Decay: 0.97, StallRounds: 8})
 		for i := range part {
 			branches[c*lanes+i], closed[c*lanes+i], wit.wit[c*lanes+i] = bs[i], res[i].closed, res[i].wit
 		}
@@ -117,82 +108,8 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 	return nil
 }
 
-type laneResult struct {
-	closed bool
-	wit    *spec.Witness
-}
-
-// ascend bounds the branches, one lane each, from the slopes in alpha (nil: defaults) and their own β; it updates lb, alpha,
-// beta and next of every branch that stays open.
-func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBranch, alpha [][]uint8, o relax.Steps) []laneResult {
-	R := (len(bs) + 7) &^ 7
-	out := s.q.Net.P.Output
-	f := bs[0].at.f
-	a := relax.NewAscent(w, f, R)
-	splits, beta := make([][]relax.Split, R), make([][]float64, R)
-	for i, b := range bs {
-		splits[i], beta[i] = b.splits, make([]float64, len(b.splits))
-		for j := range b.beta {
-			beta[i][j] = float64(b.beta[j])
-		}
-		if alpha != nil && alpha[i] != nil {
-			a.UnpackAlpha(alpha[i], i, R)
-		}
-	}
-	a.SetSplits(splits, beta)
-	seed := func(w *relax.Worker) {
-		for i, b := range bs {
-			s.seed(w, b, i)
-		}
-	}
-	o.Final = true
-	o.Done = func(best []float64) bool {
-		if ctx.Err() != nil {
-			return true
-		}
-		for i, b := range bs {
-			if !Refuted(s.row(b), best[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	a.Run(f, out, R, splits, seed, o)
-	res := make([]laneResult, len(bs))
-	if ctx.Err() != nil {
-		return res
-	}
-	x := make([]float64, len(s.q.Box.Lo))
-	var cands [][]relax.Open
-	var lanes []int
-	for i, b := range bs {
-		b.lb = max(b.lb, a.Best[i])
-		if Refuted(s.row(b), b.lb) {
-			res[i].closed = true
-			continue
-		}
-		b.beta = b.beta[:0]
-		for _, v := range beta[i] {
-			b.beta = append(b.beta, float32(v))
-		}
-		b.alpha = a.PackAlpha(nil, i, R)
-		b.next = relax.Split{}
-		if s.cfg.Try != nil {
-			w.Corner(i, x)
-			res[i].wit = s.cfg.Try(x)
-		}
-		cands, lanes = append(cands, shortlist(w, f, i, s.cands)), append(lanes, i)
-	}
-	for n, i := range lanes {
-		if len(cands[n]) == 0 {
-			cands[n] = s.revive(w, bs[i])
-		}
-	}
-	if ctx.Err() == nil {
-		s.choose(w, bs, lanes, cands, res)
-	}
-	return res
-}
+// roundBranches is the number of branches taken per round. With one worker or many the same ones are taken.
+const roundBranches = 16
 
 func (s *reluSearch) run(ctx context.Context) *Outcome {
 	pr := &progress{emit: s.cfg.Trace}
@@ -226,16 +143,56 @@ func (s *reluSearch) run(ctx context.Context) *Outcome {
 	return s.out
 }
 
+// round expands the last open branches and puts what they leave open in their place, in order.
+func (s *reluSearch) round(ctx context.Context) (*spec.Witness, string) {
+	n := min(len(s.open), roundBranches)
+	batch := append([]*reluBranch(nil), s.open[len(s.open)-n:]...)
+	s.open = s.open[:len(s.open)-n]
+	done := make([]expansion, n)
+	if n == 1 { // nothing to share out but the rows of its frame
+		done[0] = s.expand(ctx, s.cfg.Pool.W[0], s.cfg.Pool, batch[0])
+	} else {
+		s.cfg.Pool.Each(n, func(w *relax.Worker, i int) {
+			done[i] = s.expand(ctx, w, &relax.Pool{W: []*relax.Worker{w}}, batch[i])
+		})
+	}
+	why := ""
+	for i, d := range done {
+		switch {
+		case d.wit != nil:
+			return d.wit, ""
+		case d.undone:
+			s.open = append(s.open, batch[i])
+			continue
+		case d.why != "":
+			why = d.why
+		}
+		s.out.Branches += d.bounded
+		s.proved += batch[i].weight()
+		for _, k := range d.kids {
+			s.proved -= k.weight()
+		}
+		s.open = append(s.open, d.kids...)
+	}
+	return nil, why
+}
+
+func (b *reluBranch) weight() float64 { return math.Pow(0.5, float64(len(b.splits))) }
+
 func (s *reluSearch) memory() int64 {
 	if len(s.open) == 0 {
 		return 0
 	}
 	b := s.open[len(s.open)-1]
-	m := int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+160)
-	var last *subFrame
+	rows := 0
+	for _, r := range b.rows {
+		rows += len(r)
+	}
+	m := int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+4*rows+24*len(b.rows)+160)
+	var last *relax.Frame
 	for _, o := range s.open {
 		if o.at != last && o.at != s.root {
-			m += o.at.f.Bytes()
+			m += o.at.Bytes()
 		}
 		last = o.at
 	}
@@ -253,59 +210,4 @@ func (s *reluSearch) least() float64 {
 		b = min(b, o.lb)
 	}
 	return b
-}
-
-// expand makes and bounds both children of each branch; children that stay open are returned.
-func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, part []*reluBranch, won *gain) ([]*reluBranch, *spec.Witness) {
-	var kids []*reluBranch
-	var alpha [][]uint8
-	for _, b := range part {
-		if b.next.Sign == 0 {
-			if wit, closed := s.leaf(ctx, w, b); wit != nil {
-				return nil, wit
-			} else if !closed {
-				kids = append(kids, b)
-				alpha = append(alpha, b.alpha)
-			}
-			continue
-		}
-		for _, sign := range []int8{1, -1} {
-			k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at}
-			sp := b.next
-			sp.Sign = sign
-			k.splits = append(append(k.splits, b.splits...), sp)
-			k.beta = append(append(k.beta, b.beta...), 0)
-			kids = append(kids, k)
-			alpha = append(alpha, b.alpha)
-		}
-	}
-	if len(kids) == 0 {
-		return nil, nil
-	}
-	before := make([]float64, len(kids))
-	for i, k := range kids {
-		before[i] = k.lb
-	}
-	res := s.ascend(ctx, w, kids, alpha, relax.Steps{N: s.steps, RateA: 0.08, RateB: 0.5, Decay: 0.95})
-	open := kids[:0]
-	for i, k := range kids {
-		won.add(before[i], k.lb, res[i].closed)
-		if res[i].wit != nil {
-			return nil, res[i].wit
-		}
-		if res[i].closed {
-			continue
-		}
-		if k.next.Sign == 0 && ctx.Err() == nil {
-			wit, closed := s.leaf(ctx, w, k)
-			if wit != nil {
-				return nil, wit
-			}
-			if closed {
-				continue
-			}
-		}
-		open = append(open, k)
-	}
-	return open, nil
 }

@@ -1,0 +1,189 @@
+package bab
+
+import (
+	"context"
+	"math"
+
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+)
+
+const (
+	tightSteps = 6    // ascent steps per inner row of a branch's frame
+	rowShare   = 0.05 // inner rows are tightened that can err by this share of what the worst one can
+	childRate  = 0.08 // first step of the slopes in branches, which inherit good ones
+)
+
+// expansion is what expanding a branch led to.
+type expansion struct {
+	kids    []*reluBranch
+	wit     *spec.Witness
+	why     string // the branch cannot be treated further
+	undone  bool   // stopped by the context
+	bounded int
+}
+
+// expand gives a branch inner bounds of its own, bounds it against them, and, if it stays open, splits it into children that
+// are bounded against the same ones.
+func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Pool, b *reluBranch) (e expansion) {
+	e.bounded = 1
+	k, closed := s.reframe(ctx, w, pool, b)
+	if closed {
+		return e
+	}
+	steps := relax.Steps{N: s.steps, RateA: childRate, RateB: 0.5, Decay: 0.95}
+	res := s.ascend(ctx, w, []*reluBranch{k}, steps)
+	if ctx.Err() != nil {
+		e.undone = true
+		return e
+	}
+	if e.wit = res[0].wit; e.wit != nil || res[0].closed {
+		return e
+	}
+	if closed := s.choose(w, k, res[0].cands); closed || ctx.Err() != nil {
+		e.undone = !closed
+		return e
+	}
+	if k.next.Sign == 0 {
+		e.wit, closed = s.leaf(ctx, w, k)
+		if e.wit == nil && !closed {
+			e.kids, e.why, e.undone = []*reluBranch{k}, "incomplete", ctx.Err() != nil
+		}
+		return e
+	}
+	kids := []*reluBranch{k.child(1), k.child(-1)}
+	res = s.ascend(ctx, w, kids, steps)
+	e.bounded += 2
+	if ctx.Err() != nil {
+		e.undone = true
+		return e
+	}
+	for i, c := range kids {
+		if e.wit = res[i].wit; e.wit != nil {
+			return e
+		}
+		if !res[i].closed {
+			e.kids = append(e.kids, c)
+		}
+	}
+	// the weaker bound comes last and is taken first: that is where a counterexample would be
+	if len(e.kids) == 2 && e.kids[0].lb < e.kids[1].lb {
+		e.kids[0], e.kids[1] = e.kids[1], e.kids[0]
+	}
+	return e
+}
+
+// child is the branch with the chosen ReLU decided.
+func (b *reluBranch) child(sign int8) *reluBranch {
+	k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at, alpha: b.alpha}
+	sp := b.next
+	sp.Sign = sign
+	k.splits = append(append(k.splits, b.splits...), sp)
+	k.beta = append(append(k.beta, b.beta...), 0)
+	return k
+}
+
+// reframe returns the branch with a frame of its own, or reports that no input of it violates the row.
+//
+// Soundness: a branch has to be refuted only where its splits hold and its row is violated, so bounds that hold there suffice.
+func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, pool *relax.Pool, b *reluBranch) (*reluBranch, bool) {
+	ref := &relax.Refutation{Row: s.row(b), From: b.at, Alpha: b.alpha, Beta: b.beta, Bound: b.lb, Only: b.rows}
+	f, ok := b.at.Sub(ctx, pool, relax.Tightening{Alpha: tightSteps, Splits: b.splits, Refute: ref})
+	if !ok {
+		return nil, true
+	}
+	k := *b
+	k.at, k.alpha = f, b.at.MapAlpha(f, b.alpha)
+	k.beta = append([]float32(nil), b.beta...)
+	return &k, false
+}
+
+type laneResult struct {
+	closed bool
+	wit    *spec.Witness
+	cands  []relax.Open
+}
+
+// ascend bounds branches that share a frame, one lane each, from their slopes (default ones where alpha is nil) and
+// multipliers; it updates lb, alpha, beta and rows of every branch that stays open.
+func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBranch, o relax.Steps) []laneResult {
+	R := (len(bs) + 7) &^ 7
+	f := bs[0].at
+	a := relax.NewAscent(w, f, R)
+	splits, beta := make([][]relax.Split, R), make([][]float64, R)
+	for i, b := range bs {
+		splits[i], beta[i] = b.splits, widen(b.beta)
+		if b.alpha != nil {
+			a.UnpackAlpha(b.alpha, i, R)
+		}
+	}
+	a.SetSplits(splits, beta)
+	seed := func(w *relax.Worker) {
+		for i, b := range bs {
+			s.seed(w, b, i)
+		}
+	}
+	o.Final = true
+	o.Done = func(best []float64) bool {
+		if ctx.Err() != nil {
+			return true
+		}
+		for i, b := range bs {
+			if !Refuted(s.row(b), best[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	a.Run(f, s.q.Net.P.Output, R, splits, seed, o)
+	res := make([]laneResult, len(bs))
+	if ctx.Err() != nil {
+		return res
+	}
+	x := make([]float64, len(s.q.Box.Lo))
+	for i, b := range bs {
+		b.lb = max(b.lb, a.Best[i])
+		if Refuted(s.row(b), b.lb) {
+			res[i].closed = true
+			continue
+		}
+		b.beta = b.beta[:0]
+		for _, v := range beta[i] {
+			b.beta = append(b.beta, float32(v))
+		}
+		b.alpha = a.PackAlpha(nil, i, R)
+		if s.cfg.Try != nil {
+			w.Corner(i, x)
+			res[i].wit = s.cfg.Try(x)
+		}
+		var all []relax.Open
+		w.EachOpen(f, i, func(o relax.Open) { all = append(all, o) })
+		b.rows = s.important(all)
+		res[i].cands = shortlist(all, s.cands)
+	}
+	return res
+}
+
+func widen(x []float32) []float64 {
+	y := make([]float64, len(x))
+	for i, v := range x {
+		y[i] = float64(v)
+	}
+	return y
+}
+
+// important lists, per pre-activation node, the neurons whose upper lines can cost the bound most.
+func (s *reluSearch) important(all []relax.Open) [][]int32 {
+	most := 0.0
+	for i := range all {
+		most = max(most, all[i].Intercept)
+	}
+	rows := make([][]int32, len(s.q.Net.P.Nodes))
+	for i := range all {
+		if o := &all[i]; o.Intercept >= rowShare*most && !math.IsNaN(o.Intercept) {
+			src := s.q.Net.P.Nodes[o.Act].Src
+			rows[src] = append(rows[src], o.Elem)
+		}
+	}
+	return rows
+}
