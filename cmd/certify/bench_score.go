@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,17 +32,11 @@ func (a *app) benchScoreCmd() *cobra.Command {
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "print a Markdown table")
 	c.MarkFlagsMutuallyExclusive("json", "markdown")
 	c.RunE = runE(func(c *cobra.Command, args []string) error {
-		var all []benchmarks.Result
-		for _, f := range args {
-			r, _, err := benchmarks.ReadResults(f)
-			if err != nil {
-				return err
-			}
-			if len(r) == 0 {
-				return malformedf("", "%s holds no results", f)
-			}
-			all = append(all, r...)
+		each, err := a.readAll(args)
+		if err != nil {
+			return err
 		}
+		all := slices.Concat(each...)
 		known, err := knownAnswers(all, truth)
 		if err != nil {
 			return err
