@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A Curve is one line of a cactus plot: the seconds of the solved instances, ascending.
@@ -162,8 +163,14 @@ func strokeOf(i int) string {
 	return s
 }
 
-// legend lies in the upper left corner, where a cactus has no curve.
+// legend lies in the upper left corner, where a cactus seldom has a curve; the veil keeps it readable when one is there.
 func (p *plot) legend(curves []Curve) {
+	widest := 0
+	for _, c := range curves {
+		widest = max(widest, utf8.RuneCountInString(c.Name))
+	}
+	p.printf(`<rect x="%d" y="%d" width="%d" height="%d" fill="#ffffff" fill-opacity="0.85"/>`+"\n", plotLeft+6, plotTop+5, 90+7*widest,
+		8+18*len(curves))
 	for i, c := range curves {
 		y := plotTop + 18 + 18*i
 		p.printf(`<path d="M%d %d h24" %s/>`+"\n", plotLeft+12, y, strokeOf(i))
