@@ -188,6 +188,9 @@ func TestPeers(t *testing.T) {
 	if _, err := ReadTruth(path, "s"); err == nil || !strings.Contains(err.Error(), "row 2") {
 		t.Errorf("err = %v, want row 2", err)
 	}
+	if p := NewScore([]Result{made("s", "3", "unknown", 3, 20)}, truth).Rows[0].Peers; len(p) != 1 || p["slow"] != 0 {
+		t.Errorf("peers = %v, want slow, asked in vain, and no other", p)
+	}
 	score := NewScore([]Result{made("s", "1", "unknown", 3, 20), made("s", "2", "sat", 3, 20), made("s", "3", "unknown", 3, 20)}, truth)
 	if r := score.Rows[0]; r.Missing != 1 || r.PAR2 != (40.+3+40)/3 || r.Peers["quick"] != 1 || r.Peers["slow"] != 1 || r.Peers["best"] != 2 {
 		t.Errorf("row = %+v", r)

@@ -156,13 +156,15 @@ func summarise(suite string, rs []Result, truth map[string]Truth) Row {
 	return row
 }
 
-// count adds the tools that gave the known answer in time.
+// count adds the tools that were asked, those that gave the known answer in time with 1.
 func (p Peers) count(t Truth) {
 	for tool, said := range t.Peers {
 		a := Answer{Verdict: said.Answer, Seconds: said.Seconds, Limit: t.Limit}
+		n := 0 // a tool that was asked has an entry, whatever it said
 		if a.Solved() && said.Answer == t.Answer {
-			p[tool]++
+			n = 1
 		}
+		p[tool] += n
 	}
 }
 

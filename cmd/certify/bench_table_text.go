@@ -51,11 +51,15 @@ func suitesTable(a *app, files []string) (string, []string, error) {
 		if scope.Size > r.Instances {
 			n = fmt.Sprintf("%d of %d", r.Instances, scope.Size)
 		}
-		peer := "-" // nobody asked it about these instances
+		med := "-"
+		if r.Solved > 0 {
+			med = fmt.Sprintf("%.3f", r.Median)
+		}
+		peer := "-" // it was not asked about these instances
 		if c, ok := r.Peers["abcrown"]; ok {
 			peer = fmt.Sprint(c)
 		}
-		g.add(r.Suite, scope.Limit, n, r.Solved, r.Sat, r.Unsat, r.Wrong, fmt.Sprintf("%.3f", r.Median), fmt.Sprintf("%.1f", r.Total),
+		g.add(r.Suite, scope.Limit, n, r.Solved, r.Sat, r.Unsat, r.Wrong, med, fmt.Sprintf("%.1f", r.Total),
 			fmt.Sprintf("%.0f", r.PeakMiB), r.Missing, peer, fmt.Sprintf("%.2f", r.PAR2))
 	}
 	return g.finish(provenance(all)), s.Contradictions, nil
@@ -63,18 +67,18 @@ func suitesTable(a *app, files []string) (string, []string, error) {
 
 // provenance says which build measured when, and on how many threads.
 func provenance(all []benchmarks.Result) string {
-	var versions, workers []string
+	var versions, threads []string
 	first, last := "", ""
-	for _, r := range benchmarks.Latest(all) {
+	for _, r := range all {
 		if r.Version != "" && !slices.Contains(versions, r.Version) {
 			versions = append(versions, r.Version)
 		}
 		w := "as many workers as cores"
 		if r.Workers > 0 {
-			w = fmt.Sprintf("%d worker(s)", r.Workers)
+			w = workers(r.Workers)
 		}
-		if !slices.Contains(workers, w) {
-			workers = append(workers, w)
+		if !slices.Contains(threads, w) {
+			threads = append(threads, w)
 		}
 		if day, _, _ := strings.Cut(r.At, "T"); day != "" {
 			if first == "" || day < first {
@@ -84,7 +88,7 @@ func provenance(all []benchmarks.Result) string {
 		}
 	}
 	slices.Sort(versions)
-	slices.Sort(workers)
+	slices.Sort(threads)
 	s := "Measured"
 	if len(versions) > 0 {
 		s += " with certify " + strings.Join(versions, " and ")
@@ -95,7 +99,14 @@ func provenance(all []benchmarks.Result) string {
 			s += " to " + last
 		}
 	}
-	return s + ", " + strings.Join(workers, " or ") + "."
+	return s + ", " + strings.Join(threads, " or ") + "."
+}
+
+func workers(n int) string {
+	if n == 1 {
+		return "1 worker"
+	}
+	return fmt.Sprintf("%d workers", n)
 }
 
 func workersTable(a *app, files []string) (string, []string, error) {
@@ -107,7 +118,7 @@ func workersTable(a *app, files []string) (string, []string, error) {
 	if err != nil {
 		return "", nil, err
 	}
-	col := func(n int, what string) string { return fmt.Sprintf("%s, %d worker(s)", what, n) }
+	col := func(n int, what string) string { return what + ", " + workers(n) }
 	g := markdownTable([]string{"suite", "instance", "verdict", col(s.WorkersA, "s"), col(s.WorkersB, "s"), "speed-up", col(s.WorkersA, "CPU s"),
 		col(s.WorkersB, "CPU s")}, 3)
 	for _, p := range s.Instances {
