@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -83,6 +84,9 @@ func (r *Result) read(err, killed error, out []byte, errs string) {
 	r.Verdict, r.Reason, r.Margin, r.Checked = o.Verdict, o.Reason, o.Margin.Lower, o.Checked
 	r.Branches, r.Open, r.Load, r.Steps, r.Version = o.Search.Branches, o.Search.Open, o.Time.Load, o.Strategy.Steps, o.Tool.Version
 	r.Phases = phases(out)
+	if err := r.check(); err != nil { // no line that cannot be read again
+		r.Error, r.Verdict = fmt.Sprintf("the tool answered %q", r.Verdict), "error"
+	}
 	if o.Witness != nil {
 		r.WitnessMargin, r.AnyOrder = o.Witness.Margin, o.Witness.AnyOrder
 	}

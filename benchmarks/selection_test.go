@@ -85,6 +85,19 @@ func TestRunConditions(t *testing.T) {
 	}
 }
 
+// TestRunRefusesStrangeVerdicts: what the tool says becomes a line that can be read again.
+func TestRunRefusesStrangeVerdicts(t *testing.T) {
+	all := suite(t, "20", nil, "perhaps")
+	out := filepath.Join(t.TempDir(), "r.jsonl")
+	if _, err := runner(t, out).Run(context.Background(), all); err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := ReadResults(out)
+	if err != nil || len(got) != 1 || got[0].Verdict != "error" || !strings.Contains(got[0].Error, `"perhaps"`) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestReadRefusesWhatIsNoResult(t *testing.T) {
 	const good = `{"suite":"s","onnx":"m","vnnlib":"q","timeout_s":5,"verdict":"sat","wall_s":1}`
 	path := filepath.Join(t.TempDir(), "r.jsonl")
