@@ -128,6 +128,9 @@ func TestContradictions(t *testing.T) {
 		if len(got.Contradictions) != c.want {
 			t.Errorf("%s: %q, want %d", c.name, got.Contradictions, c.want)
 		}
+		if x, y := got.Rows[0].A, got.Rows[0].B; x.Sat != y.Sat && got.Rows[0].Ratios != nil {
+			t.Errorf("%s: opposite answers have a ratio", c.name)
+		}
 		if c.want > 0 && !strings.Contains(got.Contradictions[0], "known to be unsat") {
 			t.Errorf("%s: %q does not tell the known answer", c.name, got.Contradictions)
 		}
@@ -160,7 +163,8 @@ func TestPeers(t *testing.T) {
 	write(t, path, "onnx,vnnlib,timeout_s,truth,best_tool,best_time_s,quick_result,quick_time_s,slow_result,slow_time_s\n"+
 		"m,1,20,unsat,quick,0.5,unsat,0.5,unsat,30\n"+
 		"m,2,20,sat,slow,9,error,,sat,9\n"+
-		"m,3,20,unknown,,,,,timeout,21\n")
+		"m,3,20,unknown,,,,,timeout,21\n"+
+		"m,4,20,unsat,,,,,sat,1\n") // wrong
 	truth, err := ReadTruth(path, "s")
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +175,7 @@ func TestPeers(t *testing.T) {
 	if _, err := PeerSide("none", nil); err == nil || !strings.Contains(err.Error(), "no tools") {
 		t.Errorf("err = %v", err)
 	}
-	for peer, want := range map[string]Tally{"quick": {1, 0, 1, (0.5 + 40) / 2}, "slow": {1, 1, 0, (40. + 9 + 40) / 3}, "best": {2, 1, 1, 9.5 / 2}} {
+	for peer, want := range map[string]Tally{"quick": {1, 0, 1, (0.5 + 40) / 2}, "slow": {2, 2, 0, (40. + 9 + 40 + 1) / 4}, "best": {2, 1, 1, 9.5 / 2}} {
 		s, err := PeerSide(peer, truth)
 		if err != nil {
 			t.Fatal(err)
@@ -191,8 +195,9 @@ func TestPeers(t *testing.T) {
 	if p := NewScore([]Result{made("s", "3", "unknown", 3, 20)}, truth).Rows[0].Peers; len(p) != 1 || p["slow"] != 0 {
 		t.Errorf("peers = %v, want slow, asked in vain, and no other", p)
 	}
-	score := NewScore([]Result{made("s", "1", "unknown", 3, 20), made("s", "2", "sat", 3, 20), made("s", "3", "unknown", 3, 20)}, truth)
-	if r := score.Rows[0]; r.Missing != 1 || r.PAR2 != (40.+3+40)/3 || r.Peers["quick"] != 1 || r.Peers["slow"] != 1 || r.Peers["best"] != 2 {
+	score := NewScore([]Result{made("s", "1", "unknown", 3, 20), made("s", "2", "sat", 3, 20), made("s", "3", "unknown", 3, 20),
+		made("s", "4", "unsat", 3, 20)}, truth)
+	if r := score.Rows[0]; r.Missing != 1 || r.PAR2 != (40.+3+40+3)/4 || r.Peers["quick"] != 1 || r.Peers["slow"] != 1 || r.Peers["best"] != 2 {
 		t.Errorf("row = %+v", r)
 	}
 }

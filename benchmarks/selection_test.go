@@ -76,6 +76,9 @@ func TestRunConditions(t *testing.T) {
 			t.Errorf("%s: %d foreign results, want 2", name, n)
 		}
 	}
+	if got := r.limit(&Instance{Suite: "made", Timeout: 2 * time.Second}); got != 2*time.Second {
+		t.Errorf("a cap above the instance's own limit makes it %v", got)
+	}
 	r.Fresh = true
 	if got, err := r.Run(context.Background(), all[:1]); err != nil || len(got) != 1 {
 		t.Errorf("fresh: %+v, %v", got, err)
