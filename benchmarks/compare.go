@@ -19,6 +19,9 @@ var ErrNothingInCommon = errors.New("no instance in common")
 type CompareOptions struct {
 	// Floor replaces shorter times (seconds) in ratios: below it a time is the start of a process, not work. 0: 10 ms.
 	Floor float64
+	// CPU takes ratios of processor times, which other work on the machine disturbs less. Whether an instance is solved, and
+	// PAR-2, remain matters of wall time. An instance whose processor time one side does not know has no ratio.
+	CPU bool
 	// Top bounds the lists Slower and Faster, 0: 5.
 	Top int
 }
@@ -28,6 +31,7 @@ type Comparison struct {
 	Schema         string    `json:"schema"`
 	A              string    `json:"a"`
 	B              string    `json:"b"`
+	Measure        string    `json:"measure"` // of the ratios and pairings: "wall" or "cpu"
 	Contradictions []string  `json:"contradictions"`
 	Notes          []string  `json:"notes"` // what limits the comparison, in sentences
 	Rows           []PairRow `json:"rows"`  // by suite, the total last unless there is one suite
@@ -69,7 +73,7 @@ func (t *Tally) add(a *Answer) {
 	t.PAR2 += a.PAR2() // the sum for now; row divides
 }
 
-// A Pairing is one instance as both sides saw it. Seconds are wall times as recorded; Ratio is that of the floored times, 0
+// A Pairing is one instance as both sides saw it. Seconds are of the comparison's measure, as recorded; Ratio is that of the floored times, 0
 // when one side did not solve it.
 type Pairing struct {
 	Suite    string  `json:"suite"`
@@ -93,7 +97,11 @@ func Compare(a, b *Side, o CompareOptions) (*Comparison, error) {
 	if floor <= 0 {
 		floor = 0.01
 	}
-	c := &Comparison{Schema: CompareSchema, A: a.Name, B: b.Name, Contradictions: []string{}, Notes: notes(a, b, keys),
+	measure, seconds := "wall", func(v *Answer) float64 { return v.Seconds }
+	if o.CPU {
+		measure, seconds = "cpu", func(v *Answer) float64 { return v.CPU }
+	}
+	c := &Comparison{Schema: CompareSchema, A: a.Name, B: b.Name, Measure: measure, Contradictions: []string{}, Notes: notes(a, b, keys),
 		Gained: []Pairing{}, Lost: []Pairing{}}
 	var both []Pairing
 	total, suites := newRow("total"), []*row{}
@@ -105,10 +113,13 @@ func Compare(a, b *Side, o CompareOptions) (*Comparison, error) {
 		if s := contradiction(a, b, &x, &y); s != "" {
 			c.Contradictions = append(c.Contradictions, s)
 		}
-		p := Pairing{x.Suite, x.Model, x.Query, x.Verdict, y.Verdict, x.Seconds, y.Seconds, 0}
+		p := Pairing{x.Suite, x.Model, x.Query, x.Verdict, y.Verdict, seconds(&x), seconds(&y), 0}
 		switch {
 		case x.Solved() && y.Solved() && x.Verdict == y.Verdict:
-			p.Ratio = max(y.Seconds, floor) / max(x.Seconds, floor)
+			if o.CPU && (x.CPU == 0 || y.CPU == 0) {
+				break
+			}
+			p.Ratio = max(p.SecondsB, floor) / max(p.SecondsA, floor)
 			both = append(both, p)
 		case y.Solved() && !x.Solved():
 			c.Gained = append(c.Gained, p)

@@ -137,6 +137,22 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
+// TestCompareCPU: ratios are of processor times where both are known; what is solved remains a matter of wall time.
+func TestCompareCPU(t *testing.T) {
+	cpu := func(r Result, seconds float64) Result { r.CPU = seconds; return r }
+	a := ResultsSide("A", []Result{cpu(made("s", "1", "sat", 1, 5), 2), cpu(made("s", "2", "sat", 1, 5), 3), made("s", "3", "sat", 1, 5)}, nil)
+	b := ResultsSide("B", []Result{cpu(made("s", "1", "sat", 4, 5), 1), cpu(made("s", "2", "sat", 6, 5), 1), cpu(made("s", "3", "sat", 1, 5), 1)}, nil)
+	c, err := Compare(a, b, CompareOptions{CPU: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := c.Rows[0]
+	if c.Measure != "cpu" || r.Ratios.Pairs != 1 || r.Ratios.Median != 0.5 || r.B.Solved != 2 || r.B.PAR2 != (4.+10+1)/3 ||
+		len(c.Faster) != 1 || c.Faster[0].SecondsA != 2 {
+		t.Errorf("%+v %+v %+v", r, r.Ratios, c.Faster)
+	}
+}
+
 func TestNothingInCommon(t *testing.T) {
 	a := ResultsSide("A", []Result{made("s", "1", "sat", 1, 5)}, nil)
 	b := ResultsSide("B", []Result{made("t", "1", "sat", 1, 5)}, nil)

@@ -12,6 +12,7 @@ type Answer struct {
 	Instance
 	Verdict string  // as Result.Verdict
 	Seconds float64 // wall time
+	CPU     float64 // processor time, 0: unknown
 	Limit   float64 // seconds the side was given, 0: unknown
 	Truth   string  // the known answer, "" where there is none
 }
@@ -44,7 +45,7 @@ func ResultsSide(name string, results []Result, truth map[string]Truth) *Side {
 	s := &Side{Name: name, Answers: map[string]Answer{}}
 	for _, r := range results {
 		a := Answer{Instance: Instance{Suite: r.Suite, Dir: r.Dir, Model: r.Model, Query: r.Query},
-			Verdict: r.Verdict, Seconds: r.Wall, Limit: r.Limit, Truth: r.Truth}
+			Verdict: r.Verdict, Seconds: r.Wall, CPU: r.CPU, Limit: r.Limit, Truth: r.Truth}
 		if t, ok := truth[r.Key()]; ok && t.Answer != "" {
 			a.Truth = t.Answer
 		}

@@ -18,6 +18,7 @@ type compareFlags struct {
 	peers       []string
 	asJSON      bool
 	commonLimit bool
+	cpu         bool
 	floor       seconds
 	top         int
 }
@@ -40,6 +41,7 @@ func (a *app) benchCompareCmd() *cobra.Command {
 	fs.StringVar(&f.svg, "svg", "", "write a cactus plot of the instances that all sides hold into this `file`")
 	fs.BoolVar(&f.asJSON, "json", false, "print one JSON object per comparison, one per line")
 	fs.BoolVar(&f.commonLimit, "common-limit", false, "hold all sides to the smallest limit any of them had for the instance")
+	fs.BoolVar(&f.cpu, "cpu", false, "ratios of processor times, which other work on the machine disturbs less; needs results files")
 	fs.Var(&f.floor, "floor", "shorter times count as this in ratios: below it a time is the start of a process")
 	fs.IntVar(&f.top, "top", 5, "how many of the largest slow-downs and speed-ups are listed")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error { return a.benchCompare(f, args) })
@@ -50,6 +52,9 @@ func (a *app) benchCompare(f *compareFlags, args []string) error {
 	if len(args)+len(f.peers) < 2 {
 		return usagef("add a second results file or --peer TOOL", "one side cannot be compared")
 	}
+	if f.cpu && len(f.peers) > 0 {
+		return usagef("compare with --peer in a command of its own", "--cpu: the processor times of peers are not known")
+	}
 	sides, err := a.sides(f, args)
 	if err != nil {
 		return err
@@ -59,7 +64,7 @@ func (a *app) benchCompare(f *compareFlags, args []string) error {
 	}
 	var all []*benchmarks.Comparison
 	for _, s := range sides[1:] {
-		c, err := benchmarks.Compare(sides[0], s, benchmarks.CompareOptions{Floor: f.floor.seconds(), Top: f.top})
+		c, err := benchmarks.Compare(sides[0], s, benchmarks.CompareOptions{Floor: f.floor.seconds(), CPU: f.cpu, Top: f.top})
 		if err != nil {
 			return err
 		}

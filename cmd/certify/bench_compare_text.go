@@ -9,7 +9,7 @@ import (
 // printComparison writes a comparison for people: what is wrong first, then the table, then single instances.
 func (a *app) printComparison(c *benchmarks.Comparison) {
 	a.list(fmt.Sprintf("CONTRADICTIONS (%d)", len(c.Contradictions)), c.Contradictions)
-	fmt.Fprintf(a.out, "A = %s, B = %s; ratio = time of B / time of A on instances both solved: below 1, B is faster\n\n", c.A, c.B)
+	fmt.Fprintf(a.out, "A = %s, B = %s; ratio = %s time of B / that of A on instances both solved: below 1, B is faster\n\n", c.A, c.B, c.Measure)
 	comparisonGrid(c).text(a.out)
 	fmt.Fprintln(a.out)
 	a.list("notes", c.Notes)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,6 +64,11 @@ func (f *benchRunFlags) earlier() ([]benchmarks.Result, error) {
 		return nil, usagef("add --from RESULTS.jsonl", "--only and --slowest need an earlier results file")
 	case f.from == "":
 		return nil, nil
+	}
+	if from, err := os.Stat(f.from); err == nil {
+		if out, err := os.Stat(f.out); err == nil && os.SameFile(from, out) {
+			return nil, usagef("name another file with -o", "--from and -o are both %s, whose instances would be skipped or dropped", f.from)
+		}
 	}
 	all, _, err := readRecords(f.from)
 	return all, err
