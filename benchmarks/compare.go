@@ -22,7 +22,7 @@ type CompareOptions struct {
 	// CPU takes ratios of processor times, which other work on the machine disturbs less. Whether an instance is solved, and
 	// PAR-2, remain matters of wall time. An instance whose processor time one side does not know has no ratio.
 	CPU bool
-	// Top bounds the lists Slower and Faster, 0: 5.
+	// Top bounds the lists Slower and Faster; 0: 5, negative: no lists.
 	Top int
 }
 
@@ -93,16 +93,12 @@ func Compare(a, b *Side, o CompareOptions) (*Comparison, error) {
 		return nil, fmt.Errorf("benchmarks: %s and %s: %w (suites %s and %s)", a.Name, b.Name, ErrNothingInCommon,
 			suitesOf(a), suitesOf(b))
 	}
-	floor := o.Floor
-	if floor <= 0 {
-		floor = 0.01
-	}
-	measure, seconds := "wall", func(v *Answer) float64 { return v.Seconds }
-	if o.CPU {
-		measure, seconds = "cpu", func(v *Answer) float64 { return v.CPU }
-	}
-	c := &Comparison{Schema: CompareSchema, A: a.Name, B: b.Name, Measure: measure, Contradictions: []string{}, Notes: notes(a, b, keys),
+	o = o.defaults()
+	c := &Comparison{Schema: CompareSchema, A: a.Name, B: b.Name, Measure: "wall", Contradictions: []string{}, Notes: notes(a, b, keys),
 		Gained: []Pairing{}, Lost: []Pairing{}}
+	if o.CPU {
+		c.Measure = "cpu"
+	}
 	var both []Pairing
 	total, suites := newRow("total"), []*row{}
 	for _, key := range keys {
@@ -113,13 +109,9 @@ func Compare(a, b *Side, o CompareOptions) (*Comparison, error) {
 		if s := contradiction(a, b, &x, &y); s != "" {
 			c.Contradictions = append(c.Contradictions, s)
 		}
-		p := Pairing{x.Suite, x.Model, x.Query, x.Verdict, y.Verdict, seconds(&x), seconds(&y), 0}
+		p := o.pair(&x, &y)
 		switch {
-		case x.Solved() && y.Solved() && x.Verdict == y.Verdict:
-			if o.CPU && (x.CPU == 0 || y.CPU == 0) {
-				break
-			}
-			p.Ratio = max(p.SecondsB, floor) / max(p.SecondsA, floor)
+		case p.Ratio > 0:
 			both = append(both, p)
 		case y.Solved() && !x.Solved():
 			c.Gained = append(c.Gained, p)
@@ -136,10 +128,32 @@ func Compare(a, b *Side, o CompareOptions) (*Comparison, error) {
 	for _, r := range suites {
 		c.Rows = append(c.Rows, r.finish())
 	}
-	top := cmp.Or(o.Top, 5)
-	c.Slower = extremes(both, top, func(p *Pairing) float64 { return p.SecondsB - p.SecondsA })
-	c.Faster = extremes(both, top, func(p *Pairing) float64 { return p.SecondsA - p.SecondsB })
+	c.Slower = extremes(both, o.Top, func(p *Pairing) float64 { return p.SecondsB - p.SecondsA })
+	c.Faster = extremes(both, o.Top, func(p *Pairing) float64 { return p.SecondsA - p.SecondsB })
 	return c, nil
+}
+
+func (o CompareOptions) defaults() CompareOptions {
+	if o.Floor <= 0 {
+		o.Floor = 0.01
+	}
+	if o.Top == 0 {
+		o.Top = 5
+	}
+	o.Top = max(o.Top, 0)
+	return o
+}
+
+// pair puts two answers side by side; without a ratio unless both solved the instance in the same way and took a known time.
+func (o CompareOptions) pair(x, y *Answer) Pairing {
+	p := Pairing{x.Suite, x.Model, x.Query, x.Verdict, y.Verdict, x.Seconds, y.Seconds, 0}
+	if o.CPU {
+		p.SecondsA, p.SecondsB = x.CPU, y.CPU
+	}
+	if x.Solved() && y.Solved() && x.Verdict == y.Verdict && !(o.CPU && (x.CPU == 0 || y.CPU == 0)) {
+		p.Ratio = max(p.SecondsB, o.Floor) / max(p.SecondsA, o.Floor)
+	}
+	return p
 }
 
 // row gathers a PairRow.
@@ -199,17 +213,25 @@ func contradiction(a, b *Side, x, y *Answer) string {
 	return s
 }
 
-// notes says what limits the comparison.
-func notes(a, b *Side, keys []string) []string {
-	list := []string{}
+// coverage says what one side holds and the other lacks.
+func coverage(a, b *Side, common int) (list []string) {
 	for _, p := range [][2]*Side{{a, b}, {b, a}} {
-		if only := onlyIn(p[0], p[1]); len(only) > 0 && !p[0].Peer {
+		if p[0].Peer {
+			continue
+		}
+		if only := onlyIn(p[0], p[1]); len(only) > 0 {
 			list = append(list, fmt.Sprintf("%s holds suites that %s does not: %s", p[0].Name, p[1].Name, strings.Join(only, ", ")))
 		}
-		if n := len(p[0].Answers) - len(keys); n > 0 && !p[0].Peer {
+		if n := len(p[0].Answers) - common; n > 0 {
 			list = append(list, fmt.Sprintf("%d of the %d instances of %s are not in %s", n, len(p[0].Answers), p[0].Name, p[1].Name))
 		}
 	}
+	return list
+}
+
+// notes says what limits the comparison.
+func notes(a, b *Side, keys []string) []string {
+	list := append([]string{}, coverage(a, b, len(keys))...)
 	limits, late, folders := 0, map[*Side]int{}, map[string]bool{}
 	example := ""
 	for _, key := range keys {

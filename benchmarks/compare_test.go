@@ -79,6 +79,15 @@ func wantNotes(t *testing.T, c *Comparison, want ...string) {
 	}
 }
 
+func TestCompareTop(t *testing.T) {
+	a, b := twoSides()
+	for top, want := range map[int]int{-1: 0, 0: 1, 1: 1, 9: 1} {
+		if c, err := Compare(a, b, CompareOptions{Top: top}); err != nil || len(c.Slower) != want || c.Slower == nil {
+			t.Errorf("top %d: %v (%v), want %d", top, c.Slower, err, want)
+		}
+	}
+}
+
 // TestCompareSymmetric: exchanging the sides exchanges gains and losses and inverts ratios.
 func TestCompareSymmetric(t *testing.T) {
 	a, b := twoSides()

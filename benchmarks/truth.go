@@ -68,25 +68,34 @@ func ReadTruth(path, suite string) (map[string]Truth, error) {
 			}
 			return ""
 		}
-		t := Truth{Answer: get("truth"), Note: get("note"), Peers: map[string]Peer{}}
-		t.Support, _ = strconv.Atoi(get("n_trusted_unsat")) // informative only
-		t.Limit, _ = strconv.ParseFloat(get("timeout_s"), 64)
-		for _, h := range rows[0] {
-			if tool, ok := strings.CutSuffix(h, "_result"); ok {
-				if err := t.addPeer(tool, get(h), get(tool+"_time_s")); err != nil {
-					return nil, fmt.Errorf("benchmarks: %s: row %d: %w", path, n+2, err)
-				}
-			}
-		}
-		if get("best_tool") != "" {
-			if err := t.addPeer("best", t.Answer, get("best_time_s")); err != nil {
-				return nil, fmt.Errorf("benchmarks: %s: row %d: %w", path, n+2, err)
-			}
+		t, err := newTruth(rows[0], get)
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks: %s: row %d: %w", path, n+2, err)
 		}
 		i := Instance{Suite: suite, Model: name(get("onnx")), Query: name(get("vnnlib"))}
 		out[i.Key()] = t
 	}
 	return out, nil
+}
+
+// newTruth reads one row; get returns the field under a heading, "" where there is none.
+func newTruth(head []string, get func(string) string) (Truth, error) {
+	t := Truth{Answer: get("truth"), Note: get("note"), Peers: map[string]Peer{}}
+	t.Support, _ = strconv.Atoi(get("n_trusted_unsat")) // informative only
+	t.Limit, _ = strconv.ParseFloat(get("timeout_s"), 64)
+	for _, h := range head {
+		if tool, ok := strings.CutSuffix(h, "_result"); ok {
+			if err := t.addPeer(tool, get(h), get(tool+"_time_s")); err != nil {
+				return t, err
+			}
+		}
+	}
+	if get("best_tool") != "" {
+		if err := t.addPeer("best", t.Answer, get("best_time_s")); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
 }
 
 // addPeer records a tool's answer; an answer that decides needs a time, others may lack it.

@@ -62,9 +62,13 @@ func (a *app) benchCompare(f *compareFlags, args []string) error {
 	if f.commonLimit {
 		benchmarks.HoldToCommonLimit(sides...)
 	}
+	o := benchmarks.CompareOptions{Floor: f.floor.seconds(), CPU: f.cpu, Top: f.top}
+	if f.top == 0 {
+		o.Top = -1
+	}
 	var all []*benchmarks.Comparison
 	for _, s := range sides[1:] {
-		c, err := benchmarks.Compare(sides[0], s, benchmarks.CompareOptions{Floor: f.floor.seconds(), CPU: f.cpu, Top: f.top})
+		c, err := benchmarks.Compare(sides[0], s, o)
 		if err != nil {
 			return err
 		}
@@ -75,18 +79,22 @@ func (a *app) benchCompare(f *compareFlags, args []string) error {
 			return err
 		}
 	}
+	return a.printComparisons(all, f.asJSON)
+}
+
+// printComparisons writes all of them on stdout; contradictions end with exit status 1.
+func (a *app) printComparisons(all []*benchmarks.Comparison, asJSON bool) error {
 	for i, c := range all {
-		if f.asJSON {
-			err = json.NewEncoder(a.out).Encode(c)
-		} else {
-			if i > 0 {
-				fmt.Fprintln(a.out)
+		if asJSON {
+			if err := json.NewEncoder(a.out).Encode(c); err != nil {
+				return err
 			}
-			a.printComparison(c)
+			continue
 		}
-		if err != nil {
-			return err
+		if i > 0 {
+			fmt.Fprintln(a.out)
 		}
+		a.printComparison(c)
 	}
 	if slices.ContainsFunc(all, func(c *benchmarks.Comparison) bool { return len(c.Contradictions) > 0 }) {
 		return &status{exitListed}
