@@ -91,6 +91,11 @@ func ReadResults(path string) (all []Result, whole int64, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("benchmarks: %w", err)
 	}
+	return parseResults(path, data)
+}
+
+// parseResults reads the lines of a results file; path is for messages.
+func parseResults(path string, data []byte) (all []Result, whole int64, err error) {
 	r := bufio.NewReader(bytes.NewReader(data))
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')

@@ -2,6 +2,7 @@ package benchmarks
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,4 +122,41 @@ func TestReadRefusesWhatIsNoResult(t *testing.T) {
 	if all, whole, err := ReadResults(path); err != nil || len(all) != 1 || whole != int64(len(good)+1) {
 		t.Errorf("half a last line: %d results, %d bytes, %v", len(all), whole, err)
 	}
+}
+
+// FuzzParseResults: whatever a file holds, complete lines are results that survive being written and read again.
+func FuzzParseResults(f *testing.F) {
+	const good = `{"suite":"s","onnx":"m","vnnlib":"q","timeout_s":5,"verdict":"sat","wall_s":1,"phases":{"a":1},"args":["-x"]}`
+	for _, s := range []string{"", "\n", good, good + "\n", good + "\n" + good[:30], "{}\n", strings.Replace(good, "5", "1e999", 1) + "\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		all, whole, err := parseResults("r", data)
+		if err != nil {
+			if len(all) != 0 || whole != 0 {
+				t.Fatalf("an error and %d results of %d bytes", len(all), whole)
+			}
+			return
+		}
+		if whole < 0 || whole > int64(len(data)) || whole > 0 && data[whole-1] != '\n' {
+			t.Fatalf("%d of %d bytes are whole lines", whole, len(data))
+		}
+		var again []byte
+		for i := range all {
+			line, err := json.Marshal(&all[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			again = append(append(again, line...), '\n')
+		}
+		back, _, err := parseResults("r", again)
+		if err != nil || len(back) != len(all) {
+			t.Fatalf("%d results read again, want %d (%v)", len(back), len(all), err)
+		}
+		for i := range back {
+			if back[i].Key() != all[i].Key() || back[i].Solved() != all[i].Solved() || back[i].Wall != all[i].Wall {
+				t.Fatalf("%+v became %+v", all[i], back[i])
+			}
+		}
+	})
 }
