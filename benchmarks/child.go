@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,12 +21,9 @@ const grace = 5 * time.Second
 
 // one runs an instance in a process of its own.
 func (r *Runner) one(ctx context.Context, i *Instance) Result {
-	limit := i.Timeout
-	if r.Cap > 0 {
-		limit = min(limit, r.Cap)
-	}
+	limit := r.limit(i)
 	res := Result{Suite: i.Suite, Model: i.Model, Query: i.Query, Dir: i.Dir, Limit: limit.Seconds(), Workers: r.Workers,
-		At: time.Now().UTC().Format(time.RFC3339)}
+		Args: r.Extra, At: time.Now().UTC().Format(time.RFC3339)}
 	kill, cancel := context.WithTimeout(ctx, limit+grace)
 	defer cancel()
 	var out, errs bytes.Buffer
@@ -56,7 +55,7 @@ func (r *Runner) one(ctx context.Context, i *Instance) Result {
 }
 
 func (r *Runner) arguments(i *Instance, limit time.Duration) []string {
-	args := append([]string{}, r.Args...)
+	args := slices.Concat(r.Args, r.Extra)
 	args = append(args, "--timeout", strconv.FormatFloat(limit.Seconds(), 'f', -1, 64))
 	if r.Memory > 0 {
 		args = append(args, "--memory", strconv.FormatInt(r.Memory, 10))
@@ -84,9 +83,35 @@ func (r *Result) read(err, killed error, out []byte, errs string) {
 	}
 	r.Verdict, r.Reason, r.Margin, r.Checked = o.Verdict, o.Reason, o.Margin.Lower, o.Checked
 	r.Branches, r.Open, r.Load, r.Steps, r.Version = o.Search.Branches, o.Search.Open, o.Time.Load, o.Strategy.Steps, o.Tool.Version
+	r.Phases = phases(out)
+	if err := r.check(); err != nil { // no line that cannot be read again
+		r.Error, r.Verdict = fmt.Sprintf("the tool answered %q", r.Verdict), "error"
+	}
 	if o.Witness != nil {
 		r.WitnessMargin, r.AnyOrder = o.Witness.Margin, o.Witness.AnyOrder
 	}
+}
+
+// phases finds what a result object says about its phases, wherever it says it, and keeps it as it is; nil when it does not.
+func phases(out []byte) json.RawMessage {
+	type holder struct {
+		Phases json.RawMessage `json:"phases"`
+	}
+	var o struct {
+		holder
+		Stats  holder `json:"stats"`
+		Search holder `json:"search"`
+		Time   holder `json:"time"`
+	}
+	if json.Unmarshal(out, &o) != nil {
+		return nil
+	}
+	for _, p := range []json.RawMessage{o.Phases, o.Stats.Phases, o.Search.Phases, o.Time.Phases} {
+		if len(p) > 0 && string(p) != "null" {
+			return p
+		}
+	}
+	return nil
 }
 
 // exitUnsupported is the exit status of certify for a model or query it does not handle.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 )
 
 // A Result is one finished instance, one line of a results file.
@@ -36,8 +37,36 @@ type Result struct {
 	Load          float64  `json:"load_s,omitempty"`
 	Steps         []string `json:"steps,omitempty"`
 	Workers       int      `json:"workers,omitempty"`
+	Args          []string `json:"args,omitempty"` // further arguments the tool was given
 	Version       string   `json:"version,omitempty"`
 	At            string   `json:"at,omitempty"` // start, RFC 3339
+	// Phases is what the tool said about its phases, as it came; see PhaseSeconds.
+	Phases json.RawMessage `json:"phases,omitempty"`
+}
+
+// PhaseSeconds returns the seconds spent in each phase, nil when the tool did not say.
+func (r *Result) PhaseSeconds() (map[string]float64, error) {
+	if len(r.Phases) == 0 {
+		return nil, nil
+	}
+	var m map[string]float64
+	if err := json.Unmarshal(r.Phases, &m); err != nil {
+		return nil, fmt.Errorf("benchmarks: %s %s: phases are not seconds by name: %w", r.Model, r.Query, err)
+	}
+	return m, nil
+}
+
+// check reports what makes a line no result.
+func (r *Result) check() error {
+	switch {
+	case r.Suite == "" || r.Model == "" || r.Query == "":
+		return errors.New("not a result: suite, onnx and vnnlib are needed")
+	case !slices.Contains([]string{"sat", "unsat", "unknown", "timed-out", "unsupported", "error"}, r.Verdict):
+		return fmt.Errorf("not a result: verdict %q", r.Verdict)
+	case !(r.Limit > 0) || !(r.Wall >= 0):
+		return fmt.Errorf("not a result: wall_s %g, timeout_s %g", r.Wall, r.Limit)
+	}
+	return nil
 }
 
 // Key identifies the instance, as Instance.Key.
@@ -62,6 +91,11 @@ func ReadResults(path string) (all []Result, whole int64, err error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("benchmarks: %w", err)
 	}
+	return parseResults(path, data)
+}
+
+// parseResults reads the lines of a results file; path is for messages.
+func parseResults(path string, data []byte) (all []Result, whole int64, err error) {
 	r := bufio.NewReader(bytes.NewReader(data))
 	for n := 1; ; n++ {
 		line, err := r.ReadBytes('\n')
@@ -70,7 +104,11 @@ func ReadResults(path string) (all []Result, whole int64, err error) {
 		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			var res Result
-			if err := json.Unmarshal(line, &res); err != nil {
+			err := json.Unmarshal(line, &res)
+			if err == nil {
+				err = res.check()
+			}
+			if err != nil {
 				return nil, 0, fmt.Errorf("benchmarks: %s:%d: %w", path, n, err)
 			}
 			all = append(all, res)

@@ -5,22 +5,54 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 )
 
 // A Runner runs instances one after another (or Parallel at a time) and appends their results to a file.
 type Runner struct {
-	// Exe and Argv0 start the program; Args are put before the arguments that the runner adds.
-	Exe, Argv0 string
-	Args       []string
-	Out        string        // results file, appended to; "" keeps nothing
-	Cap        time.Duration // upper limit on every instance's time limit, 0: none
-	Memory     int64         // bytes per instance, 0: the program's default and no kill
-	Workers    int           // threads of each instance, 0: the program's default
-	Parallel   int           // instances at a time, 0: 1
-	Retry      bool          // run instances again whose recorded verdict is "error"
-	Report     func(Progress)
+	// Exe and Argv0 start the program; Args, then Extra, are put before the arguments that the runner adds. Extra is recorded
+	// with every result.
+	Exe, Argv0  string
+	Args, Extra []string
+	Out         string                   // results file, appended to; "" keeps nothing
+	Cap         time.Duration            // upper limit on every instance's time limit, 0: none
+	Caps        map[string]time.Duration // the same by suite, as well as Cap
+	Memory      int64                    // bytes per instance, 0: the program's default and no kill
+	Workers     int                      // threads of each instance, 0: the program's default
+	Parallel    int                      // instances at a time, 0: 1
+	Retry       bool                     // run instances again whose recorded verdict is "error"
+	Fresh       bool                     // drop what the results file holds
+	Report      func(Progress)
+}
+
+// limit returns the time an instance gets.
+func (r *Runner) limit(i *Instance) time.Duration {
+	limit := i.Timeout
+	if r.Cap > 0 {
+		limit = min(limit, r.Cap)
+	}
+	if c := r.Caps[i.Suite]; c > 0 {
+		limit = min(limit, c)
+	}
+	return limit
+}
+
+// Foreign counts the results of these instances that were made under other conditions than this runner's: another limit,
+// number of workers or extra arguments. Resuming over them mixes two measurements.
+func (r *Runner) Foreign(all []Instance, results []Result) (n int) {
+	want := map[string]*Instance{}
+	for i := range all {
+		want[all[i].Key()] = &all[i]
+	}
+	for _, have := range Latest(results) {
+		i := want[have.Key()]
+		if i != nil && (have.Limit != r.limit(i).Seconds() || have.Workers != r.Workers || !slices.Equal(have.Args, r.Extra)) {
+			n++
+		}
+	}
+	return n
 }
 
 // Progress is told after every instance.
@@ -119,8 +151,11 @@ func (r *Runner) open(all []Instance) (todo []Instance, s sink, err error) {
 	have := map[string]bool{}
 	if r.Out != "" {
 		old, whole, err := ReadResults(r.Out)
-		if err != nil {
+		if err != nil && !r.Fresh {
 			return nil, nil, err
+		}
+		if r.Fresh {
+			old, whole = nil, 0
 		}
 		for i := range old {
 			have[old[i].Key()] = old[i].Verdict != "error" || !r.Retry

@@ -23,7 +23,13 @@ type Row struct {
 	Median    float64 `json:"median_s"` // over solved instances
 	Total     float64 `json:"total_s"`  // over all instances
 	PeakMiB   float64 `json:"peak_mib"`
+	PAR2      float64 `json:"par2_s"`          // mean of the penalised times, each with its own limit
+	Missing   int     `json:"missing"`         // answer known, not given within the limit
+	Peers     Peers   `json:"peers,omitempty"` // instances each peer solved rightly within its own limit
 }
+
+// Peers counts instances by tool.
+type Peers map[string]int
 
 // A Score is the evaluation of results against known answers.
 type Score struct {
@@ -37,19 +43,10 @@ type Score struct {
 // used. A later result of an instance replaces an earlier one.
 func NewScore(results []Result, truth map[string]Truth) *Score {
 	s := &Score{Contradictions: []string{}, Late: []string{}, Errors: []string{}}
-	latest := map[string]Result{}
-	var order []string
-	for _, r := range results {
-		if _, ok := latest[r.Key()]; !ok {
-			order = append(order, r.Key())
-		}
-		latest[r.Key()] = r
-	}
 	bySuite := map[string][]Result{}
 	var all []Result
-	for _, k := range order {
-		r := latest[k]
-		known := truth[k]
+	for _, r := range Latest(results) {
+		known := truth[r.Key()]
 		if known.Answer == "" {
 			known.Answer = r.Truth
 		}
@@ -64,12 +61,27 @@ func NewScore(results []Result, truth map[string]Truth) *Score {
 	}
 	slices.Sort(suites)
 	for _, n := range suites {
-		s.Rows = append(s.Rows, summarise(n, bySuite[n]))
+		s.Rows = append(s.Rows, summarise(n, bySuite[n], truth))
 	}
 	if len(suites) != 1 {
-		s.Rows = append(s.Rows, summarise("total", all))
+		s.Rows = append(s.Rows, summarise("total", all, truth))
 	}
 	return s
+}
+
+// Latest keeps the last result of every instance, in the order in which the instances first came.
+func Latest(results []Result) []Result {
+	at := map[string]int{}
+	var kept []Result
+	for _, r := range results {
+		if i, ok := at[r.Key()]; ok {
+			kept[i] = r
+			continue
+		}
+		at[r.Key()] = len(kept)
+		kept = append(kept, r)
+	}
+	return kept
 }
 
 // name puts an instance on the lists it belongs to.
@@ -97,8 +109,8 @@ func contradicts(r *Result) bool {
 	return r.Verdict == "sat" && r.Truth == "unsat" || r.Verdict == "unsat" && r.Truth == "sat"
 }
 
-func summarise(suite string, rs []Result) Row {
-	row := Row{Suite: suite, Instances: len(rs)}
+func summarise(suite string, rs []Result, truth map[string]Truth) Row {
+	row := Row{Suite: suite, Instances: len(rs), Peers: Peers{}}
 	var times []float64
 	for i := range rs {
 		r := &rs[i]
@@ -128,12 +140,32 @@ func summarise(suite string, rs []Result) Row {
 		if r.Solved() {
 			row.Solved++
 			times = append(times, r.Wall)
+			row.PAR2 += r.Wall
+		} else {
+			row.PAR2 += 2 * r.Limit
+			if decides(r.Truth) {
+				row.Missing++
+			}
 		}
+		row.Peers.count(truth[r.Key()])
 		row.Total += r.Wall
 		row.PeakMiB = max(row.PeakMiB, r.PeakMiB)
 	}
 	row.Median = median(times)
+	row.PAR2 /= float64(max(len(rs), 1))
 	return row
+}
+
+// count adds the tools that were asked, those that gave the known answer in time with 1.
+func (p Peers) count(t Truth) {
+	for tool, said := range t.Peers {
+		a := Answer{Verdict: said.Answer, Seconds: said.Seconds, Limit: t.Limit}
+		n := 0 // a tool that was asked has an entry, whatever it said
+		if a.Solved() && said.Answer == t.Answer {
+			n = 1
+		}
+		p[tool] += n
+	}
 }
 
 func median(x []float64) float64 {

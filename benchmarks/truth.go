@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // A Truth is the known answer of an instance.
@@ -16,7 +17,8 @@ type Truth struct {
 	// Support counts the independent tools behind an unsat; 1 is weak evidence.
 	Support int
 	Note    string
-	// Peers maps a tool to its answer and time in seconds on its own machine.
+	Limit   float64 // seconds the tools had, 0: unknown
+	// Peers maps a tool to its answer and time in seconds on the competition's machine; "best" is the quickest right one.
 	Peers map[string]Peer
 }
 
@@ -26,14 +28,13 @@ type Peer struct {
 	Seconds float64
 }
 
-var peers = []string{"abcrown", "nnenum", "neuralsat", "marabou", "pyrat"}
-
 // LoadTruth reads the known answers beside the instances, by instance key; a suite without truth.csv has none.
 func LoadTruth(dir string) (map[string]Truth, error) {
 	return ReadTruth(filepath.Join(dir, "truth.csv"), filepath.Base(dir))
 }
 
-// ReadTruth reads a truth.csv with a heading; the columns onnx, vnnlib and truth are needed. A missing file is empty.
+// ReadTruth reads a truth.csv with a heading; the columns onnx, vnnlib and truth are needed, every pair of columns
+// TOOL_result and TOOL_time_s makes TOOL a peer, best_tool and best_time_s the peer "best". A missing file is empty.
 func ReadTruth(path, suite string) (map[string]Truth, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -60,23 +61,52 @@ func ReadTruth(path, suite string) (map[string]Truth, error) {
 		}
 	}
 	out := map[string]Truth{}
-	for _, row := range rows[1:] {
+	for n, row := range rows[1:] {
 		get := func(h string) string {
 			if i, ok := col[h]; ok {
 				return row[i]
 			}
 			return ""
 		}
-		t := Truth{Answer: get("truth"), Note: get("note"), Peers: map[string]Peer{}}
-		t.Support, _ = strconv.Atoi(get("n_trusted_unsat")) // informative only
-		for _, p := range peers {
-			if a := get(p + "_result"); a != "" {
-				s, _ := strconv.ParseFloat(get(p+"_time_s"), 64)
-				t.Peers[p] = Peer{a, s}
-			}
+		t, err := newTruth(rows[0], get)
+		if err != nil {
+			return nil, fmt.Errorf("benchmarks: %s: row %d: %w", path, n+2, err)
 		}
 		i := Instance{Suite: suite, Model: name(get("onnx")), Query: name(get("vnnlib"))}
 		out[i.Key()] = t
 	}
 	return out, nil
+}
+
+// newTruth reads one row; get returns the field under a heading, "" where there is none.
+func newTruth(head []string, get func(string) string) (Truth, error) {
+	t := Truth{Answer: get("truth"), Note: get("note"), Peers: map[string]Peer{}}
+	t.Support, _ = strconv.Atoi(get("n_trusted_unsat")) // informative only
+	t.Limit, _ = strconv.ParseFloat(get("timeout_s"), 64)
+	for _, h := range head {
+		if tool, ok := strings.CutSuffix(h, "_result"); ok {
+			if err := t.addPeer(tool, get(h), get(tool+"_time_s")); err != nil {
+				return t, err
+			}
+		}
+	}
+	if get("best_tool") != "" {
+		if err := t.addPeer("best", t.Answer, get("best_time_s")); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// addPeer records a tool's answer; an answer that decides needs a time, others may lack it.
+func (t *Truth) addPeer(tool, answer, seconds string) error {
+	if answer == "" {
+		return nil
+	}
+	s, err := strconv.ParseFloat(seconds, 64)
+	if decides(answer) && (err != nil || !(s >= 0 && s < 1e9)) {
+		return fmt.Errorf("%q is not a time in seconds for %s's answer %s", seconds, tool, answer)
+	}
+	t.Peers[tool] = Peer{answer, s}
+	return nil
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -13,8 +12,8 @@ import (
 )
 
 func (a *app) benchCmd() *cobra.Command {
-	c := &cobra.Command{Use: "bench", Short: "Run suites of instances and score the results", Args: cobra.NoArgs}
-	c.AddCommand(a.benchRunCmd(), a.benchScoreCmd())
+	c := &cobra.Command{Use: "bench", Short: "Run suites of instances, score the results and compare them", Args: cobra.NoArgs}
+	c.AddCommand(a.benchRunCmd(), a.benchScoreCmd(), a.benchCompareCmd(), a.benchTableCmd())
 	return c
 }
 
@@ -23,9 +22,11 @@ type benchRunFlags struct {
 	out, filter string
 	limit       int
 	timeoutCap  seconds
+	caps        []string
+	from, only  string
+	slowest     int
 	memory      byteSize
 	retry       bool
-	pass        []string
 	runner      benchmarks.Runner
 }
 
@@ -34,52 +35,60 @@ func (a *app) benchRunCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run SUITE_DIR|instances.csv...",
 		Short: "Run every instance in a process of its own; a run can be stopped and resumed",
-		Args:  cobra.MinimumNArgs(1),
+		Long: "Run every instance in a process of its own and append one JSON line per instance to the results file. Instances in that\n" +
+			"file are skipped, so the same command resumes a run that was stopped. With --from an earlier file chooses the\n" +
+			"instances, and names the suites when none are given.",
+		Example: "  certify bench run suites/acasxu suites/oval21 --cap oval21=40s -o results.jsonl\n" +
+			"  certify bench run --from results.jsonl --only missing -o missing.jsonl\n" +
+			"  certify bench run --from results.jsonl --slowest 10 -j 1 -o one.jsonl",
 	}
 	fs := c.Flags()
 	fs.StringVarP(&f.out, "out", "o", "results.jsonl", "results file, one JSON line per instance; instances in it are skipped")
 	fs.Var(&f.timeoutCap, "timeout-cap", "no instance gets more time than this")
+	fs.StringArrayVar(&f.caps, "cap", nil, "`[SUITE=]TIME`: no instance (of the suite) gets more time than this; can be repeated")
+	fs.StringVar(&f.from, "from", "", "an earlier results `file`, for --only and --slowest")
+	fs.StringVar(&f.only, "only", "", "missing: the answer is known and the earlier file lacks it; undecided: the earlier file lacks an answer")
+	fs.IntVar(&f.slowest, "slowest", 0, "the `N` instances that took the earlier run longest to solve")
+	fs.BoolVar(&f.runner.Fresh, "fresh", false, "start anew: drop what the results file holds")
 	fs.StringVar(&f.filter, "filter", "", "regular expression on \"MODEL QUERY\"")
 	fs.IntVar(&f.limit, "limit", 0, "run at most this many instances per suite")
 	fs.IntVarP(&f.runner.Workers, "workers", "j", 0, "threads of each instance (default: the cores)")
 	fs.IntVar(&f.runner.Parallel, "parallel", 1, "instances at a time")
 	fs.Var(&f.memory, "memory", "memory budget of each instance (default: none)")
 	fs.BoolVar(&f.retry, "retry-errors", false, "run instances again that ended in an error")
-	fs.StringArrayVar(&f.pass, "arg", nil, "a further `argument` for certify verify, such as --arg=--no-attack")
+	fs.StringArrayVar(&f.runner.Extra, "arg", nil, "a further `argument` for certify verify, such as --arg=--no-attack")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.benchRun(c, f, args) })
 	return c
 }
 
 func (a *app) benchRun(c *cobra.Command, f *benchRunFlags, args []string) error {
-	var re *regexp.Regexp
-	if f.filter != "" {
-		var err error
-		if re, err = regexp.Compile(f.filter); err != nil {
-			return usagef("", "--filter: %v", err)
-		}
-	}
-	var all []benchmarks.Instance
-	for _, dir := range args {
-		suite, err := benchmarks.Load(dir)
-		if err != nil {
-			return err
-		}
-		all = append(all, benchmarks.Filter(suite, re, f.limit)...)
+	all, err := f.instances(args)
+	if err != nil {
+		return err
 	}
 	r := &f.runner
-	var err error
+	if err := f.limits(all); err != nil {
+		return err
+	}
 	if r.Exe, r.Argv0, err = self(); err != nil {
 		return err
 	}
-	r.Args = append([]string{"verify", "--json", "--quiet", "--semantics", "real", "--allow-vacuous"}, f.pass...)
-	r.Out, r.Cap, r.Memory, r.Retry = f.out, time.Duration(f.timeoutCap), int64(f.memory), f.retry
+	r.Args = []string{"verify", "--json", "--quiet", "--semantics", "real", "--allow-vacuous"}
+	r.Out, r.Memory, r.Retry = f.out, int64(f.memory), f.retry
 	r.Report = a.benchLine
+	if err := a.noteForeign(r, all); err != nil {
+		return err
+	}
 	ctx, stop := signals(c.Context())
 	defer stop()
 	_, err = r.Run(ctx, all)
 	var sig *interrupt
 	if errors.As(err, &sig) {
-		a.notef("interrupted: finished instances are in %s; the same command goes on", f.out)
+		again := "the same command"
+		if r.Fresh {
+			again += " without --fresh"
+		}
+		a.notef("interrupted: finished instances are in %s; %s goes on", f.out, again)
 		return &status{sig.code()}
 	}
 	if err != nil {
@@ -90,6 +99,22 @@ func (a *app) benchRun(c *cobra.Command, f *benchRunFlags, args []string) error 
 		return err
 	}
 	return a.printScore(benchmarks.NewScore(keep(results, all), nil), scoreText)
+}
+
+// noteForeign says when the results file holds instances that were run under other conditions.
+func (a *app) noteForeign(r *benchmarks.Runner, all []benchmarks.Instance) error {
+	if r.Fresh {
+		return nil
+	}
+	have, _, err := benchmarks.ReadResults(r.Out)
+	if err != nil {
+		return err
+	}
+	if n := r.Foreign(all, have); n > 0 {
+		a.notef("note: %d instances in %s were run with another limit, number of workers or further arguments and are skipped; "+
+			"--fresh starts anew, -o names another file", n, r.Out)
+	}
+	return nil
 }
 
 // keep returns the results that belong to the instances.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,17 +32,11 @@ func (a *app) benchScoreCmd() *cobra.Command {
 	c.Flags().BoolVar(&asMarkdown, "markdown", false, "print a Markdown table")
 	c.MarkFlagsMutuallyExclusive("json", "markdown")
 	c.RunE = runE(func(c *cobra.Command, args []string) error {
-		var all []benchmarks.Result
-		for _, f := range args {
-			r, _, err := benchmarks.ReadResults(f)
-			if err != nil {
-				return err
-			}
-			if len(r) == 0 {
-				return malformedf("", "%s holds no results", f)
-			}
-			all = append(all, r...)
+		each, err := a.readAll(args)
+		if err != nil {
+			return err
 		}
+		all := slices.Concat(each...)
 		known, err := knownAnswers(all, truth)
 		if err != nil {
 			return err
@@ -57,7 +52,8 @@ func (a *app) benchScoreCmd() *cobra.Command {
 	return c
 }
 
-// knownAnswers reads the given file for every suite in the results, or the one beside each suite.
+// knownAnswers reads the given file for the one suite in the results, or without it the file beside each suite. Instances are
+// named relative to their suite, so one file cannot tell those of several suites apart.
 func knownAnswers(all []benchmarks.Result, file string) (map[string]benchmarks.Truth, error) {
 	known := map[string]benchmarks.Truth{}
 	seen := map[string]bool{}
@@ -67,6 +63,10 @@ func knownAnswers(all []benchmarks.Result, file string) (map[string]benchmarks.T
 			continue
 		}
 		seen[r.Dir+r.Suite] = true
+		if file != "" && r.Suite != all[0].Suite {
+			return nil, usagef("without --truth the truth.csv beside each suite is read", "--truth: one file cannot serve the suites %s and %s",
+				all[0].Suite, r.Suite)
+		}
 		path := file
 		if path == "" {
 			path = filepath.Join(r.Dir, "truth.csv")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spai-project/certify/benchmarks"
 	"github.com/spai-project/certify/nn/op"
 )
 
@@ -34,5 +35,46 @@ func TestOperatorsPage(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), "\n| ") - 2; got != len(op.All()) {
 		t.Errorf("the page has %d rows, the registry %d operators", got, len(op.All()))
+	}
+}
+
+// TestPerformancePage: docs/performance.md has one block for every form of table, and its commands are commands with flags
+// that exist.
+func TestPerformancePage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tableForms {
+		if _, err := benchmarks.SetBlock(text, f.block, "x"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := strings.Count(string(text), "measured:begin"); got != len(tableForms) {
+		t.Errorf("the page has %d blocks, there are %d forms", got, len(tableForms))
+	}
+	commands := 0
+	for _, line := range strings.Split(string(text), "\n") {
+		code, ok := strings.CutPrefix(line, "    ")
+		if !ok {
+			continue
+		}
+		for _, c := range strings.Split(code, "&&") {
+			words := strings.Fields(strings.TrimSuffix(c, "\\"))
+			if len(words) < 2 || words[0] != "certify" {
+				continue
+			}
+			commands++
+			cmd, rest, err := (&app{}).root().Find(words[1:])
+			if err == nil {
+				err = cmd.ParseFlags(rest)
+			}
+			if err != nil || !cmd.Runnable() {
+				t.Errorf("%q: %v", c, err)
+			}
+		}
+	}
+	if commands < 8 {
+		t.Errorf("%d commands found, want all of the page's", commands)
 	}
 }

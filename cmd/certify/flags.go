@@ -18,6 +18,9 @@ func (s *seconds) String() string {
 	return time.Duration(*s).String()
 }
 
+// seconds returns the value as a number.
+func (s seconds) seconds() float64 { return time.Duration(s).Seconds() }
+
 func (s *seconds) Type() string { return "time" }
 
 // Set parses 60, 0.5, 60s or 2m; the value must be positive.

@@ -16,7 +16,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// TestScripts runs the sessions in testdata/script.
+// TestScripts runs the sessions in testdata/script; -update writes the files they compare with anew.
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", UpdateScripts: *update})
 }
