@@ -1,8 +1,16 @@
 package kernel
 
+import (
+	"math"
+	"unsafe"
+)
+
 // The backward passes of bound propagation through activations. a are the coefficients of a linear form on the outputs of
 // a layer, ν (nu) become those on its inputs, and d collects constants, for R lanes that are different linear forms or
 // sub-domains. A NaN among the coefficients reaches ν, so that it cannot end as a bound.
+//
+// ν = fl(ν + k·a) has one rounding in every implementation: its error is then a unit of |ν|, which callers charge, also where
+// the product cancels against what another consumer of the neuron's input left in ν.
 
 // RelaxShared is the backward pass through one unstable ReLU with the upper line s·z + t and one lower slope for all
 // lanes: nu += slope·max(a,0) + s·min(a,0) and d += t·min(a,0) for the len(a) lanes. It panics if nu or d is shorter
@@ -144,8 +152,20 @@ func relaxLanesRows[T Float](nu, d, a, save, slope []T, idx []int32, R int, s, t
 
 func relaxOne[T Float](nu, d *T, a, slope, s, t T) {
 	q := min(a, 0)
-	*nu += slope*max(a, 0) + s*q
+	if a < 0 {
+		slope = s
+	}
+	*nu = fma(slope, a, *nu)
 	*d += t * q
+}
+
+// fma returns x·y + z with one rounding; for float32 it goes through float64, where the product is exact, and errs by at
+// most 2⁻²⁴ + 2⁻⁵³ relatively.
+func fma[T Float](x, y, z T) T {
+	if unsafe.Sizeof(x) == 4 {
+		return T(float64(x)*float64(y) + float64(z))
+	}
+	return T(math.FMA(float64(x), float64(y), float64(z)))
 }
 
 // RelaxLinesRows is RelaxLines for consecutive neurons: neuron i has its R lanes at i*R of nu and a, and the lines i of l.
@@ -169,9 +189,12 @@ func relaxLinesRows[T Float](nu, d, m, a []T, R int, l Lines[T]) {
 	}
 	for i := range l.KL {
 		for r := done; r < R; r++ {
-			p, q := max(a[i*R+r], 0), min(a[i*R+r], 0)
-			nu[i*R+r] += p*l.KL[i] + q*l.KU[i]
-			c := p*l.TL[i] + q*l.TU[i]
+			v, k, t := a[i*R+r], l.KL[i], l.TL[i]
+			if v < 0 {
+				k, t = l.KU[i], l.TU[i]
+			}
+			nu[i*R+r] = fma(k, v, nu[i*R+r])
+			c := t * v
 			d[r] += c
 			m[r] += abs(c)
 		}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"testing"
 
@@ -30,6 +31,12 @@ func drawLayer[T Float](t *rapid.T) layer[T] {
 	l.slopes, l.save = draw[T](t, listed, "slopes"), draw[T](t, listed, "save")
 	l.slope, l.s, l.tt = draw[T](t, l.n, "slope"), draw[T](t, l.n, "s"), draw[T](t, l.n, "t")
 	l.d, l.m = draw[T](t, l.R, "d"), draw[T](t, l.R, "m")
+	for i, j := range l.idx { // products that cancel
+		if rapid.Bool().Draw(t, "cancel") {
+			o := int(j) * l.R
+			l.nu[o] = -l.a[o] * bySign(l.a[o], l.slope[i], l.s[i])
+		}
+	}
 	if all > 0 && rapid.Bool().Draw(t, "signed zero") {
 		l.a[0] = T(math.Copysign(0, -1))
 	}
@@ -51,6 +58,17 @@ func (s *total) add(x float64) { s.v, s.mag, s.n = s.v+x, s.mag+math.Abs(x), s.n
 func check[T Float](t *rapid.T, what string, got T, want total) {
 	if !within(got, want.v, want.mag, want.n) {
 		t.Fatalf("%s: %g, want %g (magnitude %g)", what, got, want.v, want.mag)
+	}
+}
+
+// once fails unless got is c + a·b with one rounding: half a unit in the last place, a little more for float32.
+func once[T Float](t *rapid.T, got, c, a, b T) {
+	exact := new(big.Float).SetPrec(3000).SetFloat64(float64(a))
+	exact.Mul(exact, big.NewFloat(float64(b))).Add(exact, big.NewFloat(float64(c)))
+	err := exact.Sub(exact, big.NewFloat(float64(got)))
+	e, _ := err.Abs(err).Float64()
+	if e > unit[T]()*(1+0x1p-20)*math.Abs(float64(got)) {
+		t.Fatalf("%g + %g·%g: %g errs by %g", c, a, b, got, e)
 	}
 }
 
@@ -114,6 +132,7 @@ func (l layer[T]) checkRelax(t *rapid.T, nu, d, save []T, perLane bool) {
 			w := start(l.nu[o])
 			w.add(a * float64(bySign(l.a[o], lower, l.s[i])))
 			check(t, "nu", nu[o], w)
+			once(t, nu[o], l.nu[o], l.a[o], bySign(l.a[o], lower, l.s[i]))
 			dw.add(min(a, 0) * float64(l.tt[i]))
 			if save != nil && save[i*l.R+r] != l.a[o] {
 				t.Fatal("save differs from a")
@@ -146,6 +165,7 @@ func testLinesRows[T Float](t *testing.T) {
 				w := start(l.nu[o])
 				w.add(a * float64(k))
 				check(t, "nu", nu[o], w)
+				once(t, nu[o], l.nu[o], l.a[o], k)
 				dw.add(a * float64(c))
 				mw.add(math.Abs(a * float64(c)))
 				pw := start(c)
