@@ -7,7 +7,7 @@ import (
 
 const (
 	panelHeight = 12  // rows of the largest register tile
-	blockK      = 384 // depth of one pass: a panel (36 KB) and a block of B stay in the caches; see BenchmarkGemm
+	blockK      = 256 // depth of one pass: a panel of A and a strip of B stay in the caches; see BenchmarkPacked
 )
 
 // A Packed is an immutable m×k matrix in the order in which the tiles read it: panels of at most 12 rows of nearly equal
@@ -79,13 +79,25 @@ func (p *Packed[T]) Mul(c []T, ldc int, b []T, R int) {
 	if len(b) < p.k*R {
 		panic("kernel: Mul: b too short")
 	}
-	for t := 0; t < p.k; t += blockK {
-		n := min(blockK, p.k-t)
+	strip := stripLanes[T]()
+	if p.m >= stripRows && R >= 4*strip {
+		p.mulStrips(c, ldc, b, R, strip)
+		return
+	}
+	depth := passDepth(p.k)
+	for t := 0; t < p.k; t += depth {
+		n := min(depth, p.k-t)
 		for i := range p.panels {
 			q := &p.panels[i]
 			panel(q.h, n, q.a[t*q.stride:], q.stride, b, t, nil, R, c[q.row*ldc:], ldc, R)
 		}
 	}
+}
+
+// passDepth returns the depth of a pass so that all passes over depth k are nearly equal and none exceeds blockK.
+func passDepth(k int) int {
+	passes := max((k+blockK-1)/blockK, 1)
+	return max((k+passes-1)/passes, 1)
 }
 
 // check panics unless c holds m rows of R lanes at distance ldc.

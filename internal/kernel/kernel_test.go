@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -266,33 +265,5 @@ func testNoAllocation[T Float](t *testing.T) {
 		Adam(c, c[24:], c[48:], b[:24], b[24:48], AdamStep[T]{Rate: 1})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
-	}
-}
-
-func BenchmarkGemm(b *testing.B) {
-	for _, s := range [][3]int{{50, 50, 64}, {50, 50, 8}, {5, 50, 64}, {256, 256, 32}, {1024, 784, 64}, {16, 144, 8}} {
-		m, k, R := s[0], s[1], s[2]
-		w := make([]float64, m*k)
-		for i := range w {
-			w[i] = rand.NormFloat64()
-		}
-		p, view := Pack(m, k, w, k, 1), View(k, m, w)
-		x, y := make([]float64, k*R), make([]float64, m*R)
-		for i := range x {
-			x[i] = rand.NormFloat64()
-		}
-		for _, name := range Implementations() {
-			run := func(what string, f func()) {
-				b.Run(fmt.Sprintf("%s/%dx%dx%d/%s", what, m, k, R, name), func(b *testing.B) {
-					defer Use(name)()
-					for b.Loop() {
-						f()
-					}
-					b.ReportMetric(2*float64(m)*float64(k)*float64(R)*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "gflops")
-				})
-			}
-			run("Packed", func() { p.Mul(y, R, x, R) })
-			run("View", func() { view.Mul(x, R, y, R); x[0] = 1 })
-		}
 	}
 }
