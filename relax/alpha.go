@@ -2,6 +2,8 @@ package relax
 
 import (
 	"math"
+
+	"github.com/spai-project/certify/internal/kernel"
 )
 
 // An Ascent improves the bounds of a batch of lanes over the lower slopes α of unstable ReLUs and the multipliers β of
@@ -134,27 +136,14 @@ const (
 	adamEps = 1e-8
 )
 
-// adam moves the slopes of one neuron, all lanes: gradient max(a,0)·ẑ, result clamped to [0,1].
-func adam(alpha, m, v, a, z []float64, rate, ic2 float64) {
-	n := len(z)
-	alpha, m, v, a = alpha[:n], m[:n], v[:n], a[:n]
-	for r, zv := range z {
-		g := max(a[r], 0) * zv
-		m[r] = adam1*m[r] + (1-adam1)*g
-		v[r] = adam2*v[r] + (1-adam2)*g*g
-		if m[r] != 0 {
-			alpha[r] = min(max(alpha[r]+rate*m[r]/(math.Sqrt(v[r]*ic2)+adamEps), 0), 1)
-		}
-	}
-}
-
 // update makes one Adam step (Kingma and Ba 2015) on α, projected to [0,1], and β, projected to ≥ 0.
 func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float64) {
 	a.step++
 	w := a.W
 	R := w.R
 	c1, c2 := 1-math.Pow(adam1, float64(a.step)), 1-math.Pow(adam2, float64(a.step))
-	lrA, ic2 := rateA/c1, 1/c2
+	ic2 := 1 / c2
+	step := kernel.AdamStep[float64]{Beta1: adam1, Beta2: adam2, Rate: rateA / c1, Correct2: ic2, Epsilon: adamEps}
 	for k, rf := range f.relu {
 		if rf == nil || k > from || !w.live[k] || !w.net.anc[from][k] {
 			continue
@@ -162,10 +151,7 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 		z := w.val[w.net.P.Nodes[k].Src]
 		al, m, v, s := a.Alpha[k], a.mA[k], a.vA[k], w.save[k]
 		w.eachIn(k, rf.unstable, func(lo, hi int) {
-			for i := lo; i < hi; i++ {
-				j, o := int(rf.unstable[i])*R, i*R
-				adam(al[o:o+R], m[o:o+R], v[o:o+R], s[o:o+R], z[j:j+R], lrA, ic2)
-			}
+			kernel.AdamRows(al[lo*R:hi*R], m[lo*R:hi*R], v[lo*R:hi*R], s[lo*R:hi*R], z, rf.unstable[lo:hi], R, step)
 		})
 	}
 	if a.unsafe != nil {

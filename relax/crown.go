@@ -28,6 +28,7 @@ type Worker struct {
 	da      []float64     // per lane: Σ of absolute values of input and sigmoid terms
 	e       []float64     // per lane: Σ|ν|·S
 	tmp     []float64
+	rad     []float64 // per lane: Σ|a|·radius of the input
 	LB      []float64 // per lane: the rigorous lower bound of the last Run
 	Err     []float64 // per lane: the rounding error already subtracted in LB
 
@@ -64,7 +65,7 @@ func (w *Worker) Begin(R int) {
 		w.win[k] = prog.Window{}
 	}
 	w.D, w.dn, w.da, w.e = zeroed(w.D, R), zeroed(w.dn, R), zeroed(w.da, R), zeroed(w.e, R)
-	w.LB, w.Err, w.tmp = grow(w.LB, R), grow(w.Err, R), grow(w.tmp, R)
+	w.LB, w.Err, w.tmp, w.rad = grow(w.LB, R), grow(w.Err, R), grow(w.tmp, R), grow(w.rad, R)
 	w.Alpha, w.Splits, w.Beta = nil, nil, nil
 }
 
@@ -117,7 +118,9 @@ func (w *Worker) SeedRow(f *Frame, k, j, r int, s float64) {
 // with coefficients). It fills LB. With keep set it stores what the gradient needs.
 //
 // Soundness: the inequality of the package comment with ν the stored floats; see package comment for E. Slopes multiply a
-// coefficient once more, which errs by one unit of |ν|·|z| ≤ |ν|·S and is counted in errUnits.
+// coefficient once more, which errs by one unit of |ν|·|z| ≤ |ν|·S and is counted in errUnits; kernels that fuse the product
+// with its addition to ν, or to a sum, save a rounding and never add one. The constants min(a,0)·t of a layer are a sum of
+// one sign, so whichever way they are fused or ordered, sumLen steps of relative error cover them.
 func (w *Worker) Run(f *Frame, from int) {
 	w.selfSplits(from)
 	for k := from; k > 0; k-- {
@@ -150,13 +153,11 @@ func (w *Worker) backAffine(f *Frame, k int, nd *prog.Node) {
 	e, tmp := w.e, w.tmp
 	clear(tmp)
 	w.each(k, func(lo, hi int) {
-		for j := lo; j < hi; j++ {
-			x := nu[j*R : j*R+R]
-			kernel.AbsAxpy(e, x, S[j])
-			if nd.Bias != nil {
-				kernel.Axpy(tmp, x, nd.Bias[j])
-			}
+		var bias []float64
+		if nd.Bias != nil {
+			bias = nd.Bias[lo:hi]
 		}
+		kernel.SumRows(tmp, e, nu[lo*R:hi*R], R, bias, S[lo:hi])
 	})
 	for r, v := range tmp {
 		w.D[r] += v
@@ -179,10 +180,7 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 	}
 	nu := w.Coef(src)
 	w.eachIn(k, rf.active, func(lo, hi int) {
-		for _, j := range rf.active[lo:hi] {
-			o := int(j) * R
-			kernel.Axpy(nu[o:o+R], a[o:o+R], 1)
-		}
+		kernel.AddRows(nu, a, rf.active[lo:hi], R)
 	})
 	var sv []float64
 	if w.keep {
@@ -199,17 +197,15 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 	tmp := w.tmp
 	clear(tmp)
 	w.eachIn(k, rf.unstable, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			o := int(rf.unstable[i]) * R
-			x := a[o : o+R]
-			if al == nil {
-				relaxShared(nu[o:o+R], tmp, x, rf.a0[i], rf.s[i], rf.t[i])
-			} else {
-				relaxLanes(nu[o:o+R], tmp, x, al[i*R:i*R+R], rf.s[i], rf.t[i])
-			}
-			if sv != nil {
-				copy(sv[i*R:i*R+R], x)
-			}
+		var keep []float64
+		if sv != nil {
+			keep = sv[lo*R : hi*R]
+		}
+		idx, up, t := rf.unstable[lo:hi], rf.s[lo:hi], rf.t[lo:hi]
+		if al == nil {
+			kernel.RelaxSharedRows(nu, tmp, a, keep, idx, R, rf.a0[lo:hi], up, t)
+		} else {
+			kernel.RelaxLanesRows(nu, tmp, a, keep, al[lo*R:hi*R], idx, R, up, t)
 		}
 	})
 	for r, v := range tmp {
@@ -221,26 +217,6 @@ func (w *Worker) backRelu(f *Frame, k, src int) {
 	w.chargeSource(f, src)
 }
 
-// relaxShared is one unstable neuron with one lower slope for all lanes: ν += (a ≥ 0 ? slope0 : s)·a, d += min(a,0)·t.
-func relaxShared(nu, d, a []float64, slope0, s, t float64) {
-	nu, d = nu[:len(a)], d[:len(a)]
-	for r, v := range a {
-		q := min(v, 0)
-		nu[r] += slope0*max(v, 0) + s*q
-		d[r] += t * q
-	}
-}
-
-// relaxLanes is relaxShared with a lower slope per lane.
-func relaxLanes(nu, d, a, slope []float64, s, t float64) {
-	nu, d, slope = nu[:len(a)], d[:len(a)], slope[:len(a)]
-	for r, v := range a {
-		q := min(v, 0)
-		nu[r] += slope[r]*max(v, 0) + s*q
-		d[r] += t * q
-	}
-}
-
 // chargeSource accounts for the rounding of ν when the activation's input is not an affine node (whose own step charges
 // Σ|ν|·S): S of such a node is its magnitude.
 func (w *Worker) chargeSource(f *Frame, src int) {
@@ -248,9 +224,7 @@ func (w *Worker) chargeSource(f *Frame, src int) {
 		return
 	}
 	w.each(src, func(lo, hi int) {
-		for j := lo; j < hi; j++ {
-			kernel.AbsAxpy(w.e, w.coef[src][j*w.R:j*w.R+w.R], f.S[src][j])
-		}
+		kernel.SumRows(nil, w.e, w.coef[src][lo*w.R:hi*w.R], w.R, nil, f.S[src][lo:hi])
 	})
 }
 
@@ -315,25 +289,13 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 		w.save[k] = grow(w.save[k], len(a))
 	}
 	clear(w.tmp)
-	for j := range sf.kl {
-		if !w.win[k].Contains(j) {
-			continue
-		}
-		x := a[j*R : j*R+R]
-		y := nu[j*R : j*R+R][:len(x)]
-		kl, tl, ku, tu := sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j]
-		d, m := w.tmp[:len(x)], w.da[:len(x)]
-		for r, v := range x {
-			p, q := max(v, 0), min(v, 0)
-			y[r] += p*kl + q*ku
-			c := p*tl + q*tu
-			d[r] += c
-			m[r] += math.Abs(c)
-		}
+	w.each(k, func(lo, hi int) {
+		x := a[lo*R : hi*R]
+		kernel.RelaxLinesRows(nu[lo*R:hi*R], w.tmp, w.da, x, R, sf.lines(lo, hi))
 		if w.keep {
-			copy(w.save[k][j*R:j*R+R], x)
+			copy(w.save[k][lo*R:], x)
 		}
-	}
+	})
 	for r := range w.D {
 		w.D[r] += w.tmp[r]
 	}
@@ -344,25 +306,20 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 func (w *Worker) concretize(f *Frame) {
 	R := w.R
 	a := w.Coef(0)
-	tmp, da := w.tmp, w.da
+	tmp, rad, da := w.tmp, w.rad, w.da
 	clear(tmp)
+	clear(rad)
 	w.each(0, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			c, rad := f.inC[i], f.inR[i]
-			x := a[i*R : i*R+R]
-			kernel.Axpy(tmp, x, c)
-			if rad != 0 {
-				kernel.AbsAxpy(tmp, x, -rad)
-			}
-			kernel.AbsAxpy(da, x, math.Abs(c)+rad)
-		}
+		x := a[lo*R : hi*R]
+		kernel.SumRows(tmp, rad, x, R, f.inC[lo:hi], f.inR[lo:hi])
+		kernel.SumRows(nil, da, x, R, nil, f.inMag[lo:hi])
 	})
 	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
 	for r := range w.LB {
 		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + tinyError
 		E += E * 1e-6
 		w.Err[r] = E
-		v := w.D[r] + w.dn[r] + tmp[r]
+		v := w.D[r] + w.dn[r] + (tmp[r] - rad[r])
 		w.LB[r] = down(v - E)
 		if f.wild || !(math.Abs(v) <= math.MaxFloat64) || !(E <= math.MaxFloat64) {
 			w.LB[r] = math.Inf(-1)

@@ -3,21 +3,23 @@ package relax
 import (
 	"math"
 
+	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn/prog"
 )
 
 // A Frame is what a batch of lanes is bounded against: shared bounds over one box, their scale, and the relaxation
 // parameters that depend on the bounds alone. Build one per box (or root of a tree), use it from several workers.
 type Frame struct {
-	Net  *Net
-	Box  Box
-	B    *Bounds
-	S    Scale
-	relu []*reluFrame // per Relu node
-	sigm []*sigmFrame // per Sigmoid node
-	inC  []float64    // box centre
-	inR  []float64    // box radius, rounded up
-	wild bool         // magnitudes beyond maxMagnitude: no bound is offered
+	Net   *Net
+	Box   Box
+	B     *Bounds
+	S     Scale
+	relu  []*reluFrame // per Relu node
+	sigm  []*sigmFrame // per Sigmoid node
+	inC   []float64    // box centre
+	inR   []float64    // box radius, rounded up
+	inMag []float64    // |centre| + radius
+	wild  bool         // magnitudes beyond maxMagnitude: no bound is offered
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
@@ -31,13 +33,17 @@ type reluFrame struct {
 
 type sigmFrame struct{ kl, tl, ku, tu []float64 }
 
+// lines returns the lines of elements lo..hi-1.
+func (s *sigmFrame) lines(lo, hi int) kernel.Lines[float64] {
+	return kernel.Lines[float64]{KL: s.kl[lo:hi], TL: s.tl[lo:hi], KU: s.ku[lo:hi], TU: s.tu[lo:hi]}
+}
+
 // NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
 func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
 	f := &Frame{Net: n, Box: box, B: b, S: s, wild: !s.tame(), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
-	f.inC, f.inR = make([]float64, len(box.Lo)), make([]float64, len(box.Lo))
-	for i := range box.Lo {
-		f.inC[i], f.inR[i] = centreRadius(box.Lo[i], box.Hi[i])
-	}
+	m := len(box.Lo)
+	f.inC, f.inR, f.inMag = make([]float64, m), make([]float64, m), make([]float64, m)
+	f.setCentre()
 	for _, k := range n.Pre {
 		f.Refresh(k)
 	}
@@ -46,11 +52,17 @@ func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
 
 // SetBox takes over changed ends of f.Box, also as the bounds of the input; Crown or Forward must follow before Run.
 func (f *Frame) SetBox() {
-	for i := range f.Box.Lo {
-		f.inC[i], f.inR[i] = centreRadius(f.Box.Lo[i], f.Box.Hi[i])
-	}
+	f.setCentre()
 	copy(f.B.L[0], f.Box.Lo)
 	copy(f.B.U[0], f.Box.Hi)
+}
+
+// setCentre computes centre, radius and magnitude of the box.
+func (f *Frame) setCentre() {
+	for i := range f.Box.Lo {
+		f.inC[i], f.inR[i] = centreRadius(f.Box.Lo[i], f.Box.Hi[i])
+		f.inMag[i] = math.Abs(f.inC[i]) + f.inR[i]
+	}
 }
 
 // Refresh recomputes the relaxation of the activations of pre-activation node k after its bounds changed.

@@ -1,6 +1,9 @@
 package relax
 
-import "github.com/spai-project/certify/nn/prog"
+import (
+	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/prog"
+)
 
 // primal evaluates the relaxation forward at each lane's minimising corner, for the nodes that node from depends on, and for
 // from itself if asked or if the gradient of its own splits needs it.
@@ -36,16 +39,7 @@ func (w *Worker) primal(f *Frame, from int, self bool) {
 func (w *Worker) corner(f *Frame) {
 	R, a, x := w.R, w.coef[0], w.val[0]
 	w.each(0, func(from, to int) {
-		for i := from; i < to; i++ {
-			lo, hi := f.Box.Lo[i], f.Box.Hi[i]
-			for r, v := range a[i*R : i*R+R] {
-				if v >= 0 {
-					x[i*R+r] = lo
-				} else {
-					x[i*R+r] = hi
-				}
-			}
-		}
+		kernel.CornerRows(x[from*R:to*R], a[from*R:to*R], R, f.Box.Lo[from:to], f.Box.Hi[from:to])
 	})
 }
 
@@ -90,22 +84,11 @@ func (w *Worker) primalRelu(f *Frame, k, src int) {
 		al = w.Alpha[k]
 	}
 	w.eachIn(k, rf.unstable, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			o := int(rf.unstable[i]) * R
-			s, t := rf.s[i], rf.t[i]
-			a, zz := w.save[k][i*R:i*R+R], z[o:o+R]
-			vv := v[o : o+R][:len(a)]
-			for r, c := range a {
-				if c >= 0 {
-					sl := rf.a0[i]
-					if al != nil {
-						sl = al[i*R+r]
-					}
-					vv[r] = sl * zz[r]
-				} else {
-					vv[r] = s*zz[r] + t
-				}
-			}
+		a, idx, up, t := w.save[k][lo*R:hi*R], rf.unstable[lo:hi], rf.s[lo:hi], rf.t[lo:hi]
+		if al == nil {
+			kernel.PrimalRows(v, a, z, idx, R, rf.a0[lo:hi], up, t)
+		} else {
+			kernel.PrimalLanesRows(v, a, z, al[lo*R:hi*R], idx, R, up, t)
 		}
 	})
 	for r, sp := range w.Splits {
@@ -129,18 +112,9 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 		clear(v)
 		return
 	}
-	for j := range sf.kl {
-		if !w.win[k].Contains(j) {
-			continue
-		}
-		for r, c := range w.save[k][j*R : j*R+R] {
-			if c >= 0 {
-				v[j*R+r] = sf.kl[j]*z[j*R+r] + sf.tl[j]
-			} else {
-				v[j*R+r] = sf.ku[j]*z[j*R+r] + sf.tu[j]
-			}
-		}
-	}
+	w.each(k, func(lo, hi int) {
+		kernel.PrimalLinesRows(v[lo*R:hi*R], w.save[k][lo*R:hi*R], z[lo*R:hi*R], R, sf.lines(lo, hi))
+	})
 }
 
 // An Open neuron is an unstable, undecided ReLU with what branching wants to know of it in one lane: the coefficient A on its

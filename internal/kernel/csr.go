@@ -1,18 +1,16 @@
 package kernel
 
-import "math"
-
 // A CSR is an immutable m×n matrix in compressed sparse rows, safe for concurrent use. Build it with NewCSR, which checks
 // what the assembly relies on.
-type CSR struct {
+type CSR[T Float] struct {
 	m, n     int
 	ptr, idx []int32
-	val      []float64
+	val      []T
 }
 
 // NewCSR returns the matrix whose row i has the columns idx[ptr[i]:ptr[i+1]] and the values val at the same positions.
 // The slices are kept. It panics if they do not describe an m×n matrix.
-func NewCSR(m, n int, ptr, idx []int32, val []float64) *CSR {
+func NewCSR[T Float](m, n int, ptr, idx []int32, val []T) *CSR[T] {
 	if len(ptr) != m+1 || len(idx) != len(val) || ptr[0] != 0 || int(ptr[m]) != len(idx) {
 		panic("kernel: NewCSR: length mismatch")
 	}
@@ -26,30 +24,30 @@ func NewCSR(m, n int, ptr, idx []int32, val []float64) *CSR {
 			panic("kernel: NewCSR: column out of range")
 		}
 	}
-	return &CSR{m, n, ptr, idx, val}
+	return &CSR[T]{m, n, ptr, idx, val}
 }
 
 // Row returns the columns and values of row i; they must not be modified.
-func (s *CSR) Row(i int) (idx []int32, val []float64) {
+func (s *CSR[T]) Row(i int) (idx []int32, val []T) {
 	p, q := s.ptr[i], s.ptr[i+1]
 	return s.idx[p:q:q], s.val[p:q:q]
 }
 
 // Values returns the stored values in row order; they must not be modified.
-func (s *CSR) Values() []float64 { return s.val }
+func (s *CSR[T]) Values() []T { return s.val }
 
 // Abs returns |M|, sharing the structure.
-func (s *CSR) Abs() *CSR {
-	v := make([]float64, len(s.val))
+func (s *CSR[T]) Abs() *CSR[T] {
+	v := make([]T, len(s.val))
 	for i, x := range s.val {
-		v[i] = math.Abs(x)
+		v[i] = abs(x)
 	}
-	return &CSR{s.m, s.n, s.ptr, s.idx, v}
+	return &CSR[T]{s.m, s.n, s.ptr, s.idx, v}
 }
 
 // Transpose returns Mᵀ.
-func (s *CSR) Transpose() *CSR {
-	t := &CSR{s.n, s.m, make([]int32, s.n+1), make([]int32, len(s.idx)), make([]float64, len(s.idx))}
+func (s *CSR[T]) Transpose() *CSR[T] {
+	t := &CSR[T]{s.n, s.m, make([]int32, s.n+1), make([]int32, len(s.idx)), make([]T, len(s.idx))}
 	for _, j := range s.idx {
 		t.ptr[j+1]++
 	}
@@ -69,7 +67,7 @@ func (s *CSR) Transpose() *CSR {
 
 // Mul computes dst[m×R] += M·x[n×R]; R is 1 or a multiple of 8. It panics on any other R and on slices that are too
 // short. dst and x must not overlap.
-func (s *CSR) Mul(dst, x []float64, R int) {
+func (s *CSR[T]) Mul(dst, x []T, R int) {
 	if len(dst) < s.m*R || len(x) < s.n*R || R != 1 && (R%8 != 0 || R < 0) {
 		panic("kernel: CSR: bad shape")
 	}
@@ -90,9 +88,9 @@ func (s *CSR) Mul(dst, x []float64, R int) {
 	}
 }
 
-func (s *CSR) mulVector(dst, x []float64) {
+func (s *CSR[T]) mulVector(dst, x []T) {
 	for i := range s.m {
-		sum := 0.0
+		sum := T(0)
 		idx, val := s.Row(i)
 		for k, j := range idx {
 			sum += val[k] * x[j]
@@ -102,7 +100,7 @@ func (s *CSR) mulVector(dst, x []float64) {
 }
 
 // MulT computes dst[n] += Mᵀ·y[m] for a single vector, without a transposed copy. It panics on slices that are too short.
-func (s *CSR) MulT(dst, y []float64) {
+func (s *CSR[T]) MulT(dst, y []T) {
 	if len(dst) < s.n || len(y) < s.m {
 		panic("kernel: CSR: bad shape")
 	}

@@ -1,14 +1,13 @@
 package kernel
 
 import (
-	"math"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
 // drawCSR returns a random sparse matrix and its dense form.
-func drawCSR(t *rapid.T, m, n int) (*CSR, []float64) {
+func drawCSR[T Float](t *rapid.T, m, n int) (*CSR[T], []T) {
 	ptr, idx := make([]int32, m+1), []int32(nil)
 	for i := 0; i < m; i++ {
 		for j := 0; j < n; j++ {
@@ -18,8 +17,8 @@ func drawCSR(t *rapid.T, m, n int) (*CSR, []float64) {
 		}
 		ptr[i+1] = int32(len(idx))
 	}
-	val := draw(t, len(idx), "val")
-	w := make([]float64, m*n)
+	val := draw[T](t, len(idx), "val")
+	w := make([]T, m*n)
 	for i := 0; i < m; i++ {
 		for k := ptr[i]; k < ptr[i+1]; k++ {
 			w[i*n+int(idx[k])] = val[k]
@@ -28,39 +27,39 @@ func drawCSR(t *rapid.T, m, n int) (*CSR, []float64) {
 	return NewCSR(m, n, ptr, idx, val), w
 }
 
-func TestCSR(t *testing.T) {
-	eachImpl(t, func(t *testing.T) {
-		rapid.Check(t, func(t *rapid.T) {
-			m, n := rapid.IntRange(1, 9).Draw(t, "m"), rapid.IntRange(1, 9).Draw(t, "n")
-			R := rapid.SampledFrom([]int{1, 8, 16, 24, 64, 120}).Draw(t, "R")
-			s, w := drawCSR(t, m, n)
-			all := func(k int) []int {
-				r := make([]int, k)
-				for i := range r {
-					r[i] = i
-				}
-				return r
+func TestCSR(t *testing.T) { each(t, testCSR[float64], testCSR[float32]) }
+
+func testCSR[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, n := rapid.IntRange(1, 9).Draw(t, "m"), rapid.IntRange(1, 9).Draw(t, "n")
+		R := rapid.SampledFrom([]int{1, 8, 16, 24, 64, 120}).Draw(t, "R")
+		s, w := drawCSR[T](t, m, n)
+		all := func(k int) []int {
+			r := make([]int, k)
+			for i := range r {
+				r[i] = i
 			}
-			x, y, d, e := draw(t, n*R, "x"), draw(t, m*R, "y"), draw(t, m*R, "d"), draw(t, n*R, "e")
-			cp := func(v []float64) []float64 { return append([]float64(nil), v...) }
-			want, mag := naive(m, R, func(i, u int) float64 { return w[i*n+u] }, d, R, x, all(n))
-			g := cp(d)
-			s.Mul(g, x, R)
-			compare(t, g, want, mag, n)
-			want, mag = naive(m, R, func(i, u int) float64 { return math.Abs(w[i*n+u]) }, d, R, x, all(n))
-			g = cp(d)
-			s.Abs().Mul(g, x, R)
-			compare(t, g, want, mag, n)
-			want, mag = naive(n, R, func(i, u int) float64 { return w[u*n+i] }, e, R, y, all(m))
+			return r
+		}
+		x, y, d, e := draw[T](t, n*R, "x"), draw[T](t, m*R, "y"), draw[T](t, m*R, "d"), draw[T](t, n*R, "e")
+		cp := func(v []T) []T { return append([]T(nil), v...) }
+		want, mag := naive(m, R, func(i, u int) T { return w[i*n+u] }, d, R, x, all(n))
+		g := cp(d)
+		s.Mul(g, x, R)
+		compare(t, g, want, mag, n)
+		want, mag = naive(m, R, func(i, u int) T { return abs(w[i*n+u]) }, d, R, x, all(n))
+		g = cp(d)
+		s.Abs().Mul(g, x, R)
+		compare(t, g, want, mag, n)
+		want, mag = naive(n, R, func(i, u int) T { return w[u*n+i] }, e, R, y, all(m))
+		g = cp(e)
+		s.Transpose().Mul(g, y, R)
+		compare(t, g, want, mag, m)
+		if R == 1 {
 			g = cp(e)
-			s.Transpose().Mul(g, y, R)
+			s.MulT(g, y)
 			compare(t, g, want, mag, m)
-			if R == 1 {
-				g = cp(e)
-				s.MulT(g, y)
-				compare(t, g, want, mag, m)
-			}
-		})
+		}
 	})
 }
 

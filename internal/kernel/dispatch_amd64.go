@@ -2,7 +2,11 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 func detect() isa {
 	switch x := &cpu.X86; {
@@ -16,165 +20,101 @@ func detect() isa {
 
 // panel computes C[h×R] += A[h×k]·B with R a multiple of 8; see refTile for the addressing. The caller has checked that
 // every element that is touched exists.
-func panel(h, k int, a []float64, as int, b []float64, off int, idx []int32, ldb int, c []float64, ldc, R int) {
+func panel[T Float](h, k int, a []T, as int, b []T, off int, idx []int32, ldb int, c []T, ldc, R int) {
 	if h == 0 || k == 0 || R == 0 {
 		return
 	}
-	var ip *int32
-	if idx != nil {
-		ip = &idx[0]
-	}
-	switch active {
-	case isaAVX512:
-		panel512(h, k, &a[0], as, b, off, ip, ldb, c, ldc, R)
-	case isaAVX2:
-		for i := 0; i < h; {
-			n := (h - i + (h-i-1)/6) / ((h-i-1)/6 + 1) // the rest in equal parts of at most 6
-			panel2(n, k, &a[i], as, b, off, ip, ldb, c[i*ldc:], ldc, R)
-			i += n
-		}
-	default:
+	if active == isaGo {
 		refTile(h, k, a, as, b, off, idx, ldb, c, ldc, R)
+		return
+	}
+	ip, size := unsafe.SliceData(idx), int(unsafe.Sizeof(a[0]))
+	if active == isaAVX512 {
+		panel512[T](h, k, addr(a, 0), as, addr(b, 0), off, ip, ldb, addr(c, 0), ldc, R)
+		return
+	}
+	top := 6 // rows of a tile of two vectors
+	if R*size == 32 {
+		top = 12
+	}
+	for i := 0; i < h; {
+		n := (h - i + (h-i-1)/top) / ((h-i-1)/top + 1) // the rest in equal parts of at most top
+		panel2[T](n, k, addr(a, i), as, addr(b, 0), off, ip, ldb, addr(c, i*ldc), ldc, R)
+		i += n
 	}
 }
+
+// addr returns the address of x[i].
+func addr[T Float](x []T, i int) unsafe.Pointer { return unsafe.Pointer(&x[i]) }
 
 // panel512 covers the lanes with the widest tiles that the height allows.
-func panel512(h, k int, a *float64, as int, b []float64, off int, idx *int32, ldb int, c []float64, ldc, R int) {
-	r := 0
-	if h <= 2 {
-		for ; R-r >= 64; r += 64 {
-			tile64AVX512(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
+func panel512[T Float](h, k int, a unsafe.Pointer, as int, b unsafe.Pointer, off int, idx *int32, ldb int, c unsafe.Pointer, ldc, R int) {
+	var x T
+	size := int(unsafe.Sizeof(x))
+	w := 64 / size
+	for r := 0; r < R; {
+		bp, cp := unsafe.Add(b, r*size), unsafe.Add(c, r*size)
+		switch rest := R - r; {
+		case h <= 2 && rest >= 8*w:
+			r += 8 * w
+			if size == 4 {
+				tile128F32AVX512(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile64F64AVX512(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		case h <= 6 && rest >= 4*w:
+			r += 4 * w
+			if size == 4 {
+				tile64F32AVX512(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile32F64AVX512(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		case rest >= 2*w:
+			r += 2 * w
+			if size == 4 {
+				tile32F32AVX512(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile16F64AVX512(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		case rest >= w:
+			r += w
+			if size == 4 {
+				tile16F32AVX512(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile8F64AVX512(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		default: // eight lanes of float32
+			r += 8
+			tile8F32AVX2(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
 		}
-	}
-	if h <= 6 {
-		for ; R-r >= 32; r += 32 {
-			tile32AVX512(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
-		}
-	}
-	for ; R-r >= 16; r += 16 {
-		tile16AVX512(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
-	}
-	if r < R {
-		tile8AVX512(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
 	}
 }
 
-func panel2(h, k int, a *float64, as int, b []float64, off int, idx *int32, ldb int, c []float64, ldc, R int) {
-	r := 0
-	if h <= 2 {
-		for ; R-r >= 16; r += 16 {
-			tile16AVX2(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
+// panel2 covers the lanes with tiles of AVX2.
+func panel2[T Float](h, k int, a unsafe.Pointer, as int, b unsafe.Pointer, off int, idx *int32, ldb int, c unsafe.Pointer, ldc, R int) {
+	var x T
+	size := int(unsafe.Sizeof(x))
+	w := 32 / size
+	for r := 0; r < R; {
+		bp, cp := unsafe.Add(b, r*size), unsafe.Add(c, r*size)
+		switch rest := R - r; {
+		case h <= 2 && rest >= 4*w:
+			r += 4 * w
+			if size == 4 {
+				tile32F32AVX2(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile16F64AVX2(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		case rest >= 2*w:
+			r += 2 * w
+			if size == 4 {
+				tile16F32AVX2(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
+			} else {
+				tile8F64AVX2(h, k, (*float64)(a), as, (*float64)(bp), off, idx, ldb, (*float64)(cp), ldc)
+			}
+		default: // eight lanes of float32
+			r += 8
+			tile8F32AVX2(h, k, (*float32)(a), as, (*float32)(bp), off, idx, ldb, (*float32)(cp), ldc)
 		}
 	}
-	for ; r < R; r += 8 {
-		tile8AVX2(h, k, a, as, &b[r], off, idx, ldb, &c[r], ldc)
-	}
-}
-
-func axpy(n int, dst, x []float64, f float64) int {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			axpyAVX512(n, &dst[0], &x[0], f)
-		}
-		return n
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			axpyAVX2(n, &dst[0], &x[0], f)
-		}
-		return n
-	}
-	return 0
-}
-
-func absAxpy(n int, dst, x []float64, f float64) int {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			absAxpyAVX512(n, &dst[0], &x[0], f)
-		}
-		return n
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			absAxpyAVX2(n, &dst[0], &x[0], f)
-		}
-		return n
-	}
-	return 0
-}
-
-func signAxpy(n int, dst, a []float64, pos, neg float64) int {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			signAxpyAVX512(n, &dst[0], &a[0], pos, neg)
-		}
-		return n
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			signAxpyAVX2(n, &dst[0], &a[0], pos, neg)
-		}
-		return n
-	}
-	return 0
-}
-
-func relax(n int, nu, d, e, a []float64, alpha, slope, t, S float64) int {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			relaxAVX512(n, &nu[0], &d[0], &e[0], &a[0], alpha, slope, t, S)
-		}
-		return n
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			relaxAVX2(n, &nu[0], &d[0], &e[0], &a[0], alpha, slope, t, S)
-		}
-		return n
-	}
-	return 0
-}
-
-func relaxLanes(n int, nu, d, e, a, alpha, slope, t, S []float64) int {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			relaxLanesAVX512(n, &nu[0], &d[0], &e[0], &a[0], &alpha[0], &slope[0], &t[0], &S[0])
-		}
-		return n
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			relaxLanesAVX2(n, &nu[0], &d[0], &e[0], &a[0], &alpha[0], &slope[0], &t[0], &S[0])
-		}
-		return n
-	}
-	return 0
-}
-
-func dot(n int, x, y []float64) (float64, int) {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			return dotAVX512(n, &x[0], &y[0]), n
-		}
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			return dotAVX2(n, &x[0], &y[0]), n
-		}
-	}
-	return 0, 0
-}
-
-func absDot(n int, x, y []float64) (float64, int) {
-	switch active {
-	case isaAVX512:
-		if n &^= 7; n > 0 {
-			return absDotAVX512(n, &x[0], &y[0]), n
-		}
-	case isaAVX2:
-		if n &^= 3; n > 0 {
-			return absDotAVX2(n, &x[0], &y[0]), n
-		}
-	}
-	return 0, 0
 }

@@ -7,19 +7,19 @@ import (
 
 const (
 	panelHeight = 12  // rows of the largest register tile
-	blockK      = 384 // depth of one pass: a panel (36 KB) and a block of B stay in the caches; see BenchmarkGemm
+	blockK      = 256 // depth of one pass: a panel of A and a strip of B stay in the caches; see BenchmarkPacked
 )
 
 // A Packed is an immutable m×k matrix in the order in which the tiles read it: panels of at most 12 rows of nearly equal
 // height, each k-major. It is safe for concurrent use.
-type Packed struct {
+type Packed[T Float] struct {
 	m, k   int
-	panels []packedPanel
+	panels []packedPanel[T]
 }
 
-type packedPanel struct {
+type packedPanel[T Float] struct {
 	row, h int
-	a      []float64 // a[t*stride+i] is A[row+i, t]
+	a      []T // a[t*stride+i] is A[row+i, t]
 	stride int
 }
 
@@ -34,53 +34,59 @@ func split(m int, f func(row, h int)) {
 }
 
 // Pack copies the m×k matrix A[i,t] = a[i*rs+t*ks] into panels. It panics if a is too short.
-func Pack(m, k int, a []float64, rs, ks int) *Packed { return pack(m, k, a, rs, ks, false) }
+func Pack[T Float](m, k int, a []T, rs, ks int) *Packed[T] { return pack(m, k, a, rs, ks, false) }
 
 // PackAbs is Pack of the elementwise absolute values.
-func PackAbs(m, k int, a []float64, rs, ks int) *Packed { return pack(m, k, a, rs, ks, true) }
+func PackAbs[T Float](m, k int, a []T, rs, ks int) *Packed[T] { return pack(m, k, a, rs, ks, true) }
 
-func pack(m, k int, a []float64, rs, ks int, abs bool) *Packed {
-	p := &Packed{m: m, k: k}
-	data := make([]float64, m*k)
+func pack[T Float](m, k int, a []T, rs, ks int, absolute bool) *Packed[T] {
+	p := &Packed[T]{m: m, k: k}
+	data := make([]T, m*k)
 	split(m, func(row, h int) {
 		d := data[row*k : (row+h)*k]
 		for t := 0; t < k; t++ {
 			for i := 0; i < h; i++ {
 				v := a[(row+i)*rs+t*ks]
-				if abs {
-					v = math.Abs(v)
+				if absolute {
+					v = abs(v)
 				}
 				d[t*h+i] = v
 			}
 		}
-		p.panels = append(p.panels, packedPanel{row, h, d, h})
+		p.panels = append(p.panels, packedPanel[T]{row, h, d, h})
 	})
 	return p
 }
 
 // View returns A[i,t] = a[t*m+i] (a k×m row-major matrix, transposed) without copying: slower than packed for large
 // matrices, but free. a is kept. It panics if a is too short.
-func View(m, k int, a []float64) *Packed {
-	p := &Packed{m: m, k: k}
+func View[T Float](m, k int, a []T) *Packed[T] {
+	p := &Packed[T]{m: m, k: k}
 	a = a[:m*k]
 	split(m, func(row, h int) {
-		p.panels = append(p.panels, packedPanel{row, h, a[min(row, len(a)):], m})
+		p.panels = append(p.panels, packedPanel[T]{row, h, a[min(row, len(a)):], m})
 	})
 	return p
 }
 
 // Dims returns the number of rows and columns.
-func (p *Packed) Dims() (m, k int) { return p.m, p.k }
+func (p *Packed[T]) Dims() (m, k int) { return p.m, p.k }
 
 // Mul computes C[m×R] += A·B[k×R] with R lanes; row i of C starts at c[i*ldc] and row t of B at b[t*R]. R is a multiple of 8.
 // It panics on any other R and on slices that are too short. c and b must not overlap.
-func (p *Packed) Mul(c []float64, ldc int, b []float64, R int) {
+func (p *Packed[T]) Mul(c []T, ldc int, b []T, R int) {
 	p.check(c, ldc, R)
 	if len(b) < p.k*R {
 		panic("kernel: Mul: b too short")
 	}
-	for t := 0; t < p.k; t += blockK {
-		n := min(blockK, p.k-t)
+	strip := stripLanes[T]()
+	if p.m >= stripRows && R >= 4*strip {
+		p.mulStrips(c, ldc, b, R, strip)
+		return
+	}
+	depth := passDepth(p.k)
+	for t := 0; t < p.k; t += depth {
+		n := min(depth, p.k-t)
 		for i := range p.panels {
 			q := &p.panels[i]
 			panel(q.h, n, q.a[t*q.stride:], q.stride, b, t, nil, R, c[q.row*ldc:], ldc, R)
@@ -88,8 +94,14 @@ func (p *Packed) Mul(c []float64, ldc int, b []float64, R int) {
 	}
 }
 
+// passDepth returns the depth of a pass so that all passes over depth k are nearly equal and none exceeds blockK.
+func passDepth(k int) int {
+	passes := max((k+blockK-1)/blockK, 1)
+	return max((k+passes-1)/passes, 1)
+}
+
 // check panics unless c holds m rows of R lanes at distance ldc.
-func (p *Packed) check(c []float64, ldc, R int) {
+func (p *Packed[T]) check(c []T, ldc, R int) {
 	if R%8 != 0 || R < 0 || ldc < R {
 		panic("kernel: lanes must be a multiple of 8 and rows must not overlap")
 	}
@@ -133,12 +145,12 @@ func (r *Rows) inside(off, t0, n, limit int) bool {
 }
 
 // Panels returns the number of panels, the argument range of MulRows.
-func (p *Packed) Panels() int { return len(p.panels) }
+func (p *Packed[T]) Panels() int { return len(p.panels) }
 
 // MulRows computes C[rows of one panel] += A[·, t0:t0+n]·B where the row of B for column t starts at b[(off+rows[t])*R].
 // Row i of C starts at c[i*ldc] (i counts from the first row of the matrix, not of the panel). It panics on R that is not
 // a multiple of 8 and on anything outside the slices. c and b must not overlap.
-func (p *Packed) MulRows(pan int, c []float64, ldc int, b []float64, off int, rows *Rows, t0, n, R int) {
+func (p *Packed[T]) MulRows(pan int, c []T, ldc int, b []T, off int, rows *Rows, t0, n, R int) {
 	if n == 0 || R == 0 {
 		return
 	}
@@ -155,7 +167,7 @@ func (p *Packed) MulRows(pan int, c []float64, ldc int, b []float64, off int, ro
 
 // MulShifted computes C[m×R] += A·B where row t of B is the R numbers from b[at[t]]: rows may overlap, as in a
 // convolution whose lanes are pixels. It panics on R that is not a multiple of 8 and on anything outside the slices.
-func (p *Packed) MulShifted(c []float64, ldc int, b []float64, at *Rows, R int) {
+func (p *Packed[T]) MulShifted(c []T, ldc int, b []T, at *Rows, R int) {
 	p.check(c, ldc, R)
 	if p.k == 0 || R == 0 {
 		return

@@ -4,9 +4,9 @@
 
 #include "textflag.h"
 
-// func tile8AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func tile8F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, AVX512F
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-80
+TEXT ·tile8F64AVX512(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -811,9 +811,9 @@ store1:
 	VZEROUPPER
 	RET
 
-// func tile16AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func tile16F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, AVX512F
-TEXT ·tile16AVX512(SB), NOSPLIT, $0-80
+TEXT ·tile16F64AVX512(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -2188,9 +2188,9 @@ store1:
 	VZEROUPPER
 	RET
 
-// func tile32AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func tile32F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, AVX512F
-TEXT ·tile32AVX512(SB), NOSPLIT, $0-80
+TEXT ·tile32F64AVX512(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -2884,9 +2884,9 @@ store1:
 	VZEROUPPER
 	RET
 
-// func tile64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func tile64F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, AVX512F
-TEXT ·tile64AVX512(SB), NOSPLIT, $0-80
+TEXT ·tile64F64AVX512(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -3110,9 +3110,7771 @@ store1:
 	VZEROUPPER
 	RET
 
-// func tile8AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func axpyF64AVX512(n int, dst *float64, x *float64, f float64)
+// Requires: AVX, AVX512F
+TEXT ·axpyF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD f+24(FP), Z0
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x20, CX
+	JL           belowx4
+
+x4:
+	VMOVUPD     (AX), Z1
+	VMOVUPD     (DX), Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, (AX)
+	VMOVUPD     64(AX), Z1
+	VMOVUPD     64(DX), Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 64(AX)
+	VMOVUPD     128(AX), Z1
+	VMOVUPD     128(DX), Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 128(AX)
+	VMOVUPD     192(AX), Z1
+	VMOVUPD     192(DX), Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x20, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, CX
+	SUBQ $0x08, CX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Z1
+	VMOVUPD     (DX), Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x08, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x08, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPD.Z   (AX), K2, Z1
+	VMOVUPD.Z   (DX), K2, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func absAxpyF64AVX512(n int, dst *float64, x *float64, f float64)
+// Requires: AVX, AVX512F
+TEXT ·absAxpyF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSD f+24(FP), Z0
+	MOVQ         $0x7fffffffffffffff, CX
+	VPBROADCASTQ CX, Z3
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x20, CX
+	JL           belowx4
+
+x4:
+	VMOVUPD     (AX), Z1
+	VMOVUPD     (DX), Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, (AX)
+	VMOVUPD     64(AX), Z1
+	VMOVUPD     64(DX), Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 64(AX)
+	VMOVUPD     128(AX), Z1
+	VMOVUPD     128(DX), Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 128(AX)
+	VMOVUPD     192(AX), Z1
+	VMOVUPD     192(DX), Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x20, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, CX
+	SUBQ $0x08, CX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Z1
+	VMOVUPD     (DX), Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x08, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x08, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPD.Z   (AX), K2, Z1
+	VMOVUPD.Z   (DX), K2, Z2
+	VPANDQ      Z2, Z3, Z2
+	VFMADD231PD Z2, Z0, Z1
+	VMOVUPD     Z1, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func signAxpyF64AVX512(n int, dst *float64, a *float64, pos float64, neg float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·signAxpyF64AVX512(SB), NOSPLIT, $0-40
+	MOVQ         dst+8(FP), AX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSD pos+24(FP), Z0
+	VBROADCASTSD neg+32(FP), Z1
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x20, CX
+	JL           belowx4
+
+x4:
+	VMOVUPD     (DX), Z2
+	VMOVUPD     (AX), Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, (AX)
+	VMOVUPD     64(DX), Z2
+	VMOVUPD     64(AX), Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, 64(AX)
+	VMOVUPD     128(DX), Z2
+	VMOVUPD     128(AX), Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, 128(AX)
+	VMOVUPD     192(DX), Z2
+	VMOVUPD     192(AX), Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x20, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, CX
+	SUBQ $0x08, CX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (DX), Z2
+	VMOVUPD     (AX), Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x08, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x08, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPD.Z   (DX), K2, Z2
+	VMOVUPD.Z   (AX), K2, Z3
+	VPMOVQ2M    Z2, K1
+	VBLENDMPD   Z1, Z0, K1, Z4
+	VFMADD231PD Z4, Z2, Z3
+	VMOVUPD     Z3, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func dotF64AVX512(n int, x *float64, y *float64) float64
+// Requires: AVX, AVX512F
+TEXT ·dotF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ   x+8(FP), AX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+0(FP), CX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	SUBQ   $0x20, CX
+	JL     belowx4
+
+x4:
+	VMOVUPD     (AX), Z4
+	VMOVUPD     (DX), Z8
+	VFMADD231PD Z8, Z4, Z0
+	VMOVUPD     64(AX), Z5
+	VMOVUPD     64(DX), Z9
+	VFMADD231PD Z9, Z5, Z1
+	VMOVUPD     128(AX), Z6
+	VMOVUPD     128(DX), Z10
+	VFMADD231PD Z10, Z6, Z2
+	VMOVUPD     192(AX), Z7
+	VMOVUPD     192(DX), Z11
+	VFMADD231PD Z11, Z7, Z3
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x20, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, CX
+	SUBQ $0x08, CX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Z4
+	VMOVUPD     (DX), Z8
+	VFMADD231PD Z8, Z4, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x08, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x08, CX
+	JZ          sum
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPD.Z   (AX), K2, Z4
+	VMOVUPD.Z   (DX), K2, Z8
+	VFMADD231PD Z8, Z4, Z0
+
+sum:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDSD        X1, X0, X0
+	VMOVSD        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absDotF64AVX512(n int, x *float64, y *float64) float64
+// Requires: AVX, AVX512F
+TEXT ·absDotF64AVX512(SB), NOSPLIT, $0-32
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+0(FP), CX
+	MOVQ         $0x7fffffffffffffff, BX
+	VPBROADCASTQ BX, Z12
+	VPXORQ       Z0, Z0, Z0
+	VPXORQ       Z1, Z1, Z1
+	VPXORQ       Z2, Z2, Z2
+	VPXORQ       Z3, Z3, Z3
+	SUBQ         $0x20, CX
+	JL           belowx4
+
+x4:
+	VMOVUPD     (AX), Z4
+	VPANDQ      Z12, Z4, Z4
+	VMOVUPD     (DX), Z8
+	VFMADD231PD Z8, Z4, Z0
+	VMOVUPD     64(AX), Z5
+	VPANDQ      Z12, Z5, Z5
+	VMOVUPD     64(DX), Z9
+	VFMADD231PD Z9, Z5, Z1
+	VMOVUPD     128(AX), Z6
+	VPANDQ      Z12, Z6, Z6
+	VMOVUPD     128(DX), Z10
+	VFMADD231PD Z10, Z6, Z2
+	VMOVUPD     192(AX), Z7
+	VPANDQ      Z12, Z7, Z7
+	VMOVUPD     192(DX), Z11
+	VFMADD231PD Z11, Z7, Z3
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x20, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, CX
+	SUBQ $0x08, CX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Z4
+	VPANDQ      Z12, Z4, Z4
+	VMOVUPD     (DX), Z8
+	VFMADD231PD Z8, Z4, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x08, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x08, CX
+	JZ          sum
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPD.Z   (AX), K2, Z4
+	VPANDQ      Z12, Z4, Z4
+	VMOVUPD.Z   (DX), K2, Z8
+	VFMADD231PD Z8, Z4, Z0
+
+sum:
+	VADDPD        Z1, Z0, Z0
+	VADDPD        Z3, Z2, Z2
+	VADDPD        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VUNPCKHPD     X0, X0, X1
+	VADDSD        X1, X0, X0
+	VMOVSD        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addRowsF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, a *float64)
+// Requires: AVX, AVX512F
+TEXT ·addRowsF64AVX512(SB), NOSPLIT, $0-48
+	MOVQ nu+32(FP), AX
+	MOVQ a+40(FP), DX
+	MOVQ stride+24(FP), BX
+	SHLQ $0x03, BX
+	MOVQ lanes+16(FP), DI
+	SUBQ $0x20, DI
+	JL   belowx4
+
+x4:
+	XORQ CX, CX
+
+x4row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(CX*4), SI
+	IMULQ   BX, SI
+	VMOVUPD (AX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, (AX)(SI*1)
+	VMOVUPD 64(AX)(SI*1), Z0
+	VMOVUPD 64(DX)(SI*1), Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, 64(AX)(SI*1)
+	VMOVUPD 128(AX)(SI*1), Z0
+	VMOVUPD 128(DX)(SI*1), Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, 128(AX)(SI*1)
+	VMOVUPD 192(AX)(SI*1), Z0
+	VMOVUPD 192(DX)(SI*1), Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, 192(AX)(SI*1)
+	INCQ    CX
+	CMPQ    CX, n+0(FP)
+	JLT     x4row
+	ADDQ    $+256, AX
+	ADDQ    $+256, DX
+	SUBQ    $0x20, DI
+	JGE     x4
+
+belowx4:
+	ADDQ $0x20, DI
+	SUBQ $0x08, DI
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+
+x1row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(CX*4), SI
+	IMULQ   BX, SI
+	VMOVUPD (AX)(SI*1), Z0
+	VMOVUPD (DX)(SI*1), Z1
+	VADDPD  Z1, Z0, Z0
+	VMOVUPD Z0, (AX)(SI*1)
+	INCQ    CX
+	CMPQ    CX, n+0(FP)
+	JLT     x1row
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	SUBQ    $0x08, DI
+	JGE     x1
+
+belowx1:
+	ADDQ  $0x08, DI
+	JZ    end
+	MOVQ  DI, CX
+	MOVQ  $+1, SI
+	SHLQ  CL, SI
+	DECQ  SI
+	KMOVW SI, K2
+	XORQ  CX, CX
+
+tailrow:
+	MOVQ      idx+8(FP), SI
+	MOVLQSX   (SI)(CX*4), SI
+	IMULQ     BX, SI
+	VMOVUPD.Z (AX)(SI*1), K2, Z0
+	VMOVUPD.Z (DX)(SI*1), K2, Z1
+	VADDPD    Z1, Z0, Z0
+	VMOVUPD   Z0, K2, (AX)(SI*1)
+	INCQ      CX
+	CMPQ      CX, n+0(FP)
+	JLT       tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxSharedF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxSharedF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   nu+32(FP), AX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   slope+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R10
+	SUBQ   $0x20, R10
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	XORQ    CX, CX
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VMOVUPD      (DX)(R9*1), Z4
+	VMOVUPD      (AX)(R9*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, (AX)(R9*1)
+	VMOVUPD      64(DX)(R9*1), Z4
+	VMOVUPD      64(AX)(R9*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z30
+	VMOVUPD      Z5, 64(AX)(R9*1)
+	VMOVUPD      128(DX)(R9*1), Z4
+	VMOVUPD      128(AX)(R9*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z29
+	VMOVUPD      Z5, 128(AX)(R9*1)
+	VMOVUPD      192(DX)(R9*1), Z4
+	VMOVUPD      192(AX)(R9*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z28
+	VMOVUPD      Z5, 192(AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x20, R10
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R10
+	SUBQ $0x08, R10
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	XORQ    CX, CX
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VMOVUPD      (DX)(R9*1), Z4
+	VMOVUPD      (AX)(R9*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, (AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x08, R10
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R10
+	JZ        end
+	MOVQ      R10, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	XORQ      CX, CX
+
+tailrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VMOVUPD.Z    (DX)(R9*1), K2, Z4
+	VMOVUPD.Z    (AX)(R9*1), K2, Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, K2, (AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxSharedSaveF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxSharedSaveF64AVX512(SB), NOSPLIT, $0-88
+	MOVQ   save+56(FP), AX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+64(FP), SI
+	MOVQ   t+72(FP), DI
+	MOVQ   slope+80(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x03, R9
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD      (BX)(R10*1), Z4
+	VMOVUPD      (DX)(R10*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, (DX)(R10*1)
+	VMOVUPD      Z4, (AX)(R11*1)
+	VMOVUPD      64(BX)(R10*1), Z4
+	VMOVUPD      64(DX)(R10*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z30
+	VMOVUPD      Z5, 64(DX)(R10*1)
+	VMOVUPD      Z4, 64(AX)(R11*1)
+	VMOVUPD      128(BX)(R10*1), Z4
+	VMOVUPD      128(DX)(R10*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z29
+	VMOVUPD      Z5, 128(DX)(R10*1)
+	VMOVUPD      Z4, 128(AX)(R11*1)
+	VMOVUPD      192(BX)(R10*1), Z4
+	VMOVUPD      192(DX)(R10*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z28
+	VMOVUPD      Z5, 192(DX)(R10*1)
+	VMOVUPD      Z4, 192(AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD      (BX)(R10*1), Z4
+	VMOVUPD      (DX)(R10*1), Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, (DX)(R10*1)
+	VMOVUPD      Z4, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R12
+	JZ        end
+	MOVQ      R12, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD.Z    (BX)(R10*1), K2, Z4
+	VMOVUPD.Z    (DX)(R10*1), K2, Z5
+	VPMOVQ2M     Z4, K1
+	VBLENDMPD    Z0, Z2, K1, Z6
+	VFMADD231PD  Z6, Z4, Z5
+	VMINPD       Z4, Z3, Z7
+	VFMADD231PD  Z7, Z1, Z31
+	VMOVUPD      Z5, K2, (DX)(R10*1)
+	VMOVUPD      Z4, K2, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLanesF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLanesF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   slope+72(FP), AX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R11
+	SUBQ   $0x20, R11
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VMOVUPD      (AX)(R10*1), Z7
+	VMOVUPD      (BX)(R9*1), Z3
+	VMOVUPD      (DX)(R9*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, (DX)(R9*1)
+	VMOVUPD      64(AX)(R10*1), Z7
+	VMOVUPD      64(BX)(R9*1), Z3
+	VMOVUPD      64(DX)(R9*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z30
+	VMOVUPD      Z4, 64(DX)(R9*1)
+	VMOVUPD      128(AX)(R10*1), Z7
+	VMOVUPD      128(BX)(R9*1), Z3
+	VMOVUPD      128(DX)(R9*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z29
+	VMOVUPD      Z4, 128(DX)(R9*1)
+	VMOVUPD      192(AX)(R10*1), Z7
+	VMOVUPD      192(BX)(R9*1), Z3
+	VMOVUPD      192(DX)(R9*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z28
+	VMOVUPD      Z4, 192(DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x20, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VMOVUPD      (AX)(R10*1), Z7
+	VMOVUPD      (BX)(R9*1), Z3
+	VMOVUPD      (DX)(R9*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, (DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x08, R11
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R11
+	JZ        end
+	MOVQ      R11, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R10, R10
+
+tailrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VMOVUPD.Z    (AX)(R10*1), K2, Z7
+	VMOVUPD.Z    (BX)(R9*1), K2, Z3
+	VMOVUPD.Z    (DX)(R9*1), K2, Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, K2, (DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLanesSaveF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLanesSaveF64AVX512(SB), NOSPLIT, $0-88
+	MOVQ   slope+80(FP), AX
+	MOVQ   save+56(FP), DX
+	MOVQ   nu+32(FP), BX
+	MOVQ   a+48(FP), SI
+	MOVQ   s+64(FP), DI
+	MOVQ   t+72(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x03, R9
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD      (AX)(R11*1), Z7
+	VMOVUPD      (SI)(R10*1), Z3
+	VMOVUPD      (BX)(R10*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, (BX)(R10*1)
+	VMOVUPD      Z3, (DX)(R11*1)
+	VMOVUPD      64(AX)(R11*1), Z7
+	VMOVUPD      64(SI)(R10*1), Z3
+	VMOVUPD      64(BX)(R10*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z30
+	VMOVUPD      Z4, 64(BX)(R10*1)
+	VMOVUPD      Z3, 64(DX)(R11*1)
+	VMOVUPD      128(AX)(R11*1), Z7
+	VMOVUPD      128(SI)(R10*1), Z3
+	VMOVUPD      128(BX)(R10*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z29
+	VMOVUPD      Z4, 128(BX)(R10*1)
+	VMOVUPD      Z3, 128(DX)(R11*1)
+	VMOVUPD      192(AX)(R11*1), Z7
+	VMOVUPD      192(SI)(R10*1), Z3
+	VMOVUPD      192(BX)(R10*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z28
+	VMOVUPD      Z4, 192(BX)(R10*1)
+	VMOVUPD      Z3, 192(DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, SI
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPD (CX), Z31
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD      (AX)(R11*1), Z7
+	VMOVUPD      (SI)(R10*1), Z3
+	VMOVUPD      (BX)(R10*1), Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, (BX)(R10*1)
+	VMOVUPD      Z3, (DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R12
+	JZ        end
+	MOVQ      R12, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD.Z    (AX)(R11*1), K2, Z7
+	VMOVUPD.Z    (SI)(R10*1), K2, Z3
+	VMOVUPD.Z    (BX)(R10*1), K2, Z4
+	VPMOVQ2M     Z3, K1
+	VBLENDMPD    Z0, Z7, K1, Z5
+	VFMADD231PD  Z5, Z3, Z4
+	VMINPD       Z3, Z2, Z6
+	VFMADD231PD  Z6, Z1, Z31
+	VMOVUPD      Z4, K2, (BX)(R10*1)
+	VMOVUPD      Z3, K2, (DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLinesF64AVX512(n int, lanes int, stride int, nu *float64, d *float64, m *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLinesF64AVX512(SB), NOSPLIT, $0-88
+	MOVQ         nu+24(FP), AX
+	MOVQ         a+48(FP), DX
+	MOVQ         kl+56(FP), BX
+	MOVQ         tl+64(FP), SI
+	MOVQ         ku+72(FP), DI
+	MOVQ         tu+80(FP), R8
+	MOVQ         stride+16(FP), R9
+	SHLQ         $0x03, R9
+	MOVQ         $0x7fffffffffffffff, CX
+	VPBROADCASTQ CX, Z4
+	MOVQ         lanes+8(FP), R11
+	SUBQ         $0x20, R11
+	JL           belowx4
+
+x4:
+	MOVQ    d+32(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	MOVQ    m+40(FP), CX
+	VMOVUPD (CX), Z27
+	VMOVUPD 64(CX), Z26
+	VMOVUPD 128(CX), Z25
+	VMOVUPD 192(CX), Z24
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x4row:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VBROADCASTSD (R8)(CX*8), Z3
+	VMOVUPD      (DX)(R10*1), Z5
+	VMOVUPD      (AX)(R10*1), Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, (AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z31, Z31
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z27, Z27
+	VMOVUPD      64(DX)(R10*1), Z5
+	VMOVUPD      64(AX)(R10*1), Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, 64(AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z30, Z30
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z26, Z26
+	VMOVUPD      128(DX)(R10*1), Z5
+	VMOVUPD      128(AX)(R10*1), Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, 128(AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z29, Z29
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z25, Z25
+	VMOVUPD      192(DX)(R10*1), Z5
+	VMOVUPD      192(AX)(R10*1), Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, 192(AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z28, Z28
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z24, Z24
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+32(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+32(FP)
+	MOVQ         m+40(FP), CX
+	VMOVUPD      Z27, (CX)
+	VMOVUPD      Z26, 64(CX)
+	VMOVUPD      Z25, 128(CX)
+	VMOVUPD      Z24, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, m+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x20, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+32(FP), CX
+	VMOVUPD (CX), Z31
+	MOVQ    m+40(FP), CX
+	VMOVUPD (CX), Z27
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x1row:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VBROADCASTSD (R8)(CX*8), Z3
+	VMOVUPD      (DX)(R10*1), Z5
+	VMOVUPD      (AX)(R10*1), Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, (AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z31, Z31
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z27, Z27
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+32(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+32(FP)
+	MOVQ         m+40(FP), CX
+	VMOVUPD      Z27, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, m+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x08, R11
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R11
+	JZ        end
+	MOVQ      R11, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+32(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	MOVQ      m+40(FP), CX
+	VMOVUPD.Z (CX), K2, Z27
+	XORQ      CX, CX
+	XORQ      R10, R10
+
+tailrow:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VBROADCASTSD (DI)(CX*8), Z2
+	VBROADCASTSD (R8)(CX*8), Z3
+	VMOVUPD.Z    (DX)(R10*1), K2, Z5
+	VMOVUPD.Z    (AX)(R10*1), K2, Z6
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z2, Z0, K1, Z7
+	VFMADD231PD  Z7, Z5, Z6
+	VMOVUPD      Z6, K2, (AX)(R10*1)
+	VPMOVQ2M     Z5, K1
+	VBLENDMPD    Z3, Z1, K1, Z7
+	VMULPD       Z5, Z7, Z7
+	VADDPD       Z7, Z31, Z31
+	VPANDQ       Z7, Z4, Z7
+	VADDPD       Z7, Z27, Z27
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+32(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+32(FP)
+	MOVQ         m+40(FP), AX
+	VMOVUPD      Z27, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, m+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalSharedF64AVX512(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512F
+TEXT ·primalSharedF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   v+32(FP), DX
+	MOVQ   z+40(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   slope+72(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x03, R9
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD      (AX)(R11*1), Z4
+	VMOVUPD      (BX)(R10*1), Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, (DX)(R10*1)
+	VMOVUPD      64(AX)(R11*1), Z4
+	VMOVUPD      64(BX)(R10*1), Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, 64(DX)(R10*1)
+	VMOVUPD      128(AX)(R11*1), Z4
+	VMOVUPD      128(BX)(R10*1), Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, 128(DX)(R10*1)
+	VMOVUPD      192(AX)(R11*1), Z4
+	VMOVUPD      192(BX)(R10*1), Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, 192(DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD      (AX)(R11*1), Z4
+	VMOVUPD      (BX)(R10*1), Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, (DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x08, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R10
+	SHLQ  CL, R10
+	DECQ  R10
+	KMOVW R10, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VMOVUPD.Z    (AX)(R11*1), K2, Z4
+	VMOVUPD.Z    (BX)(R10*1), K2, Z5
+	VMULPD       Z5, Z2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z5, Z0, Z7
+	VCMPPD       $0x1d, Z3, Z4, K1
+	VBLENDMPD    Z6, Z7, K1, Z7
+	VMOVUPD      Z7, K2, (DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalLanesF64AVX512(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, AVX512F
+TEXT ·primalLanesF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   slope+72(FP), DX
+	MOVQ   v+32(FP), BX
+	MOVQ   z+40(FP), SI
+	MOVQ   s+56(FP), DI
+	MOVQ   t+64(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x03, R9
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD      (DX)(R11*1), Z8
+	VMOVUPD      (AX)(R11*1), Z3
+	VMOVUPD      (SI)(R10*1), Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, (BX)(R10*1)
+	VMOVUPD      64(DX)(R11*1), Z8
+	VMOVUPD      64(AX)(R11*1), Z3
+	VMOVUPD      64(SI)(R10*1), Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, 64(BX)(R10*1)
+	VMOVUPD      128(DX)(R11*1), Z8
+	VMOVUPD      128(AX)(R11*1), Z3
+	VMOVUPD      128(SI)(R10*1), Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, 128(BX)(R10*1)
+	VMOVUPD      192(DX)(R11*1), Z8
+	VMOVUPD      192(AX)(R11*1), Z3
+	VMOVUPD      192(SI)(R10*1), Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, 192(BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, SI
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD      (DX)(R11*1), Z8
+	VMOVUPD      (AX)(R11*1), Z3
+	VMOVUPD      (SI)(R10*1), Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, (BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x08, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R10
+	SHLQ  CL, R10
+	DECQ  R10
+	KMOVW R10, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSD (DI)(CX*8), Z0
+	VBROADCASTSD (R8)(CX*8), Z1
+	VMOVUPD.Z    (DX)(R11*1), K2, Z8
+	VMOVUPD.Z    (AX)(R11*1), K2, Z3
+	VMOVUPD.Z    (SI)(R10*1), K2, Z4
+	VMULPD       Z4, Z8, Z5
+	VMOVAPD      Z1, Z6
+	VFMADD231PD  Z4, Z0, Z6
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z5, Z6, K1, Z6
+	VMOVUPD      Z6, K2, (BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalLinesF64AVX512(n int, lanes int, stride int, v *float64, z *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+// Requires: AVX, AVX512F
+TEXT ·primalLinesF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ   v+24(FP), AX
+	MOVQ   z+32(FP), DX
+	MOVQ   a+40(FP), BX
+	MOVQ   kl+48(FP), SI
+	MOVQ   tl+56(FP), DI
+	MOVQ   ku+64(FP), R8
+	MOVQ   tu+72(FP), R9
+	MOVQ   stride+16(FP), R10
+	SHLQ   $0x03, R10
+	VPXORQ Z4, Z4, Z4
+	MOVQ   lanes+8(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VBROADCASTSD (R9)(CX*8), Z3
+	VMOVUPD      (BX)(R11*1), Z5
+	VMOVUPD      (DX)(R11*1), Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, (AX)(R11*1)
+	VMOVUPD      64(BX)(R11*1), Z5
+	VMOVUPD      64(DX)(R11*1), Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, 64(AX)(R11*1)
+	VMOVUPD      128(BX)(R11*1), Z5
+	VMOVUPD      128(DX)(R11*1), Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, 128(AX)(R11*1)
+	VMOVUPD      192(BX)(R11*1), Z5
+	VMOVUPD      192(DX)(R11*1), Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, 192(AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VBROADCASTSD (R9)(CX*8), Z3
+	VMOVUPD      (BX)(R11*1), Z5
+	VMOVUPD      (DX)(R11*1), Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, (AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x08, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R11
+	SHLQ  CL, R11
+	DECQ  R11
+	KMOVW R11, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	VBROADCASTSD (SI)(CX*8), Z0
+	VBROADCASTSD (DI)(CX*8), Z1
+	VBROADCASTSD (R8)(CX*8), Z2
+	VBROADCASTSD (R9)(CX*8), Z3
+	VMOVUPD.Z    (BX)(R11*1), K2, Z5
+	VMOVUPD.Z    (DX)(R11*1), K2, Z6
+	VMOVAPD      Z1, Z7
+	VFMADD231PD  Z6, Z0, Z7
+	VMOVAPD      Z3, Z8
+	VFMADD231PD  Z6, Z2, Z8
+	VCMPPD       $0x1d, Z4, Z5, K1
+	VBLENDMPD    Z7, Z8, K1, Z8
+	VMOVUPD      Z8, K2, (AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func adamF64AVX512(n int, idx *int32, lanes int, stride int, alpha *float64, m *float64, v *float64, a *float64, z *float64, par *float64)
+// Requires: AVX, AVX512F
+TEXT ·adamF64AVX512(SB), NOSPLIT, $0-80
+	MOVQ         alpha+32(FP), AX
+	MOVQ         m+40(FP), DX
+	MOVQ         v+48(FP), BX
+	MOVQ         a+56(FP), SI
+	MOVQ         z+64(FP), DI
+	MOVQ         stride+24(FP), R8
+	SHLQ         $0x03, R8
+	MOVQ         par+72(FP), CX
+	VBROADCASTSD (CX), Z0
+	VBROADCASTSD 8(CX), Z1
+	VBROADCASTSD 16(CX), Z2
+	VBROADCASTSD 24(CX), Z3
+	VBROADCASTSD 32(CX), Z4
+	VBROADCASTSD 40(CX), Z5
+	VBROADCASTSD 48(CX), Z6
+	VBROADCASTSD 56(CX), Z7
+	VPXORQ       Z8, Z8, Z8
+	MOVQ         lanes+16(FP), R11
+	SUBQ         $0x20, R11
+	JL           belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R10, R10
+
+x4row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPD     (SI)(R10*1), Z9
+	VMOVUPD     (DI)(R9*1), Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD     (DX)(R10*1), Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, (DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD     (BX)(R10*1), Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, (BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD     (AX)(R10*1), Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, (AX)(R10*1)
+	VMOVUPD     64(SI)(R10*1), Z9
+	VMOVUPD     64(DI)(R9*1), Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD     64(DX)(R10*1), Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, 64(DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD     64(BX)(R10*1), Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, 64(BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD     64(AX)(R10*1), Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, 64(AX)(R10*1)
+	VMOVUPD     128(SI)(R10*1), Z9
+	VMOVUPD     128(DI)(R9*1), Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD     128(DX)(R10*1), Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, 128(DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD     128(BX)(R10*1), Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, 128(BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD     128(AX)(R10*1), Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, 128(AX)(R10*1)
+	VMOVUPD     192(SI)(R10*1), Z9
+	VMOVUPD     192(DI)(R9*1), Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD     192(DX)(R10*1), Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, 192(DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD     192(BX)(R10*1), Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, 192(BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD     192(AX)(R10*1), Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, 192(AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         x4row
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	ADDQ        $+256, BX
+	ADDQ        $+256, SI
+	ADDQ        $+256, DI
+	SUBQ        $0x20, R11
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R10, R10
+
+x1row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPD     (SI)(R10*1), Z9
+	VMOVUPD     (DI)(R9*1), Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD     (DX)(R10*1), Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, (DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD     (BX)(R10*1), Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, (BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD     (AX)(R10*1), Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, (AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         x1row
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	SUBQ        $0x08, R11
+	JGE         x1
+
+belowx1:
+	ADDQ  $0x08, R11
+	JZ    end
+	MOVQ  R11, CX
+	MOVQ  $+1, R9
+	SHLQ  CL, R9
+	DECQ  R9
+	KMOVW R9, K2
+	XORQ  CX, CX
+	XORQ  R10, R10
+
+tailrow:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPD.Z   (SI)(R10*1), K2, Z9
+	VMOVUPD.Z   (DI)(R9*1), K2, Z13
+	VMAXPD      Z9, Z8, Z9
+	VMULPD      Z13, Z9, Z9
+	VMOVUPD.Z   (DX)(R10*1), K2, Z10
+	VMULPD      Z0, Z10, Z10
+	VFMADD231PD Z1, Z9, Z10
+	VMOVUPD     Z10, K2, (DX)(R10*1)
+	VMULPD      Z3, Z9, Z13
+	VMOVUPD.Z   (BX)(R10*1), K2, Z11
+	VMULPD      Z2, Z11, Z11
+	VFMADD231PD Z9, Z13, Z11
+	VMOVUPD     Z11, K2, (BX)(R10*1)
+	VMULPD      Z5, Z11, Z11
+	VSQRTPD     Z11, Z11
+	VADDPD      Z6, Z11, Z11
+	VMULPD      Z4, Z10, Z13
+	VDIVPD      Z11, Z13, Z13
+	VMOVUPD.Z   (AX)(R10*1), K2, Z12
+	VADDPD      Z12, Z13, Z13
+	VMAXPD      Z13, Z8, Z13
+	VMINPD      Z13, Z7, Z13
+	VCMPPD      $0x04, Z8, Z10, K1
+	VBLENDMPD   Z13, Z12, K1, Z12
+	VMOVUPD     Z12, K2, (AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func cornerF64AVX512(n int, lanes int, stride int, x *float64, a *float64, lo *float64, hi *float64)
+// Requires: AVX, AVX512F
+TEXT ·cornerF64AVX512(SB), NOSPLIT, $0-56
+	MOVQ   x+24(FP), AX
+	MOVQ   a+32(FP), DX
+	MOVQ   lo+40(FP), BX
+	MOVQ   hi+48(FP), SI
+	MOVQ   stride+16(FP), DI
+	SHLQ   $0x03, DI
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+8(FP), R9
+	SUBQ   $0x20, R9
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R8, R8
+
+x4row:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VMOVUPD      (DX)(R8*1), Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, (AX)(R8*1)
+	VMOVUPD      64(DX)(R8*1), Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, 64(AX)(R8*1)
+	VMOVUPD      128(DX)(R8*1), Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, 128(AX)(R8*1)
+	VMOVUPD      192(DX)(R8*1), Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, 192(AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x20, R9
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R9
+	SUBQ $0x08, R9
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R8, R8
+
+x1row:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VMOVUPD      (DX)(R8*1), Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, (AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x08, R9
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x08, R9
+	JZ    end
+	MOVQ  R9, CX
+	MOVQ  $+1, R8
+	SHLQ  CL, R8
+	DECQ  R8
+	KMOVW R8, K2
+	XORQ  CX, CX
+	XORQ  R8, R8
+
+tailrow:
+	VBROADCASTSD (BX)(CX*8), Z0
+	VBROADCASTSD (SI)(CX*8), Z1
+	VMOVUPD.Z    (DX)(R8*1), K2, Z3
+	VCMPPD       $0x1d, Z2, Z3, K1
+	VBLENDMPD    Z0, Z1, K1, Z4
+	VMOVUPD      Z4, K2, (AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func sumRowsF64AVX512(n int, lanes int, stride int, d *float64, e *float64, a *float64, b *float64, S *float64)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsF64AVX512(SB), NOSPLIT, $0-64
+	MOVQ         a+40(FP), AX
+	MOVQ         b+48(FP), DX
+	MOVQ         S+56(FP), BX
+	MOVQ         stride+16(FP), SI
+	SHLQ         $0x03, SI
+	MOVQ         $0x7fffffffffffffff, CX
+	VPBROADCASTQ CX, Z2
+	MOVQ         lanes+8(FP), R8
+	SUBQ         $0x20, R8
+	JL           belowx4
+
+x4:
+	MOVQ    d+24(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	MOVQ    e+32(FP), CX
+	VMOVUPD (CX), Z27
+	VMOVUPD 64(CX), Z26
+	VMOVUPD 128(CX), Z25
+	VMOVUPD 192(CX), Z24
+	XORQ    CX, CX
+	XORQ    DI, DI
+
+x4row:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VBROADCASTSD (BX)(CX*8), Z1
+	VMOVUPD      (AX)(DI*1), Z3
+	VFMADD231PD  Z3, Z0, Z31
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z27
+	VMOVUPD      64(AX)(DI*1), Z3
+	VFMADD231PD  Z3, Z0, Z30
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z26
+	VMOVUPD      128(AX)(DI*1), Z3
+	VFMADD231PD  Z3, Z0, Z29
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z25
+	VMOVUPD      192(AX)(DI*1), Z3
+	VFMADD231PD  Z3, Z0, Z28
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z24
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+24(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+24(FP)
+	MOVQ         e+32(FP), CX
+	VMOVUPD      Z27, (CX)
+	VMOVUPD      Z26, 64(CX)
+	VMOVUPD      Z25, 128(CX)
+	VMOVUPD      Z24, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, e+32(FP)
+	ADDQ         $+256, AX
+	SUBQ         $0x20, R8
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R8
+	SUBQ $0x08, R8
+	JL   belowx1
+
+x1:
+	MOVQ    d+24(FP), CX
+	VMOVUPD (CX), Z31
+	MOVQ    e+32(FP), CX
+	VMOVUPD (CX), Z27
+	XORQ    CX, CX
+	XORQ    DI, DI
+
+x1row:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VBROADCASTSD (BX)(CX*8), Z1
+	VMOVUPD      (AX)(DI*1), Z3
+	VFMADD231PD  Z3, Z0, Z31
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z27
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+24(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+24(FP)
+	MOVQ         e+32(FP), CX
+	VMOVUPD      Z27, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, e+32(FP)
+	ADDQ         $+64, AX
+	SUBQ         $0x08, R8
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, R8
+	JZ        end
+	MOVQ      R8, CX
+	MOVQ      $+1, DI
+	SHLQ      CL, DI
+	DECQ      DI
+	KMOVW     DI, K2
+	MOVQ      d+24(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	MOVQ      e+32(FP), CX
+	VMOVUPD.Z (CX), K2, Z27
+	XORQ      CX, CX
+	XORQ      DI, DI
+
+tailrow:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VBROADCASTSD (BX)(CX*8), Z1
+	VMOVUPD.Z    (AX)(DI*1), K2, Z3
+	VFMADD231PD  Z3, Z0, Z31
+	VPANDQ       Z3, Z2, Z3
+	VFMADD231PD  Z3, Z1, Z27
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+24(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+24(FP)
+	MOVQ         e+32(FP), AX
+	VMOVUPD      Z27, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, e+32(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sumAbsRowsF64AVX512(n int, lanes int, stride int, e *float64, a *float64, S *float64)
+// Requires: AVX, AVX512F
+TEXT ·sumAbsRowsF64AVX512(SB), NOSPLIT, $0-48
+	MOVQ         a+32(FP), AX
+	MOVQ         S+40(FP), DX
+	MOVQ         stride+16(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         $0x7fffffffffffffff, CX
+	VPBROADCASTQ CX, Z1
+	MOVQ         lanes+8(FP), DI
+	SUBQ         $0x20, DI
+	JL           belowx4
+
+x4:
+	MOVQ    e+24(FP), CX
+	VMOVUPD (CX), Z31
+	VMOVUPD 64(CX), Z30
+	VMOVUPD 128(CX), Z29
+	VMOVUPD 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    SI, SI
+
+x4row:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VMOVUPD      (AX)(SI*1), Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z31
+	VMOVUPD      64(AX)(SI*1), Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z30
+	VMOVUPD      128(AX)(SI*1), Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z29
+	VMOVUPD      192(AX)(SI*1), Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z28
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         e+24(FP), CX
+	VMOVUPD      Z31, (CX)
+	VMOVUPD      Z30, 64(CX)
+	VMOVUPD      Z29, 128(CX)
+	VMOVUPD      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, e+24(FP)
+	ADDQ         $+256, AX
+	SUBQ         $0x20, DI
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, DI
+	SUBQ $0x08, DI
+	JL   belowx1
+
+x1:
+	MOVQ    e+24(FP), CX
+	VMOVUPD (CX), Z31
+	XORQ    CX, CX
+	XORQ    SI, SI
+
+x1row:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VMOVUPD      (AX)(SI*1), Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z31
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         e+24(FP), CX
+	VMOVUPD      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, e+24(FP)
+	ADDQ         $+64, AX
+	SUBQ         $0x08, DI
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x08, DI
+	JZ        end
+	MOVQ      DI, CX
+	MOVQ      $+1, SI
+	SHLQ      CL, SI
+	DECQ      SI
+	KMOVW     SI, K2
+	MOVQ      e+24(FP), CX
+	VMOVUPD.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      SI, SI
+
+tailrow:
+	VBROADCASTSD (DX)(CX*8), Z0
+	VMOVUPD.Z    (AX)(SI*1), K2, Z2
+	VPANDQ       Z2, Z1, Z2
+	VFMADD231PD  Z2, Z0, Z31
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         e+24(FP), AX
+	VMOVUPD      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, e+24(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tile16F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, AVX512F
+TEXT ·tile16F32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x0c
+	JNE    below12
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	TESTQ  R8, R8
+	JZ     dense12
+
+gather12:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z12
+	VFMADD231PS.BCST (DX), Z12, Z0
+	VFMADD231PS.BCST 4(DX), Z12, Z1
+	VFMADD231PS.BCST 8(DX), Z12, Z2
+	VFMADD231PS.BCST 12(DX), Z12, Z3
+	VFMADD231PS.BCST 16(DX), Z12, Z4
+	VFMADD231PS.BCST 20(DX), Z12, Z5
+	VFMADD231PS.BCST 24(DX), Z12, Z6
+	VFMADD231PS.BCST 28(DX), Z12, Z7
+	VFMADD231PS.BCST 32(DX), Z12, Z8
+	VFMADD231PS.BCST 36(DX), Z12, Z9
+	VFMADD231PS.BCST 40(DX), Z12, Z10
+	VFMADD231PS.BCST 44(DX), Z12, Z11
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather12
+	JMP              store12
+
+dense12:
+	VMOVUPS          (SI), Z12
+	VFMADD231PS.BCST (DX), Z12, Z0
+	VFMADD231PS.BCST 4(DX), Z12, Z1
+	VFMADD231PS.BCST 8(DX), Z12, Z2
+	VFMADD231PS.BCST 12(DX), Z12, Z3
+	VFMADD231PS.BCST 16(DX), Z12, Z4
+	VFMADD231PS.BCST 20(DX), Z12, Z5
+	VFMADD231PS.BCST 24(DX), Z12, Z6
+	VFMADD231PS.BCST 28(DX), Z12, Z7
+	VFMADD231PS.BCST 32(DX), Z12, Z8
+	VFMADD231PS.BCST 36(DX), Z12, Z9
+	VFMADD231PS.BCST 40(DX), Z12, Z10
+	VFMADD231PS.BCST 44(DX), Z12, Z11
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense12
+
+store12:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z11, Z11
+	VMOVUPS Z11, (R9)
+	VZEROUPPER
+	RET
+
+below12:
+	CMPQ   AX, $0x0b
+	JNE    below11
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	TESTQ  R8, R8
+	JZ     dense11
+
+gather11:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z11
+	VFMADD231PS.BCST (DX), Z11, Z0
+	VFMADD231PS.BCST 4(DX), Z11, Z1
+	VFMADD231PS.BCST 8(DX), Z11, Z2
+	VFMADD231PS.BCST 12(DX), Z11, Z3
+	VFMADD231PS.BCST 16(DX), Z11, Z4
+	VFMADD231PS.BCST 20(DX), Z11, Z5
+	VFMADD231PS.BCST 24(DX), Z11, Z6
+	VFMADD231PS.BCST 28(DX), Z11, Z7
+	VFMADD231PS.BCST 32(DX), Z11, Z8
+	VFMADD231PS.BCST 36(DX), Z11, Z9
+	VFMADD231PS.BCST 40(DX), Z11, Z10
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather11
+	JMP              store11
+
+dense11:
+	VMOVUPS          (SI), Z11
+	VFMADD231PS.BCST (DX), Z11, Z0
+	VFMADD231PS.BCST 4(DX), Z11, Z1
+	VFMADD231PS.BCST 8(DX), Z11, Z2
+	VFMADD231PS.BCST 12(DX), Z11, Z3
+	VFMADD231PS.BCST 16(DX), Z11, Z4
+	VFMADD231PS.BCST 20(DX), Z11, Z5
+	VFMADD231PS.BCST 24(DX), Z11, Z6
+	VFMADD231PS.BCST 28(DX), Z11, Z7
+	VFMADD231PS.BCST 32(DX), Z11, Z8
+	VFMADD231PS.BCST 36(DX), Z11, Z9
+	VFMADD231PS.BCST 40(DX), Z11, Z10
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense11
+
+store11:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VZEROUPPER
+	RET
+
+below11:
+	CMPQ   AX, $0x0a
+	JNE    below10
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	TESTQ  R8, R8
+	JZ     dense10
+
+gather10:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z10
+	VFMADD231PS.BCST (DX), Z10, Z0
+	VFMADD231PS.BCST 4(DX), Z10, Z1
+	VFMADD231PS.BCST 8(DX), Z10, Z2
+	VFMADD231PS.BCST 12(DX), Z10, Z3
+	VFMADD231PS.BCST 16(DX), Z10, Z4
+	VFMADD231PS.BCST 20(DX), Z10, Z5
+	VFMADD231PS.BCST 24(DX), Z10, Z6
+	VFMADD231PS.BCST 28(DX), Z10, Z7
+	VFMADD231PS.BCST 32(DX), Z10, Z8
+	VFMADD231PS.BCST 36(DX), Z10, Z9
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather10
+	JMP              store10
+
+dense10:
+	VMOVUPS          (SI), Z10
+	VFMADD231PS.BCST (DX), Z10, Z0
+	VFMADD231PS.BCST 4(DX), Z10, Z1
+	VFMADD231PS.BCST 8(DX), Z10, Z2
+	VFMADD231PS.BCST 12(DX), Z10, Z3
+	VFMADD231PS.BCST 16(DX), Z10, Z4
+	VFMADD231PS.BCST 20(DX), Z10, Z5
+	VFMADD231PS.BCST 24(DX), Z10, Z6
+	VFMADD231PS.BCST 28(DX), Z10, Z7
+	VFMADD231PS.BCST 32(DX), Z10, Z8
+	VFMADD231PS.BCST 36(DX), Z10, Z9
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense10
+
+store10:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z9, Z9
+	VMOVUPS Z9, (R9)
+	VZEROUPPER
+	RET
+
+below10:
+	CMPQ   AX, $0x09
+	JNE    below9
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	TESTQ  R8, R8
+	JZ     dense9
+
+gather9:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z9
+	VFMADD231PS.BCST (DX), Z9, Z0
+	VFMADD231PS.BCST 4(DX), Z9, Z1
+	VFMADD231PS.BCST 8(DX), Z9, Z2
+	VFMADD231PS.BCST 12(DX), Z9, Z3
+	VFMADD231PS.BCST 16(DX), Z9, Z4
+	VFMADD231PS.BCST 20(DX), Z9, Z5
+	VFMADD231PS.BCST 24(DX), Z9, Z6
+	VFMADD231PS.BCST 28(DX), Z9, Z7
+	VFMADD231PS.BCST 32(DX), Z9, Z8
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather9
+	JMP              store9
+
+dense9:
+	VMOVUPS          (SI), Z9
+	VFMADD231PS.BCST (DX), Z9, Z0
+	VFMADD231PS.BCST 4(DX), Z9, Z1
+	VFMADD231PS.BCST 8(DX), Z9, Z2
+	VFMADD231PS.BCST 12(DX), Z9, Z3
+	VFMADD231PS.BCST 16(DX), Z9, Z4
+	VFMADD231PS.BCST 20(DX), Z9, Z5
+	VFMADD231PS.BCST 24(DX), Z9, Z6
+	VFMADD231PS.BCST 28(DX), Z9, Z7
+	VFMADD231PS.BCST 32(DX), Z9, Z8
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense9
+
+store9:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VZEROUPPER
+	RET
+
+below9:
+	CMPQ   AX, $0x08
+	JNE    below8
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	TESTQ  R8, R8
+	JZ     dense8
+
+gather8:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z8
+	VFMADD231PS.BCST (DX), Z8, Z0
+	VFMADD231PS.BCST 4(DX), Z8, Z1
+	VFMADD231PS.BCST 8(DX), Z8, Z2
+	VFMADD231PS.BCST 12(DX), Z8, Z3
+	VFMADD231PS.BCST 16(DX), Z8, Z4
+	VFMADD231PS.BCST 20(DX), Z8, Z5
+	VFMADD231PS.BCST 24(DX), Z8, Z6
+	VFMADD231PS.BCST 28(DX), Z8, Z7
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather8
+	JMP              store8
+
+dense8:
+	VMOVUPS          (SI), Z8
+	VFMADD231PS.BCST (DX), Z8, Z0
+	VFMADD231PS.BCST 4(DX), Z8, Z1
+	VFMADD231PS.BCST 8(DX), Z8, Z2
+	VFMADD231PS.BCST 12(DX), Z8, Z3
+	VFMADD231PS.BCST 16(DX), Z8, Z4
+	VFMADD231PS.BCST 20(DX), Z8, Z5
+	VFMADD231PS.BCST 24(DX), Z8, Z6
+	VFMADD231PS.BCST 28(DX), Z8, Z7
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense8
+
+store8:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z7, Z7
+	VMOVUPS Z7, (R9)
+	VZEROUPPER
+	RET
+
+below8:
+	CMPQ   AX, $0x07
+	JNE    below7
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	TESTQ  R8, R8
+	JZ     dense7
+
+gather7:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z7
+	VFMADD231PS.BCST (DX), Z7, Z0
+	VFMADD231PS.BCST 4(DX), Z7, Z1
+	VFMADD231PS.BCST 8(DX), Z7, Z2
+	VFMADD231PS.BCST 12(DX), Z7, Z3
+	VFMADD231PS.BCST 16(DX), Z7, Z4
+	VFMADD231PS.BCST 20(DX), Z7, Z5
+	VFMADD231PS.BCST 24(DX), Z7, Z6
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather7
+	JMP              store7
+
+dense7:
+	VMOVUPS          (SI), Z7
+	VFMADD231PS.BCST (DX), Z7, Z0
+	VFMADD231PS.BCST 4(DX), Z7, Z1
+	VFMADD231PS.BCST 8(DX), Z7, Z2
+	VFMADD231PS.BCST 12(DX), Z7, Z3
+	VFMADD231PS.BCST 16(DX), Z7, Z4
+	VFMADD231PS.BCST 20(DX), Z7, Z5
+	VFMADD231PS.BCST 24(DX), Z7, Z6
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense7
+
+store7:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VZEROUPPER
+	RET
+
+below7:
+	CMPQ   AX, $0x06
+	JNE    below6
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	TESTQ  R8, R8
+	JZ     dense6
+
+gather6:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z6
+	VFMADD231PS.BCST (DX), Z6, Z0
+	VFMADD231PS.BCST 4(DX), Z6, Z1
+	VFMADD231PS.BCST 8(DX), Z6, Z2
+	VFMADD231PS.BCST 12(DX), Z6, Z3
+	VFMADD231PS.BCST 16(DX), Z6, Z4
+	VFMADD231PS.BCST 20(DX), Z6, Z5
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather6
+	JMP              store6
+
+dense6:
+	VMOVUPS          (SI), Z6
+	VFMADD231PS.BCST (DX), Z6, Z0
+	VFMADD231PS.BCST 4(DX), Z6, Z1
+	VFMADD231PS.BCST 8(DX), Z6, Z2
+	VFMADD231PS.BCST 12(DX), Z6, Z3
+	VFMADD231PS.BCST 16(DX), Z6, Z4
+	VFMADD231PS.BCST 20(DX), Z6, Z5
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense6
+
+store6:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z5, Z5
+	VMOVUPS Z5, (R9)
+	VZEROUPPER
+	RET
+
+below6:
+	CMPQ   AX, $0x05
+	JNE    below5
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	TESTQ  R8, R8
+	JZ     dense5
+
+gather5:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z5
+	VFMADD231PS.BCST (DX), Z5, Z0
+	VFMADD231PS.BCST 4(DX), Z5, Z1
+	VFMADD231PS.BCST 8(DX), Z5, Z2
+	VFMADD231PS.BCST 12(DX), Z5, Z3
+	VFMADD231PS.BCST 16(DX), Z5, Z4
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather5
+	JMP              store5
+
+dense5:
+	VMOVUPS          (SI), Z5
+	VFMADD231PS.BCST (DX), Z5, Z0
+	VFMADD231PS.BCST 4(DX), Z5, Z1
+	VFMADD231PS.BCST 8(DX), Z5, Z2
+	VFMADD231PS.BCST 12(DX), Z5, Z3
+	VFMADD231PS.BCST 16(DX), Z5, Z4
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense5
+
+store5:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VZEROUPPER
+	RET
+
+below5:
+	CMPQ   AX, $0x04
+	JNE    below4
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	TESTQ  R8, R8
+	JZ     dense4
+
+gather4:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z4
+	VFMADD231PS.BCST (DX), Z4, Z0
+	VFMADD231PS.BCST 4(DX), Z4, Z1
+	VFMADD231PS.BCST 8(DX), Z4, Z2
+	VFMADD231PS.BCST 12(DX), Z4, Z3
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather4
+	JMP              store4
+
+dense4:
+	VMOVUPS          (SI), Z4
+	VFMADD231PS.BCST (DX), Z4, Z0
+	VFMADD231PS.BCST 4(DX), Z4, Z1
+	VFMADD231PS.BCST 8(DX), Z4, Z2
+	VFMADD231PS.BCST 12(DX), Z4, Z3
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense4
+
+store4:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z3, Z3
+	VMOVUPS Z3, (R9)
+	VZEROUPPER
+	RET
+
+below4:
+	CMPQ   AX, $0x03
+	JNE    below3
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	TESTQ  R8, R8
+	JZ     dense3
+
+gather3:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z3
+	VFMADD231PS.BCST (DX), Z3, Z0
+	VFMADD231PS.BCST 4(DX), Z3, Z1
+	VFMADD231PS.BCST 8(DX), Z3, Z2
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather3
+	JMP              store3
+
+dense3:
+	VMOVUPS          (SI), Z3
+	VFMADD231PS.BCST (DX), Z3, Z0
+	VFMADD231PS.BCST 4(DX), Z3, Z1
+	VFMADD231PS.BCST 8(DX), Z3, Z2
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense3
+
+store3:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VZEROUPPER
+	RET
+
+below3:
+	CMPQ   AX, $0x02
+	JNE    below2
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (DX), Z2, Z0
+	VFMADD231PS.BCST 4(DX), Z2, Z1
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather2
+	JMP              store2
+
+dense2:
+	VMOVUPS          (SI), Z2
+	VFMADD231PS.BCST (DX), Z2, Z0
+	VFMADD231PS.BCST 4(DX), Z2, Z1
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense2
+
+store2:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z1, Z1
+	VMOVUPS Z1, (R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VPXORQ Z0, Z0, Z0
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX          (R8), AX
+	ADDQ             $0x04, R8
+	IMULQ            DI, AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z1
+	VFMADD231PS.BCST (DX), Z1, Z0
+	ADDQ             BX, DX
+	DECQ             CX
+	JNZ              gather1
+	JMP              store1
+
+dense1:
+	VMOVUPS          (SI), Z1
+	VFMADD231PS.BCST (DX), Z1, Z0
+	ADDQ             BX, DX
+	DECQ             CX
+	LEAQ             (SI)(DI*1), SI
+	JNZ              dense1
+
+store1:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VZEROUPPER
+	RET
+
+// func tile32F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, AVX512F
+TEXT ·tile32F32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x0c
+	JNE    below12
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	VPXORQ Z20, Z20, Z20
+	VPXORQ Z21, Z21, Z21
+	VPXORQ Z22, Z22, Z22
+	VPXORQ Z23, Z23, Z23
+	TESTQ  R8, R8
+	JZ     dense12
+
+gather12:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z24
+	VMOVUPS      64(AX), Z25
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(DX), Z27
+	VFMADD231PS  Z24, Z27, Z2
+	VFMADD231PS  Z25, Z27, Z3
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VBROADCASTSS 12(DX), Z29
+	VFMADD231PS  Z24, Z29, Z6
+	VFMADD231PS  Z25, Z29, Z7
+	VBROADCASTSS 16(DX), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VBROADCASTSS 20(DX), Z31
+	VFMADD231PS  Z24, Z31, Z10
+	VFMADD231PS  Z25, Z31, Z11
+	VBROADCASTSS 24(DX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(DX), Z27
+	VFMADD231PS  Z24, Z27, Z14
+	VFMADD231PS  Z25, Z27, Z15
+	VBROADCASTSS 32(DX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VBROADCASTSS 36(DX), Z29
+	VFMADD231PS  Z24, Z29, Z18
+	VFMADD231PS  Z25, Z29, Z19
+	VBROADCASTSS 40(DX), Z30
+	VFMADD231PS  Z24, Z30, Z20
+	VFMADD231PS  Z25, Z30, Z21
+	VBROADCASTSS 44(DX), Z31
+	VFMADD231PS  Z24, Z31, Z22
+	VFMADD231PS  Z25, Z31, Z23
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather12
+	JMP          store12
+
+dense12:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      64(SI), Z25
+	VBROADCASTSS (DX), Z26
+	VFMADD231PS  Z24, Z26, Z0
+	VFMADD231PS  Z25, Z26, Z1
+	VBROADCASTSS 4(DX), Z27
+	VFMADD231PS  Z24, Z27, Z2
+	VFMADD231PS  Z25, Z27, Z3
+	VBROADCASTSS 8(DX), Z28
+	VFMADD231PS  Z24, Z28, Z4
+	VFMADD231PS  Z25, Z28, Z5
+	VBROADCASTSS 12(DX), Z29
+	VFMADD231PS  Z24, Z29, Z6
+	VFMADD231PS  Z25, Z29, Z7
+	VBROADCASTSS 16(DX), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VBROADCASTSS 20(DX), Z31
+	VFMADD231PS  Z24, Z31, Z10
+	VFMADD231PS  Z25, Z31, Z11
+	VBROADCASTSS 24(DX), Z26
+	VFMADD231PS  Z24, Z26, Z12
+	VFMADD231PS  Z25, Z26, Z13
+	VBROADCASTSS 28(DX), Z27
+	VFMADD231PS  Z24, Z27, Z14
+	VFMADD231PS  Z25, Z27, Z15
+	VBROADCASTSS 32(DX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VBROADCASTSS 36(DX), Z29
+	VFMADD231PS  Z24, Z29, Z18
+	VFMADD231PS  Z25, Z29, Z19
+	VBROADCASTSS 40(DX), Z30
+	VFMADD231PS  Z24, Z30, Z20
+	VFMADD231PS  Z25, Z30, Z21
+	VBROADCASTSS 44(DX), Z31
+	VFMADD231PS  Z24, Z31, Z22
+	VFMADD231PS  Z25, Z31, Z23
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense12
+
+store12:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (R9)
+	VADDPS  64(R9), Z15, Z15
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z18, Z18
+	VMOVUPS Z18, (R9)
+	VADDPS  64(R9), Z19, Z19
+	VMOVUPS Z19, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z20, Z20
+	VMOVUPS Z20, (R9)
+	VADDPS  64(R9), Z21, Z21
+	VMOVUPS Z21, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z22, Z22
+	VMOVUPS Z22, (R9)
+	VADDPS  64(R9), Z23, Z23
+	VMOVUPS Z23, 64(R9)
+	VZEROUPPER
+	RET
+
+below12:
+	CMPQ   AX, $0x0b
+	JNE    below11
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	VPXORQ Z20, Z20, Z20
+	VPXORQ Z21, Z21, Z21
+	TESTQ  R8, R8
+	JZ     dense11
+
+gather11:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z22
+	VMOVUPS      64(AX), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z22, Z25, Z2
+	VFMADD231PS  Z23, Z25, Z3
+	VBROADCASTSS 8(DX), Z26
+	VFMADD231PS  Z22, Z26, Z4
+	VFMADD231PS  Z23, Z26, Z5
+	VBROADCASTSS 12(DX), Z27
+	VFMADD231PS  Z22, Z27, Z6
+	VFMADD231PS  Z23, Z27, Z7
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z22, Z28, Z8
+	VFMADD231PS  Z23, Z28, Z9
+	VBROADCASTSS 20(DX), Z29
+	VFMADD231PS  Z22, Z29, Z10
+	VFMADD231PS  Z23, Z29, Z11
+	VBROADCASTSS 24(DX), Z30
+	VFMADD231PS  Z22, Z30, Z12
+	VFMADD231PS  Z23, Z30, Z13
+	VBROADCASTSS 28(DX), Z31
+	VFMADD231PS  Z22, Z31, Z14
+	VFMADD231PS  Z23, Z31, Z15
+	VBROADCASTSS 32(DX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(DX), Z25
+	VFMADD231PS  Z22, Z25, Z18
+	VFMADD231PS  Z23, Z25, Z19
+	VBROADCASTSS 40(DX), Z26
+	VFMADD231PS  Z22, Z26, Z20
+	VFMADD231PS  Z23, Z26, Z21
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather11
+	JMP          store11
+
+dense11:
+	VMOVUPS      (SI), Z22
+	VMOVUPS      64(SI), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z22, Z24, Z0
+	VFMADD231PS  Z23, Z24, Z1
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z22, Z25, Z2
+	VFMADD231PS  Z23, Z25, Z3
+	VBROADCASTSS 8(DX), Z26
+	VFMADD231PS  Z22, Z26, Z4
+	VFMADD231PS  Z23, Z26, Z5
+	VBROADCASTSS 12(DX), Z27
+	VFMADD231PS  Z22, Z27, Z6
+	VFMADD231PS  Z23, Z27, Z7
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z22, Z28, Z8
+	VFMADD231PS  Z23, Z28, Z9
+	VBROADCASTSS 20(DX), Z29
+	VFMADD231PS  Z22, Z29, Z10
+	VFMADD231PS  Z23, Z29, Z11
+	VBROADCASTSS 24(DX), Z30
+	VFMADD231PS  Z22, Z30, Z12
+	VFMADD231PS  Z23, Z30, Z13
+	VBROADCASTSS 28(DX), Z31
+	VFMADD231PS  Z22, Z31, Z14
+	VFMADD231PS  Z23, Z31, Z15
+	VBROADCASTSS 32(DX), Z24
+	VFMADD231PS  Z22, Z24, Z16
+	VFMADD231PS  Z23, Z24, Z17
+	VBROADCASTSS 36(DX), Z25
+	VFMADD231PS  Z22, Z25, Z18
+	VFMADD231PS  Z23, Z25, Z19
+	VBROADCASTSS 40(DX), Z26
+	VFMADD231PS  Z22, Z26, Z20
+	VFMADD231PS  Z23, Z26, Z21
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense11
+
+store11:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (R9)
+	VADDPS  64(R9), Z15, Z15
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z18, Z18
+	VMOVUPS Z18, (R9)
+	VADDPS  64(R9), Z19, Z19
+	VMOVUPS Z19, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z20, Z20
+	VMOVUPS Z20, (R9)
+	VADDPS  64(R9), Z21, Z21
+	VMOVUPS Z21, 64(R9)
+	VZEROUPPER
+	RET
+
+below11:
+	CMPQ   AX, $0x0a
+	JNE    below10
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	TESTQ  R8, R8
+	JZ     dense10
+
+gather10:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z20
+	VMOVUPS      64(AX), Z21
+	VBROADCASTSS (DX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(DX), Z23
+	VFMADD231PS  Z20, Z23, Z2
+	VFMADD231PS  Z21, Z23, Z3
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VBROADCASTSS 12(DX), Z25
+	VFMADD231PS  Z20, Z25, Z6
+	VFMADD231PS  Z21, Z25, Z7
+	VBROADCASTSS 16(DX), Z26
+	VFMADD231PS  Z20, Z26, Z8
+	VFMADD231PS  Z21, Z26, Z9
+	VBROADCASTSS 20(DX), Z27
+	VFMADD231PS  Z20, Z27, Z10
+	VFMADD231PS  Z21, Z27, Z11
+	VBROADCASTSS 24(DX), Z28
+	VFMADD231PS  Z20, Z28, Z12
+	VFMADD231PS  Z21, Z28, Z13
+	VBROADCASTSS 28(DX), Z29
+	VFMADD231PS  Z20, Z29, Z14
+	VFMADD231PS  Z21, Z29, Z15
+	VBROADCASTSS 32(DX), Z30
+	VFMADD231PS  Z20, Z30, Z16
+	VFMADD231PS  Z21, Z30, Z17
+	VBROADCASTSS 36(DX), Z31
+	VFMADD231PS  Z20, Z31, Z18
+	VFMADD231PS  Z21, Z31, Z19
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather10
+	JMP          store10
+
+dense10:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      64(SI), Z21
+	VBROADCASTSS (DX), Z22
+	VFMADD231PS  Z20, Z22, Z0
+	VFMADD231PS  Z21, Z22, Z1
+	VBROADCASTSS 4(DX), Z23
+	VFMADD231PS  Z20, Z23, Z2
+	VFMADD231PS  Z21, Z23, Z3
+	VBROADCASTSS 8(DX), Z24
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VBROADCASTSS 12(DX), Z25
+	VFMADD231PS  Z20, Z25, Z6
+	VFMADD231PS  Z21, Z25, Z7
+	VBROADCASTSS 16(DX), Z26
+	VFMADD231PS  Z20, Z26, Z8
+	VFMADD231PS  Z21, Z26, Z9
+	VBROADCASTSS 20(DX), Z27
+	VFMADD231PS  Z20, Z27, Z10
+	VFMADD231PS  Z21, Z27, Z11
+	VBROADCASTSS 24(DX), Z28
+	VFMADD231PS  Z20, Z28, Z12
+	VFMADD231PS  Z21, Z28, Z13
+	VBROADCASTSS 28(DX), Z29
+	VFMADD231PS  Z20, Z29, Z14
+	VFMADD231PS  Z21, Z29, Z15
+	VBROADCASTSS 32(DX), Z30
+	VFMADD231PS  Z20, Z30, Z16
+	VFMADD231PS  Z21, Z30, Z17
+	VBROADCASTSS 36(DX), Z31
+	VFMADD231PS  Z20, Z31, Z18
+	VFMADD231PS  Z21, Z31, Z19
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense10
+
+store10:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (R9)
+	VADDPS  64(R9), Z15, Z15
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z18, Z18
+	VMOVUPS Z18, (R9)
+	VADDPS  64(R9), Z19, Z19
+	VMOVUPS Z19, 64(R9)
+	VZEROUPPER
+	RET
+
+below10:
+	CMPQ   AX, $0x09
+	JNE    below9
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	TESTQ  R8, R8
+	JZ     dense9
+
+gather9:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z18
+	VMOVUPS      64(AX), Z19
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(DX), Z21
+	VFMADD231PS  Z18, Z21, Z2
+	VFMADD231PS  Z19, Z21, Z3
+	VBROADCASTSS 8(DX), Z22
+	VFMADD231PS  Z18, Z22, Z4
+	VFMADD231PS  Z19, Z22, Z5
+	VBROADCASTSS 12(DX), Z23
+	VFMADD231PS  Z18, Z23, Z6
+	VFMADD231PS  Z19, Z23, Z7
+	VBROADCASTSS 16(DX), Z24
+	VFMADD231PS  Z18, Z24, Z8
+	VFMADD231PS  Z19, Z24, Z9
+	VBROADCASTSS 20(DX), Z25
+	VFMADD231PS  Z18, Z25, Z10
+	VFMADD231PS  Z19, Z25, Z11
+	VBROADCASTSS 24(DX), Z26
+	VFMADD231PS  Z18, Z26, Z12
+	VFMADD231PS  Z19, Z26, Z13
+	VBROADCASTSS 28(DX), Z27
+	VFMADD231PS  Z18, Z27, Z14
+	VFMADD231PS  Z19, Z27, Z15
+	VBROADCASTSS 32(DX), Z28
+	VFMADD231PS  Z18, Z28, Z16
+	VFMADD231PS  Z19, Z28, Z17
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather9
+	JMP          store9
+
+dense9:
+	VMOVUPS      (SI), Z18
+	VMOVUPS      64(SI), Z19
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z18, Z20, Z0
+	VFMADD231PS  Z19, Z20, Z1
+	VBROADCASTSS 4(DX), Z21
+	VFMADD231PS  Z18, Z21, Z2
+	VFMADD231PS  Z19, Z21, Z3
+	VBROADCASTSS 8(DX), Z22
+	VFMADD231PS  Z18, Z22, Z4
+	VFMADD231PS  Z19, Z22, Z5
+	VBROADCASTSS 12(DX), Z23
+	VFMADD231PS  Z18, Z23, Z6
+	VFMADD231PS  Z19, Z23, Z7
+	VBROADCASTSS 16(DX), Z24
+	VFMADD231PS  Z18, Z24, Z8
+	VFMADD231PS  Z19, Z24, Z9
+	VBROADCASTSS 20(DX), Z25
+	VFMADD231PS  Z18, Z25, Z10
+	VFMADD231PS  Z19, Z25, Z11
+	VBROADCASTSS 24(DX), Z26
+	VFMADD231PS  Z18, Z26, Z12
+	VFMADD231PS  Z19, Z26, Z13
+	VBROADCASTSS 28(DX), Z27
+	VFMADD231PS  Z18, Z27, Z14
+	VFMADD231PS  Z19, Z27, Z15
+	VBROADCASTSS 32(DX), Z28
+	VFMADD231PS  Z18, Z28, Z16
+	VFMADD231PS  Z19, Z28, Z17
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense9
+
+store9:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (R9)
+	VADDPS  64(R9), Z15, Z15
+	VMOVUPS Z15, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	VZEROUPPER
+	RET
+
+below9:
+	CMPQ   AX, $0x08
+	JNE    below8
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	TESTQ  R8, R8
+	JZ     dense8
+
+gather8:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z16
+	VMOVUPS      64(AX), Z17
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(DX), Z19
+	VFMADD231PS  Z16, Z19, Z2
+	VFMADD231PS  Z17, Z19, Z3
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VBROADCASTSS 12(DX), Z21
+	VFMADD231PS  Z16, Z21, Z6
+	VFMADD231PS  Z17, Z21, Z7
+	VBROADCASTSS 16(DX), Z22
+	VFMADD231PS  Z16, Z22, Z8
+	VFMADD231PS  Z17, Z22, Z9
+	VBROADCASTSS 20(DX), Z23
+	VFMADD231PS  Z16, Z23, Z10
+	VFMADD231PS  Z17, Z23, Z11
+	VBROADCASTSS 24(DX), Z24
+	VFMADD231PS  Z16, Z24, Z12
+	VFMADD231PS  Z17, Z24, Z13
+	VBROADCASTSS 28(DX), Z25
+	VFMADD231PS  Z16, Z25, Z14
+	VFMADD231PS  Z17, Z25, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather8
+	JMP          store8
+
+dense8:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      64(SI), Z17
+	VBROADCASTSS (DX), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(DX), Z19
+	VFMADD231PS  Z16, Z19, Z2
+	VFMADD231PS  Z17, Z19, Z3
+	VBROADCASTSS 8(DX), Z20
+	VFMADD231PS  Z16, Z20, Z4
+	VFMADD231PS  Z17, Z20, Z5
+	VBROADCASTSS 12(DX), Z21
+	VFMADD231PS  Z16, Z21, Z6
+	VFMADD231PS  Z17, Z21, Z7
+	VBROADCASTSS 16(DX), Z22
+	VFMADD231PS  Z16, Z22, Z8
+	VFMADD231PS  Z17, Z22, Z9
+	VBROADCASTSS 20(DX), Z23
+	VFMADD231PS  Z16, Z23, Z10
+	VFMADD231PS  Z17, Z23, Z11
+	VBROADCASTSS 24(DX), Z24
+	VFMADD231PS  Z16, Z24, Z12
+	VFMADD231PS  Z17, Z24, Z13
+	VBROADCASTSS 28(DX), Z25
+	VFMADD231PS  Z16, Z25, Z14
+	VFMADD231PS  Z17, Z25, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense8
+
+store8:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z14, Z14
+	VMOVUPS Z14, (R9)
+	VADDPS  64(R9), Z15, Z15
+	VMOVUPS Z15, 64(R9)
+	VZEROUPPER
+	RET
+
+below8:
+	CMPQ   AX, $0x07
+	JNE    below7
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	TESTQ  R8, R8
+	JZ     dense7
+
+gather7:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z14
+	VMOVUPS      64(AX), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(DX), Z17
+	VFMADD231PS  Z14, Z17, Z2
+	VFMADD231PS  Z15, Z17, Z3
+	VBROADCASTSS 8(DX), Z18
+	VFMADD231PS  Z14, Z18, Z4
+	VFMADD231PS  Z15, Z18, Z5
+	VBROADCASTSS 12(DX), Z19
+	VFMADD231PS  Z14, Z19, Z6
+	VFMADD231PS  Z15, Z19, Z7
+	VBROADCASTSS 16(DX), Z20
+	VFMADD231PS  Z14, Z20, Z8
+	VFMADD231PS  Z15, Z20, Z9
+	VBROADCASTSS 20(DX), Z21
+	VFMADD231PS  Z14, Z21, Z10
+	VFMADD231PS  Z15, Z21, Z11
+	VBROADCASTSS 24(DX), Z22
+	VFMADD231PS  Z14, Z22, Z12
+	VFMADD231PS  Z15, Z22, Z13
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather7
+	JMP          store7
+
+dense7:
+	VMOVUPS      (SI), Z14
+	VMOVUPS      64(SI), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z14, Z16, Z0
+	VFMADD231PS  Z15, Z16, Z1
+	VBROADCASTSS 4(DX), Z17
+	VFMADD231PS  Z14, Z17, Z2
+	VFMADD231PS  Z15, Z17, Z3
+	VBROADCASTSS 8(DX), Z18
+	VFMADD231PS  Z14, Z18, Z4
+	VFMADD231PS  Z15, Z18, Z5
+	VBROADCASTSS 12(DX), Z19
+	VFMADD231PS  Z14, Z19, Z6
+	VFMADD231PS  Z15, Z19, Z7
+	VBROADCASTSS 16(DX), Z20
+	VFMADD231PS  Z14, Z20, Z8
+	VFMADD231PS  Z15, Z20, Z9
+	VBROADCASTSS 20(DX), Z21
+	VFMADD231PS  Z14, Z21, Z10
+	VFMADD231PS  Z15, Z21, Z11
+	VBROADCASTSS 24(DX), Z22
+	VFMADD231PS  Z14, Z22, Z12
+	VFMADD231PS  Z15, Z22, Z13
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense7
+
+store7:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	VZEROUPPER
+	RET
+
+below7:
+	CMPQ   AX, $0x06
+	JNE    below6
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	TESTQ  R8, R8
+	JZ     dense6
+
+gather6:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z12
+	VMOVUPS      64(AX), Z13
+	VBROADCASTSS (DX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(DX), Z15
+	VFMADD231PS  Z12, Z15, Z2
+	VFMADD231PS  Z13, Z15, Z3
+	VBROADCASTSS 8(DX), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VBROADCASTSS 12(DX), Z17
+	VFMADD231PS  Z12, Z17, Z6
+	VFMADD231PS  Z13, Z17, Z7
+	VBROADCASTSS 16(DX), Z18
+	VFMADD231PS  Z12, Z18, Z8
+	VFMADD231PS  Z13, Z18, Z9
+	VBROADCASTSS 20(DX), Z19
+	VFMADD231PS  Z12, Z19, Z10
+	VFMADD231PS  Z13, Z19, Z11
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather6
+	JMP          store6
+
+dense6:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VBROADCASTSS (DX), Z14
+	VFMADD231PS  Z12, Z14, Z0
+	VFMADD231PS  Z13, Z14, Z1
+	VBROADCASTSS 4(DX), Z15
+	VFMADD231PS  Z12, Z15, Z2
+	VFMADD231PS  Z13, Z15, Z3
+	VBROADCASTSS 8(DX), Z16
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VBROADCASTSS 12(DX), Z17
+	VFMADD231PS  Z12, Z17, Z6
+	VFMADD231PS  Z13, Z17, Z7
+	VBROADCASTSS 16(DX), Z18
+	VFMADD231PS  Z12, Z18, Z8
+	VFMADD231PS  Z13, Z18, Z9
+	VBROADCASTSS 20(DX), Z19
+	VFMADD231PS  Z12, Z19, Z10
+	VFMADD231PS  Z13, Z19, Z11
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense6
+
+store6:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z10, Z10
+	VMOVUPS Z10, (R9)
+	VADDPS  64(R9), Z11, Z11
+	VMOVUPS Z11, 64(R9)
+	VZEROUPPER
+	RET
+
+below6:
+	CMPQ   AX, $0x05
+	JNE    below5
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	TESTQ  R8, R8
+	JZ     dense5
+
+gather5:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z10
+	VMOVUPS      64(AX), Z11
+	VBROADCASTSS (DX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(DX), Z13
+	VFMADD231PS  Z10, Z13, Z2
+	VFMADD231PS  Z11, Z13, Z3
+	VBROADCASTSS 8(DX), Z14
+	VFMADD231PS  Z10, Z14, Z4
+	VFMADD231PS  Z11, Z14, Z5
+	VBROADCASTSS 12(DX), Z15
+	VFMADD231PS  Z10, Z15, Z6
+	VFMADD231PS  Z11, Z15, Z7
+	VBROADCASTSS 16(DX), Z16
+	VFMADD231PS  Z10, Z16, Z8
+	VFMADD231PS  Z11, Z16, Z9
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather5
+	JMP          store5
+
+dense5:
+	VMOVUPS      (SI), Z10
+	VMOVUPS      64(SI), Z11
+	VBROADCASTSS (DX), Z12
+	VFMADD231PS  Z10, Z12, Z0
+	VFMADD231PS  Z11, Z12, Z1
+	VBROADCASTSS 4(DX), Z13
+	VFMADD231PS  Z10, Z13, Z2
+	VFMADD231PS  Z11, Z13, Z3
+	VBROADCASTSS 8(DX), Z14
+	VFMADD231PS  Z10, Z14, Z4
+	VFMADD231PS  Z11, Z14, Z5
+	VBROADCASTSS 12(DX), Z15
+	VFMADD231PS  Z10, Z15, Z6
+	VFMADD231PS  Z11, Z15, Z7
+	VBROADCASTSS 16(DX), Z16
+	VFMADD231PS  Z10, Z16, Z8
+	VFMADD231PS  Z11, Z16, Z9
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense5
+
+store5:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VZEROUPPER
+	RET
+
+below5:
+	CMPQ   AX, $0x04
+	JNE    below4
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	TESTQ  R8, R8
+	JZ     dense4
+
+gather4:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z8
+	VMOVUPS      64(AX), Z9
+	VBROADCASTSS (DX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(DX), Z11
+	VFMADD231PS  Z8, Z11, Z2
+	VFMADD231PS  Z9, Z11, Z3
+	VBROADCASTSS 8(DX), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VBROADCASTSS 12(DX), Z13
+	VFMADD231PS  Z8, Z13, Z6
+	VFMADD231PS  Z9, Z13, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather4
+	JMP          store4
+
+dense4:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VBROADCASTSS (DX), Z10
+	VFMADD231PS  Z8, Z10, Z0
+	VFMADD231PS  Z9, Z10, Z1
+	VBROADCASTSS 4(DX), Z11
+	VFMADD231PS  Z8, Z11, Z2
+	VFMADD231PS  Z9, Z11, Z3
+	VBROADCASTSS 8(DX), Z12
+	VFMADD231PS  Z8, Z12, Z4
+	VFMADD231PS  Z9, Z12, Z5
+	VBROADCASTSS 12(DX), Z13
+	VFMADD231PS  Z8, Z13, Z6
+	VFMADD231PS  Z9, Z13, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense4
+
+store4:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z6, Z6
+	VMOVUPS Z6, (R9)
+	VADDPS  64(R9), Z7, Z7
+	VMOVUPS Z7, 64(R9)
+	VZEROUPPER
+	RET
+
+below4:
+	CMPQ   AX, $0x03
+	JNE    below3
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	TESTQ  R8, R8
+	JZ     dense3
+
+gather3:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z6
+	VMOVUPS      64(AX), Z7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(DX), Z9
+	VFMADD231PS  Z6, Z9, Z2
+	VFMADD231PS  Z7, Z9, Z3
+	VBROADCASTSS 8(DX), Z10
+	VFMADD231PS  Z6, Z10, Z4
+	VFMADD231PS  Z7, Z10, Z5
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather3
+	JMP          store3
+
+dense3:
+	VMOVUPS      (SI), Z6
+	VMOVUPS      64(SI), Z7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z6, Z8, Z0
+	VFMADD231PS  Z7, Z8, Z1
+	VBROADCASTSS 4(DX), Z9
+	VFMADD231PS  Z6, Z9, Z2
+	VFMADD231PS  Z7, Z9, Z3
+	VBROADCASTSS 8(DX), Z10
+	VFMADD231PS  Z6, Z10, Z4
+	VFMADD231PS  Z7, Z10, Z5
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense3
+
+store3:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VZEROUPPER
+	RET
+
+below3:
+	CMPQ   AX, $0x02
+	JNE    below2
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z4
+	VMOVUPS      64(AX), Z5
+	VBROADCASTSS (DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(DX), Z7
+	VFMADD231PS  Z4, Z7, Z2
+	VFMADD231PS  Z5, Z7, Z3
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VBROADCASTSS (DX), Z6
+	VFMADD231PS  Z4, Z6, Z0
+	VFMADD231PS  Z5, Z6, Z1
+	VBROADCASTSS 4(DX), Z7
+	VFMADD231PS  Z4, Z7, Z2
+	VFMADD231PS  Z5, Z7, Z3
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z2, Z2
+	VMOVUPS Z2, (R9)
+	VADDPS  64(R9), Z3, Z3
+	VMOVUPS Z3, 64(R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z2
+	VMOVUPS      64(AX), Z3
+	VBROADCASTSS (DX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Z2
+	VMOVUPS      64(SI), Z3
+	VBROADCASTSS (DX), Z4
+	VFMADD231PS  Z2, Z4, Z0
+	VFMADD231PS  Z3, Z4, Z1
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VZEROUPPER
+	RET
+
+// func tile64F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, AVX512F
+TEXT ·tile64F32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x06
+	JNE    below6
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	VPXORQ Z20, Z20, Z20
+	VPXORQ Z21, Z21, Z21
+	VPXORQ Z22, Z22, Z22
+	VPXORQ Z23, Z23, Z23
+	TESTQ  R8, R8
+	JZ     dense6
+
+gather6:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z24
+	VMOVUPS      64(AX), Z25
+	VMOVUPS      128(AX), Z26
+	VMOVUPS      192(AX), Z27
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(DX), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DX), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 12(DX), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 20(DX), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather6
+	JMP          store6
+
+dense6:
+	VMOVUPS      (SI), Z24
+	VMOVUPS      64(SI), Z25
+	VMOVUPS      128(SI), Z26
+	VMOVUPS      192(SI), Z27
+	VBROADCASTSS (DX), Z28
+	VFMADD231PS  Z24, Z28, Z0
+	VFMADD231PS  Z25, Z28, Z1
+	VFMADD231PS  Z26, Z28, Z2
+	VFMADD231PS  Z27, Z28, Z3
+	VBROADCASTSS 4(DX), Z29
+	VFMADD231PS  Z24, Z29, Z4
+	VFMADD231PS  Z25, Z29, Z5
+	VFMADD231PS  Z26, Z29, Z6
+	VFMADD231PS  Z27, Z29, Z7
+	VBROADCASTSS 8(DX), Z30
+	VFMADD231PS  Z24, Z30, Z8
+	VFMADD231PS  Z25, Z30, Z9
+	VFMADD231PS  Z26, Z30, Z10
+	VFMADD231PS  Z27, Z30, Z11
+	VBROADCASTSS 12(DX), Z31
+	VFMADD231PS  Z24, Z31, Z12
+	VFMADD231PS  Z25, Z31, Z13
+	VFMADD231PS  Z26, Z31, Z14
+	VFMADD231PS  Z27, Z31, Z15
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z24, Z28, Z16
+	VFMADD231PS  Z25, Z28, Z17
+	VFMADD231PS  Z26, Z28, Z18
+	VFMADD231PS  Z27, Z28, Z19
+	VBROADCASTSS 20(DX), Z29
+	VFMADD231PS  Z24, Z29, Z20
+	VFMADD231PS  Z25, Z29, Z21
+	VFMADD231PS  Z26, Z29, Z22
+	VFMADD231PS  Z27, Z29, Z23
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense6
+
+store6:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VADDPS  128(R9), Z6, Z6
+	VMOVUPS Z6, 128(R9)
+	VADDPS  192(R9), Z7, Z7
+	VMOVUPS Z7, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VADDPS  128(R9), Z10, Z10
+	VMOVUPS Z10, 128(R9)
+	VADDPS  192(R9), Z11, Z11
+	VMOVUPS Z11, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	VADDPS  128(R9), Z14, Z14
+	VMOVUPS Z14, 128(R9)
+	VADDPS  192(R9), Z15, Z15
+	VMOVUPS Z15, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	VADDPS  128(R9), Z18, Z18
+	VMOVUPS Z18, 128(R9)
+	VADDPS  192(R9), Z19, Z19
+	VMOVUPS Z19, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z20, Z20
+	VMOVUPS Z20, (R9)
+	VADDPS  64(R9), Z21, Z21
+	VMOVUPS Z21, 64(R9)
+	VADDPS  128(R9), Z22, Z22
+	VMOVUPS Z22, 128(R9)
+	VADDPS  192(R9), Z23, Z23
+	VMOVUPS Z23, 192(R9)
+	VZEROUPPER
+	RET
+
+below6:
+	CMPQ   AX, $0x05
+	JNE    below5
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	VPXORQ Z16, Z16, Z16
+	VPXORQ Z17, Z17, Z17
+	VPXORQ Z18, Z18, Z18
+	VPXORQ Z19, Z19, Z19
+	TESTQ  R8, R8
+	JZ     dense5
+
+gather5:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z20
+	VMOVUPS      64(AX), Z21
+	VMOVUPS      128(AX), Z22
+	VMOVUPS      192(AX), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z20, Z25, Z4
+	VFMADD231PS  Z21, Z25, Z5
+	VFMADD231PS  Z22, Z25, Z6
+	VFMADD231PS  Z23, Z25, Z7
+	VBROADCASTSS 8(DX), Z26
+	VFMADD231PS  Z20, Z26, Z8
+	VFMADD231PS  Z21, Z26, Z9
+	VFMADD231PS  Z22, Z26, Z10
+	VFMADD231PS  Z23, Z26, Z11
+	VBROADCASTSS 12(DX), Z27
+	VFMADD231PS  Z20, Z27, Z12
+	VFMADD231PS  Z21, Z27, Z13
+	VFMADD231PS  Z22, Z27, Z14
+	VFMADD231PS  Z23, Z27, Z15
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD231PS  Z21, Z28, Z17
+	VFMADD231PS  Z22, Z28, Z18
+	VFMADD231PS  Z23, Z28, Z19
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather5
+	JMP          store5
+
+dense5:
+	VMOVUPS      (SI), Z20
+	VMOVUPS      64(SI), Z21
+	VMOVUPS      128(SI), Z22
+	VMOVUPS      192(SI), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z20, Z24, Z0
+	VFMADD231PS  Z21, Z24, Z1
+	VFMADD231PS  Z22, Z24, Z2
+	VFMADD231PS  Z23, Z24, Z3
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z20, Z25, Z4
+	VFMADD231PS  Z21, Z25, Z5
+	VFMADD231PS  Z22, Z25, Z6
+	VFMADD231PS  Z23, Z25, Z7
+	VBROADCASTSS 8(DX), Z26
+	VFMADD231PS  Z20, Z26, Z8
+	VFMADD231PS  Z21, Z26, Z9
+	VFMADD231PS  Z22, Z26, Z10
+	VFMADD231PS  Z23, Z26, Z11
+	VBROADCASTSS 12(DX), Z27
+	VFMADD231PS  Z20, Z27, Z12
+	VFMADD231PS  Z21, Z27, Z13
+	VFMADD231PS  Z22, Z27, Z14
+	VFMADD231PS  Z23, Z27, Z15
+	VBROADCASTSS 16(DX), Z28
+	VFMADD231PS  Z20, Z28, Z16
+	VFMADD231PS  Z21, Z28, Z17
+	VFMADD231PS  Z22, Z28, Z18
+	VFMADD231PS  Z23, Z28, Z19
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense5
+
+store5:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VADDPS  128(R9), Z6, Z6
+	VMOVUPS Z6, 128(R9)
+	VADDPS  192(R9), Z7, Z7
+	VMOVUPS Z7, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VADDPS  128(R9), Z10, Z10
+	VMOVUPS Z10, 128(R9)
+	VADDPS  192(R9), Z11, Z11
+	VMOVUPS Z11, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	VADDPS  128(R9), Z14, Z14
+	VMOVUPS Z14, 128(R9)
+	VADDPS  192(R9), Z15, Z15
+	VMOVUPS Z15, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z16, Z16
+	VMOVUPS Z16, (R9)
+	VADDPS  64(R9), Z17, Z17
+	VMOVUPS Z17, 64(R9)
+	VADDPS  128(R9), Z18, Z18
+	VMOVUPS Z18, 128(R9)
+	VADDPS  192(R9), Z19, Z19
+	VMOVUPS Z19, 192(R9)
+	VZEROUPPER
+	RET
+
+below5:
+	CMPQ   AX, $0x04
+	JNE    below4
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	TESTQ  R8, R8
+	JZ     dense4
+
+gather4:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z16
+	VMOVUPS      64(AX), Z17
+	VMOVUPS      128(AX), Z18
+	VMOVUPS      192(AX), Z19
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(DX), Z21
+	VFMADD231PS  Z16, Z21, Z4
+	VFMADD231PS  Z17, Z21, Z5
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VBROADCASTSS 8(DX), Z22
+	VFMADD231PS  Z16, Z22, Z8
+	VFMADD231PS  Z17, Z22, Z9
+	VFMADD231PS  Z18, Z22, Z10
+	VFMADD231PS  Z19, Z22, Z11
+	VBROADCASTSS 12(DX), Z23
+	VFMADD231PS  Z16, Z23, Z12
+	VFMADD231PS  Z17, Z23, Z13
+	VFMADD231PS  Z18, Z23, Z14
+	VFMADD231PS  Z19, Z23, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather4
+	JMP          store4
+
+dense4:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      64(SI), Z17
+	VMOVUPS      128(SI), Z18
+	VMOVUPS      192(SI), Z19
+	VBROADCASTSS (DX), Z20
+	VFMADD231PS  Z16, Z20, Z0
+	VFMADD231PS  Z17, Z20, Z1
+	VFMADD231PS  Z18, Z20, Z2
+	VFMADD231PS  Z19, Z20, Z3
+	VBROADCASTSS 4(DX), Z21
+	VFMADD231PS  Z16, Z21, Z4
+	VFMADD231PS  Z17, Z21, Z5
+	VFMADD231PS  Z18, Z21, Z6
+	VFMADD231PS  Z19, Z21, Z7
+	VBROADCASTSS 8(DX), Z22
+	VFMADD231PS  Z16, Z22, Z8
+	VFMADD231PS  Z17, Z22, Z9
+	VFMADD231PS  Z18, Z22, Z10
+	VFMADD231PS  Z19, Z22, Z11
+	VBROADCASTSS 12(DX), Z23
+	VFMADD231PS  Z16, Z23, Z12
+	VFMADD231PS  Z17, Z23, Z13
+	VFMADD231PS  Z18, Z23, Z14
+	VFMADD231PS  Z19, Z23, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense4
+
+store4:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VADDPS  128(R9), Z6, Z6
+	VMOVUPS Z6, 128(R9)
+	VADDPS  192(R9), Z7, Z7
+	VMOVUPS Z7, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VADDPS  128(R9), Z10, Z10
+	VMOVUPS Z10, 128(R9)
+	VADDPS  192(R9), Z11, Z11
+	VMOVUPS Z11, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z12, Z12
+	VMOVUPS Z12, (R9)
+	VADDPS  64(R9), Z13, Z13
+	VMOVUPS Z13, 64(R9)
+	VADDPS  128(R9), Z14, Z14
+	VMOVUPS Z14, 128(R9)
+	VADDPS  192(R9), Z15, Z15
+	VMOVUPS Z15, 192(R9)
+	VZEROUPPER
+	RET
+
+below4:
+	CMPQ   AX, $0x03
+	JNE    below3
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	TESTQ  R8, R8
+	JZ     dense3
+
+gather3:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z12
+	VMOVUPS      64(AX), Z13
+	VMOVUPS      128(AX), Z14
+	VMOVUPS      192(AX), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(DX), Z17
+	VFMADD231PS  Z12, Z17, Z4
+	VFMADD231PS  Z13, Z17, Z5
+	VFMADD231PS  Z14, Z17, Z6
+	VFMADD231PS  Z15, Z17, Z7
+	VBROADCASTSS 8(DX), Z18
+	VFMADD231PS  Z12, Z18, Z8
+	VFMADD231PS  Z13, Z18, Z9
+	VFMADD231PS  Z14, Z18, Z10
+	VFMADD231PS  Z15, Z18, Z11
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather3
+	JMP          store3
+
+dense3:
+	VMOVUPS      (SI), Z12
+	VMOVUPS      64(SI), Z13
+	VMOVUPS      128(SI), Z14
+	VMOVUPS      192(SI), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z12, Z16, Z0
+	VFMADD231PS  Z13, Z16, Z1
+	VFMADD231PS  Z14, Z16, Z2
+	VFMADD231PS  Z15, Z16, Z3
+	VBROADCASTSS 4(DX), Z17
+	VFMADD231PS  Z12, Z17, Z4
+	VFMADD231PS  Z13, Z17, Z5
+	VFMADD231PS  Z14, Z17, Z6
+	VFMADD231PS  Z15, Z17, Z7
+	VBROADCASTSS 8(DX), Z18
+	VFMADD231PS  Z12, Z18, Z8
+	VFMADD231PS  Z13, Z18, Z9
+	VFMADD231PS  Z14, Z18, Z10
+	VFMADD231PS  Z15, Z18, Z11
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense3
+
+store3:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VADDPS  128(R9), Z6, Z6
+	VMOVUPS Z6, 128(R9)
+	VADDPS  192(R9), Z7, Z7
+	VMOVUPS Z7, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VADDPS  128(R9), Z10, Z10
+	VMOVUPS Z10, 128(R9)
+	VADDPS  192(R9), Z11, Z11
+	VMOVUPS Z11, 192(R9)
+	VZEROUPPER
+	RET
+
+below3:
+	CMPQ   AX, $0x02
+	JNE    below2
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z8
+	VMOVUPS      64(AX), Z9
+	VMOVUPS      128(AX), Z10
+	VMOVUPS      192(AX), Z11
+	VBROADCASTSS (DX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(DX), Z13
+	VFMADD231PS  Z8, Z13, Z4
+	VFMADD231PS  Z9, Z13, Z5
+	VFMADD231PS  Z10, Z13, Z6
+	VFMADD231PS  Z11, Z13, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VMOVUPS      128(SI), Z10
+	VMOVUPS      192(SI), Z11
+	VBROADCASTSS (DX), Z12
+	VFMADD231PS  Z8, Z12, Z0
+	VFMADD231PS  Z9, Z12, Z1
+	VFMADD231PS  Z10, Z12, Z2
+	VFMADD231PS  Z11, Z12, Z3
+	VBROADCASTSS 4(DX), Z13
+	VFMADD231PS  Z8, Z13, Z4
+	VFMADD231PS  Z9, Z13, Z5
+	VFMADD231PS  Z10, Z13, Z6
+	VFMADD231PS  Z11, Z13, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z4, Z4
+	VMOVUPS Z4, (R9)
+	VADDPS  64(R9), Z5, Z5
+	VMOVUPS Z5, 64(R9)
+	VADDPS  128(R9), Z6, Z6
+	VMOVUPS Z6, 128(R9)
+	VADDPS  192(R9), Z7, Z7
+	VMOVUPS Z7, 192(R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z4
+	VMOVUPS      64(AX), Z5
+	VMOVUPS      128(AX), Z6
+	VMOVUPS      192(AX), Z7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Z4
+	VMOVUPS      64(SI), Z5
+	VMOVUPS      128(SI), Z6
+	VMOVUPS      192(SI), Z7
+	VBROADCASTSS (DX), Z8
+	VFMADD231PS  Z4, Z8, Z0
+	VFMADD231PS  Z5, Z8, Z1
+	VFMADD231PS  Z6, Z8, Z2
+	VFMADD231PS  Z7, Z8, Z3
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VZEROUPPER
+	RET
+
+// func tile128F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, AVX512F
+TEXT ·tile128F32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x02
+	JNE    below2
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	VPXORQ Z8, Z8, Z8
+	VPXORQ Z9, Z9, Z9
+	VPXORQ Z10, Z10, Z10
+	VPXORQ Z11, Z11, Z11
+	VPXORQ Z12, Z12, Z12
+	VPXORQ Z13, Z13, Z13
+	VPXORQ Z14, Z14, Z14
+	VPXORQ Z15, Z15, Z15
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z16
+	VMOVUPS      64(AX), Z17
+	VMOVUPS      128(AX), Z18
+	VMOVUPS      192(AX), Z19
+	VMOVUPS      256(AX), Z20
+	VMOVUPS      320(AX), Z21
+	VMOVUPS      384(AX), Z22
+	VMOVUPS      448(AX), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z16, Z24, Z0
+	VFMADD231PS  Z17, Z24, Z1
+	VFMADD231PS  Z18, Z24, Z2
+	VFMADD231PS  Z19, Z24, Z3
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z16, Z25, Z8
+	VFMADD231PS  Z17, Z25, Z9
+	VFMADD231PS  Z18, Z25, Z10
+	VFMADD231PS  Z19, Z25, Z11
+	VFMADD231PS  Z20, Z25, Z12
+	VFMADD231PS  Z21, Z25, Z13
+	VFMADD231PS  Z22, Z25, Z14
+	VFMADD231PS  Z23, Z25, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      64(SI), Z17
+	VMOVUPS      128(SI), Z18
+	VMOVUPS      192(SI), Z19
+	VMOVUPS      256(SI), Z20
+	VMOVUPS      320(SI), Z21
+	VMOVUPS      384(SI), Z22
+	VMOVUPS      448(SI), Z23
+	VBROADCASTSS (DX), Z24
+	VFMADD231PS  Z16, Z24, Z0
+	VFMADD231PS  Z17, Z24, Z1
+	VFMADD231PS  Z18, Z24, Z2
+	VFMADD231PS  Z19, Z24, Z3
+	VFMADD231PS  Z20, Z24, Z4
+	VFMADD231PS  Z21, Z24, Z5
+	VFMADD231PS  Z22, Z24, Z6
+	VFMADD231PS  Z23, Z24, Z7
+	VBROADCASTSS 4(DX), Z25
+	VFMADD231PS  Z16, Z25, Z8
+	VFMADD231PS  Z17, Z25, Z9
+	VFMADD231PS  Z18, Z25, Z10
+	VFMADD231PS  Z19, Z25, Z11
+	VFMADD231PS  Z20, Z25, Z12
+	VFMADD231PS  Z21, Z25, Z13
+	VFMADD231PS  Z22, Z25, Z14
+	VFMADD231PS  Z23, Z25, Z15
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VADDPS  256(R9), Z4, Z4
+	VMOVUPS Z4, 256(R9)
+	VADDPS  320(R9), Z5, Z5
+	VMOVUPS Z5, 320(R9)
+	VADDPS  384(R9), Z6, Z6
+	VMOVUPS Z6, 384(R9)
+	VADDPS  448(R9), Z7, Z7
+	VMOVUPS Z7, 448(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Z8, Z8
+	VMOVUPS Z8, (R9)
+	VADDPS  64(R9), Z9, Z9
+	VMOVUPS Z9, 64(R9)
+	VADDPS  128(R9), Z10, Z10
+	VMOVUPS Z10, 128(R9)
+	VADDPS  192(R9), Z11, Z11
+	VMOVUPS Z11, 192(R9)
+	VADDPS  256(R9), Z12, Z12
+	VMOVUPS Z12, 256(R9)
+	VADDPS  320(R9), Z13, Z13
+	VMOVUPS Z13, 320(R9)
+	VADDPS  384(R9), Z14, Z14
+	VMOVUPS Z14, 384(R9)
+	VADDPS  448(R9), Z15, Z15
+	VMOVUPS Z15, 448(R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	VPXORQ Z4, Z4, Z4
+	VPXORQ Z5, Z5, Z5
+	VPXORQ Z6, Z6, Z6
+	VPXORQ Z7, Z7, Z7
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Z8
+	VMOVUPS      64(AX), Z9
+	VMOVUPS      128(AX), Z10
+	VMOVUPS      192(AX), Z11
+	VMOVUPS      256(AX), Z12
+	VMOVUPS      320(AX), Z13
+	VMOVUPS      384(AX), Z14
+	VMOVUPS      448(AX), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z8, Z16, Z0
+	VFMADD231PS  Z9, Z16, Z1
+	VFMADD231PS  Z10, Z16, Z2
+	VFMADD231PS  Z11, Z16, Z3
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Z8
+	VMOVUPS      64(SI), Z9
+	VMOVUPS      128(SI), Z10
+	VMOVUPS      192(SI), Z11
+	VMOVUPS      256(SI), Z12
+	VMOVUPS      320(SI), Z13
+	VMOVUPS      384(SI), Z14
+	VMOVUPS      448(SI), Z15
+	VBROADCASTSS (DX), Z16
+	VFMADD231PS  Z8, Z16, Z0
+	VFMADD231PS  Z9, Z16, Z1
+	VFMADD231PS  Z10, Z16, Z2
+	VFMADD231PS  Z11, Z16, Z3
+	VFMADD231PS  Z12, Z16, Z4
+	VFMADD231PS  Z13, Z16, Z5
+	VFMADD231PS  Z14, Z16, Z6
+	VFMADD231PS  Z15, Z16, Z7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Z0, Z0
+	VMOVUPS Z0, (R9)
+	VADDPS  64(R9), Z1, Z1
+	VMOVUPS Z1, 64(R9)
+	VADDPS  128(R9), Z2, Z2
+	VMOVUPS Z2, 128(R9)
+	VADDPS  192(R9), Z3, Z3
+	VMOVUPS Z3, 192(R9)
+	VADDPS  256(R9), Z4, Z4
+	VMOVUPS Z4, 256(R9)
+	VADDPS  320(R9), Z5, Z5
+	VMOVUPS Z5, 320(R9)
+	VADDPS  384(R9), Z6, Z6
+	VMOVUPS Z6, 384(R9)
+	VADDPS  448(R9), Z7, Z7
+	VMOVUPS Z7, 448(R9)
+	VZEROUPPER
+	RET
+
+// func axpyF32AVX512(n int, dst *float32, x *float32, f float32)
+// Requires: AVX, AVX512F
+TEXT ·axpyF32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS f+24(FP), Z0
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x40, CX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Z1
+	VMOVUPS     (DX), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)
+	VMOVUPS     64(AX), Z1
+	VMOVUPS     64(DX), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     128(AX), Z1
+	VMOVUPS     128(DX), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 128(AX)
+	VMOVUPS     192(AX), Z1
+	VMOVUPS     192(DX), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, CX
+	SUBQ $0x10, CX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Z1
+	VMOVUPS     (DX), Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x10, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x10, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPS.Z   (AX), K2, Z1
+	VMOVUPS.Z   (DX), K2, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func absAxpyF32AVX512(n int, dst *float32, x *float32, f float32)
+// Requires: AVX, AVX512F
+TEXT ·absAxpyF32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), DX
+	VBROADCASTSS f+24(FP), Z0
+	MOVQ         $0x7fffffff7fffffff, CX
+	VPBROADCASTQ CX, Z3
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x40, CX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Z1
+	VMOVUPS     (DX), Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)
+	VMOVUPS     64(AX), Z1
+	VMOVUPS     64(DX), Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 64(AX)
+	VMOVUPS     128(AX), Z1
+	VMOVUPS     128(DX), Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 128(AX)
+	VMOVUPS     192(AX), Z1
+	VMOVUPS     192(DX), Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, CX
+	SUBQ $0x10, CX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Z1
+	VMOVUPS     (DX), Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x10, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x10, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPS.Z   (AX), K2, Z1
+	VMOVUPS.Z   (DX), K2, Z2
+	VPANDD      Z2, Z3, Z2
+	VFMADD231PS Z2, Z0, Z1
+	VMOVUPS     Z1, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func signAxpyF32AVX512(n int, dst *float32, a *float32, pos float32, neg float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·signAxpyF32AVX512(SB), NOSPLIT, $0-32
+	MOVQ         dst+8(FP), AX
+	MOVQ         a+16(FP), DX
+	VBROADCASTSS pos+24(FP), Z0
+	VBROADCASTSS neg+28(FP), Z1
+	MOVQ         n+0(FP), CX
+	SUBQ         $0x40, CX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (AX), Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, (AX)
+	VMOVUPS     64(DX), Z2
+	VMOVUPS     64(AX), Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, 64(AX)
+	VMOVUPS     128(DX), Z2
+	VMOVUPS     128(AX), Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, 128(AX)
+	VMOVUPS     192(DX), Z2
+	VMOVUPS     192(AX), Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, CX
+	SUBQ $0x10, CX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (DX), Z2
+	VMOVUPS     (AX), Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x10, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x10, CX
+	JZ          end
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPS.Z   (DX), K2, Z2
+	VMOVUPS.Z   (AX), K2, Z3
+	VPMOVD2M    Z2, K1
+	VBLENDMPS   Z1, Z0, K1, Z4
+	VFMADD231PS Z4, Z2, Z3
+	VMOVUPS     Z3, K2, (AX)
+
+end:
+	VZEROUPPER
+	RET
+
+// func dotF32AVX512(n int, x *float32, y *float32) float32
+// Requires: AVX, AVX512F
+TEXT ·dotF32AVX512(SB), NOSPLIT, $0-28
+	MOVQ   x+8(FP), AX
+	MOVQ   y+16(FP), DX
+	MOVQ   n+0(FP), CX
+	VPXORQ Z0, Z0, Z0
+	VPXORQ Z1, Z1, Z1
+	VPXORQ Z2, Z2, Z2
+	VPXORQ Z3, Z3, Z3
+	SUBQ   $0x40, CX
+	JL     belowx4
+
+x4:
+	VMOVUPS     (AX), Z4
+	VMOVUPS     (DX), Z8
+	VFMADD231PS Z8, Z4, Z0
+	VMOVUPS     64(AX), Z5
+	VMOVUPS     64(DX), Z9
+	VFMADD231PS Z9, Z5, Z1
+	VMOVUPS     128(AX), Z6
+	VMOVUPS     128(DX), Z10
+	VFMADD231PS Z10, Z6, Z2
+	VMOVUPS     192(AX), Z7
+	VMOVUPS     192(DX), Z11
+	VFMADD231PS Z11, Z7, Z3
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, CX
+	SUBQ $0x10, CX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Z4
+	VMOVUPS     (DX), Z8
+	VFMADD231PS Z8, Z4, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x10, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x10, CX
+	JZ          sum
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPS.Z   (AX), K2, Z4
+	VMOVUPS.Z   (DX), K2, Z8
+	VFMADD231PS Z8, Z4, Z0
+
+sum:
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absDotF32AVX512(n int, x *float32, y *float32) float32
+// Requires: AVX, AVX512F
+TEXT ·absDotF32AVX512(SB), NOSPLIT, $0-28
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), DX
+	MOVQ         n+0(FP), CX
+	MOVQ         $0x7fffffff7fffffff, BX
+	VPBROADCASTQ BX, Z12
+	VPXORQ       Z0, Z0, Z0
+	VPXORQ       Z1, Z1, Z1
+	VPXORQ       Z2, Z2, Z2
+	VPXORQ       Z3, Z3, Z3
+	SUBQ         $0x40, CX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Z4
+	VPANDD      Z12, Z4, Z4
+	VMOVUPS     (DX), Z8
+	VFMADD231PS Z8, Z4, Z0
+	VMOVUPS     64(AX), Z5
+	VPANDD      Z12, Z5, Z5
+	VMOVUPS     64(DX), Z9
+	VFMADD231PS Z9, Z5, Z1
+	VMOVUPS     128(AX), Z6
+	VPANDD      Z12, Z6, Z6
+	VMOVUPS     128(DX), Z10
+	VFMADD231PS Z10, Z6, Z2
+	VMOVUPS     192(AX), Z7
+	VPANDD      Z12, Z7, Z7
+	VMOVUPS     192(DX), Z11
+	VFMADD231PS Z11, Z7, Z3
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	SUBQ        $0x40, CX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, CX
+	SUBQ $0x10, CX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Z4
+	VPANDD      Z12, Z4, Z4
+	VMOVUPS     (DX), Z8
+	VFMADD231PS Z8, Z4, Z0
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	SUBQ        $0x10, CX
+	JGE         x1
+
+belowx1:
+	ADDQ        $0x10, CX
+	JZ          sum
+	MOVQ        $+1, BX
+	SHLQ        CL, BX
+	DECQ        BX
+	KMOVW       BX, K2
+	VMOVUPS.Z   (AX), K2, Z4
+	VPANDD      Z12, Z4, Z4
+	VMOVUPS.Z   (DX), K2, Z8
+	VFMADD231PS Z8, Z4, Z0
+
+sum:
+	VADDPS        Z1, Z0, Z0
+	VADDPS        Z3, Z2, Z2
+	VADDPS        Z2, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVHLPS      X0, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VMOVSS        X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addRowsF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, a *float32)
+// Requires: AVX, AVX512F
+TEXT ·addRowsF32AVX512(SB), NOSPLIT, $0-48
+	MOVQ nu+32(FP), AX
+	MOVQ a+40(FP), DX
+	MOVQ stride+24(FP), BX
+	SHLQ $0x02, BX
+	MOVQ lanes+16(FP), DI
+	SUBQ $0x40, DI
+	JL   belowx4
+
+x4:
+	XORQ CX, CX
+
+x4row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(CX*4), SI
+	IMULQ   BX, SI
+	VMOVUPS (AX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(SI*1)
+	VMOVUPS 64(AX)(SI*1), Z0
+	VMOVUPS 64(DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 64(AX)(SI*1)
+	VMOVUPS 128(AX)(SI*1), Z0
+	VMOVUPS 128(DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 128(AX)(SI*1)
+	VMOVUPS 192(AX)(SI*1), Z0
+	VMOVUPS 192(DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, 192(AX)(SI*1)
+	INCQ    CX
+	CMPQ    CX, n+0(FP)
+	JLT     x4row
+	ADDQ    $+256, AX
+	ADDQ    $+256, DX
+	SUBQ    $0x40, DI
+	JGE     x4
+
+belowx4:
+	ADDQ $0x40, DI
+	SUBQ $0x10, DI
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+
+x1row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(CX*4), SI
+	IMULQ   BX, SI
+	VMOVUPS (AX)(SI*1), Z0
+	VMOVUPS (DX)(SI*1), Z1
+	VADDPS  Z1, Z0, Z0
+	VMOVUPS Z0, (AX)(SI*1)
+	INCQ    CX
+	CMPQ    CX, n+0(FP)
+	JLT     x1row
+	ADDQ    $+64, AX
+	ADDQ    $+64, DX
+	SUBQ    $0x10, DI
+	JGE     x1
+
+belowx1:
+	ADDQ  $0x10, DI
+	JZ    end
+	MOVQ  DI, CX
+	MOVQ  $+1, SI
+	SHLQ  CL, SI
+	DECQ  SI
+	KMOVW SI, K2
+	XORQ  CX, CX
+
+tailrow:
+	MOVQ      idx+8(FP), SI
+	MOVLQSX   (SI)(CX*4), SI
+	IMULQ     BX, SI
+	VMOVUPS.Z (AX)(SI*1), K2, Z0
+	VMOVUPS.Z (DX)(SI*1), K2, Z1
+	VADDPS    Z1, Z0, Z0
+	VMOVUPS   Z0, K2, (AX)(SI*1)
+	INCQ      CX
+	CMPQ      CX, n+0(FP)
+	JLT       tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxSharedF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxSharedF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   nu+32(FP), AX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   slope+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R10
+	SUBQ   $0x40, R10
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	XORQ    CX, CX
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VMOVUPS      (DX)(R9*1), Z4
+	VMOVUPS      (AX)(R9*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, (AX)(R9*1)
+	VMOVUPS      64(DX)(R9*1), Z4
+	VMOVUPS      64(AX)(R9*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z30
+	VMOVUPS      Z5, 64(AX)(R9*1)
+	VMOVUPS      128(DX)(R9*1), Z4
+	VMOVUPS      128(AX)(R9*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z29
+	VMOVUPS      Z5, 128(AX)(R9*1)
+	VMOVUPS      192(DX)(R9*1), Z4
+	VMOVUPS      192(AX)(R9*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z28
+	VMOVUPS      Z5, 192(AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x40, R10
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R10
+	SUBQ $0x10, R10
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	XORQ    CX, CX
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VMOVUPS      (DX)(R9*1), Z4
+	VMOVUPS      (AX)(R9*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, (AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x10, R10
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R10
+	JZ        end
+	MOVQ      R10, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	XORQ      CX, CX
+
+tailrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VMOVUPS.Z    (DX)(R9*1), K2, Z4
+	VMOVUPS.Z    (AX)(R9*1), K2, Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, K2, (AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxSharedSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxSharedSaveF32AVX512(SB), NOSPLIT, $0-88
+	MOVQ   save+56(FP), AX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+64(FP), SI
+	MOVQ   t+72(FP), DI
+	MOVQ   slope+80(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x02, R9
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x40, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DX)(R10*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, (DX)(R10*1)
+	VMOVUPS      Z4, (AX)(R11*1)
+	VMOVUPS      64(BX)(R10*1), Z4
+	VMOVUPS      64(DX)(R10*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z30
+	VMOVUPS      Z5, 64(DX)(R10*1)
+	VMOVUPS      Z4, 64(AX)(R11*1)
+	VMOVUPS      128(BX)(R10*1), Z4
+	VMOVUPS      128(DX)(R10*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z29
+	VMOVUPS      Z5, 128(DX)(R10*1)
+	VMOVUPS      Z4, 128(AX)(R11*1)
+	VMOVUPS      192(BX)(R10*1), Z4
+	VMOVUPS      192(DX)(R10*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z28
+	VMOVUPS      Z5, 192(DX)(R10*1)
+	VMOVUPS      Z4, 192(AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x40, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R12
+	SUBQ $0x10, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS      (BX)(R10*1), Z4
+	VMOVUPS      (DX)(R10*1), Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, (DX)(R10*1)
+	VMOVUPS      Z4, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x10, R12
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R12
+	JZ        end
+	MOVQ      R12, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS.Z    (BX)(R10*1), K2, Z4
+	VMOVUPS.Z    (DX)(R10*1), K2, Z5
+	VPMOVD2M     Z4, K1
+	VBLENDMPS    Z0, Z2, K1, Z6
+	VFMADD231PS  Z6, Z4, Z5
+	VMINPS       Z4, Z3, Z7
+	VFMADD231PS  Z7, Z1, Z31
+	VMOVUPS      Z5, K2, (DX)(R10*1)
+	VMOVUPS      Z4, K2, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLanesF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLanesF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   slope+72(FP), AX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R11
+	SUBQ   $0x40, R11
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VMOVUPS      (AX)(R10*1), Z7
+	VMOVUPS      (BX)(R9*1), Z3
+	VMOVUPS      (DX)(R9*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, (DX)(R9*1)
+	VMOVUPS      64(AX)(R10*1), Z7
+	VMOVUPS      64(BX)(R9*1), Z3
+	VMOVUPS      64(DX)(R9*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z30
+	VMOVUPS      Z4, 64(DX)(R9*1)
+	VMOVUPS      128(AX)(R10*1), Z7
+	VMOVUPS      128(BX)(R9*1), Z3
+	VMOVUPS      128(DX)(R9*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z29
+	VMOVUPS      Z4, 128(DX)(R9*1)
+	VMOVUPS      192(AX)(R10*1), Z7
+	VMOVUPS      192(BX)(R9*1), Z3
+	VMOVUPS      192(DX)(R9*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z28
+	VMOVUPS      Z4, 192(DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x40, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R11
+	SUBQ $0x10, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VMOVUPS      (AX)(R10*1), Z7
+	VMOVUPS      (BX)(R9*1), Z3
+	VMOVUPS      (DX)(R9*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, (DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x10, R11
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R11
+	JZ        end
+	MOVQ      R11, CX
+	MOVQ      $+1, R9
+	SHLQ      CL, R9
+	DECQ      R9
+	KMOVW     R9, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R10, R10
+
+tailrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VMOVUPS.Z    (AX)(R10*1), K2, Z7
+	VMOVUPS.Z    (BX)(R9*1), K2, Z3
+	VMOVUPS.Z    (DX)(R9*1), K2, Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, K2, (DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLanesSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLanesSaveF32AVX512(SB), NOSPLIT, $0-88
+	MOVQ   slope+80(FP), AX
+	MOVQ   save+56(FP), DX
+	MOVQ   nu+32(FP), BX
+	MOVQ   a+48(FP), SI
+	MOVQ   s+64(FP), DI
+	MOVQ   t+72(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x02, R9
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x40, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS      (AX)(R11*1), Z7
+	VMOVUPS      (SI)(R10*1), Z3
+	VMOVUPS      (BX)(R10*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, (BX)(R10*1)
+	VMOVUPS      Z3, (DX)(R11*1)
+	VMOVUPS      64(AX)(R11*1), Z7
+	VMOVUPS      64(SI)(R10*1), Z3
+	VMOVUPS      64(BX)(R10*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z30
+	VMOVUPS      Z4, 64(BX)(R10*1)
+	VMOVUPS      Z3, 64(DX)(R11*1)
+	VMOVUPS      128(AX)(R11*1), Z7
+	VMOVUPS      128(SI)(R10*1), Z3
+	VMOVUPS      128(BX)(R10*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z29
+	VMOVUPS      Z4, 128(BX)(R10*1)
+	VMOVUPS      Z3, 128(DX)(R11*1)
+	VMOVUPS      192(AX)(R11*1), Z7
+	VMOVUPS      192(SI)(R10*1), Z3
+	VMOVUPS      192(BX)(R10*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z28
+	VMOVUPS      Z4, 192(BX)(R10*1)
+	VMOVUPS      Z3, 192(DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, SI
+	SUBQ         $0x40, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R12
+	SUBQ $0x10, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Z31
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS      (AX)(R11*1), Z7
+	VMOVUPS      (SI)(R10*1), Z3
+	VMOVUPS      (BX)(R10*1), Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, (BX)(R10*1)
+	VMOVUPS      Z3, (DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $0x10, R12
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R12
+	JZ        end
+	MOVQ      R12, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+40(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS.Z    (AX)(R11*1), K2, Z7
+	VMOVUPS.Z    (SI)(R10*1), K2, Z3
+	VMOVUPS.Z    (BX)(R10*1), K2, Z4
+	VPMOVD2M     Z3, K1
+	VBLENDMPS    Z0, Z7, K1, Z5
+	VFMADD231PS  Z5, Z3, Z4
+	VMINPS       Z3, Z2, Z6
+	VFMADD231PS  Z6, Z1, Z31
+	VMOVUPS      Z4, K2, (BX)(R10*1)
+	VMOVUPS      Z3, K2, (DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+40(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func relaxLinesF32AVX512(n int, lanes int, stride int, nu *float32, d *float32, m *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·relaxLinesF32AVX512(SB), NOSPLIT, $0-88
+	MOVQ         nu+24(FP), AX
+	MOVQ         a+48(FP), DX
+	MOVQ         kl+56(FP), BX
+	MOVQ         tl+64(FP), SI
+	MOVQ         ku+72(FP), DI
+	MOVQ         tu+80(FP), R8
+	MOVQ         stride+16(FP), R9
+	SHLQ         $0x02, R9
+	MOVQ         $0x7fffffff7fffffff, CX
+	VPBROADCASTQ CX, Z4
+	MOVQ         lanes+8(FP), R11
+	SUBQ         $0x40, R11
+	JL           belowx4
+
+x4:
+	MOVQ    d+32(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	MOVQ    m+40(FP), CX
+	VMOVUPS (CX), Z27
+	VMOVUPS 64(CX), Z26
+	VMOVUPS 128(CX), Z25
+	VMOVUPS 192(CX), Z24
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x4row:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VBROADCASTSS (R8)(CX*4), Z3
+	VMOVUPS      (DX)(R10*1), Z5
+	VMOVUPS      (AX)(R10*1), Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, (AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z31, Z31
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z27, Z27
+	VMOVUPS      64(DX)(R10*1), Z5
+	VMOVUPS      64(AX)(R10*1), Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, 64(AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z30, Z30
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z26, Z26
+	VMOVUPS      128(DX)(R10*1), Z5
+	VMOVUPS      128(AX)(R10*1), Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, 128(AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z29, Z29
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z25, Z25
+	VMOVUPS      192(DX)(R10*1), Z5
+	VMOVUPS      192(AX)(R10*1), Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, 192(AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z28, Z28
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z24, Z24
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+32(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+32(FP)
+	MOVQ         m+40(FP), CX
+	VMOVUPS      Z27, (CX)
+	VMOVUPS      Z26, 64(CX)
+	VMOVUPS      Z25, 128(CX)
+	VMOVUPS      Z24, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, m+40(FP)
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x40, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R11
+	SUBQ $0x10, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+32(FP), CX
+	VMOVUPS (CX), Z31
+	MOVQ    m+40(FP), CX
+	VMOVUPS (CX), Z27
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+x1row:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VBROADCASTSS (R8)(CX*4), Z3
+	VMOVUPS      (DX)(R10*1), Z5
+	VMOVUPS      (AX)(R10*1), Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, (AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z31, Z31
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z27, Z27
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+32(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+32(FP)
+	MOVQ         m+40(FP), CX
+	VMOVUPS      Z27, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, m+40(FP)
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x10, R11
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R11
+	JZ        end
+	MOVQ      R11, CX
+	MOVQ      $+1, R10
+	SHLQ      CL, R10
+	DECQ      R10
+	KMOVW     R10, K2
+	MOVQ      d+32(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	MOVQ      m+40(FP), CX
+	VMOVUPS.Z (CX), K2, Z27
+	XORQ      CX, CX
+	XORQ      R10, R10
+
+tailrow:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VBROADCASTSS (DI)(CX*4), Z2
+	VBROADCASTSS (R8)(CX*4), Z3
+	VMOVUPS.Z    (DX)(R10*1), K2, Z5
+	VMOVUPS.Z    (AX)(R10*1), K2, Z6
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z2, Z0, K1, Z7
+	VFMADD231PS  Z7, Z5, Z6
+	VMOVUPS      Z6, K2, (AX)(R10*1)
+	VPMOVD2M     Z5, K1
+	VBLENDMPS    Z3, Z1, K1, Z7
+	VMULPS       Z5, Z7, Z7
+	VADDPS       Z7, Z31, Z31
+	VPANDD       Z7, Z4, Z7
+	VADDPS       Z7, Z27, Z27
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+32(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+32(FP)
+	MOVQ         m+40(FP), AX
+	VMOVUPS      Z27, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, m+40(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalSharedF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512F
+TEXT ·primalSharedF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   v+32(FP), DX
+	MOVQ   z+40(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   slope+72(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x02, R9
+	VPXORQ Z3, Z3, Z3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x40, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS      (AX)(R11*1), Z4
+	VMOVUPS      (BX)(R10*1), Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, (DX)(R10*1)
+	VMOVUPS      64(AX)(R11*1), Z4
+	VMOVUPS      64(BX)(R10*1), Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, 64(DX)(R10*1)
+	VMOVUPS      128(AX)(R11*1), Z4
+	VMOVUPS      128(BX)(R10*1), Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, 128(DX)(R10*1)
+	VMOVUPS      192(AX)(R11*1), Z4
+	VMOVUPS      192(BX)(R10*1), Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, 192(DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x40, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R12
+	SUBQ $0x10, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS      (AX)(R11*1), Z4
+	VMOVUPS      (BX)(R10*1), Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, (DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x10, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x10, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R10
+	SHLQ  CL, R10
+	DECQ  R10
+	KMOVW R10, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VMOVUPS.Z    (AX)(R11*1), K2, Z4
+	VMOVUPS.Z    (BX)(R10*1), K2, Z5
+	VMULPS       Z5, Z2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z5, Z0, Z7
+	VCMPPS       $0x1d, Z3, Z4, K1
+	VBLENDMPS    Z6, Z7, K1, Z7
+	VMOVUPS      Z7, K2, (DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalLanesF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, AVX512F
+TEXT ·primalLanesF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   slope+72(FP), DX
+	MOVQ   v+32(FP), BX
+	MOVQ   z+40(FP), SI
+	MOVQ   s+56(FP), DI
+	MOVQ   t+64(FP), R8
+	MOVQ   stride+24(FP), R9
+	SHLQ   $0x02, R9
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x40, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS      (DX)(R11*1), Z8
+	VMOVUPS      (AX)(R11*1), Z3
+	VMOVUPS      (SI)(R10*1), Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, (BX)(R10*1)
+	VMOVUPS      64(DX)(R11*1), Z8
+	VMOVUPS      64(AX)(R11*1), Z3
+	VMOVUPS      64(SI)(R10*1), Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, 64(BX)(R10*1)
+	VMOVUPS      128(DX)(R11*1), Z8
+	VMOVUPS      128(AX)(R11*1), Z3
+	VMOVUPS      128(SI)(R10*1), Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, 128(BX)(R10*1)
+	VMOVUPS      192(DX)(R11*1), Z8
+	VMOVUPS      192(AX)(R11*1), Z3
+	VMOVUPS      192(SI)(R10*1), Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, 192(BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	ADDQ         $+256, SI
+	SUBQ         $0x40, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R12
+	SUBQ $0x10, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS      (DX)(R11*1), Z8
+	VMOVUPS      (AX)(R11*1), Z3
+	VMOVUPS      (SI)(R10*1), Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, (BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	ADDQ         $+64, SI
+	SUBQ         $0x10, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x10, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R10
+	SHLQ  CL, R10
+	DECQ  R10
+	KMOVW R10, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Z0
+	VBROADCASTSS (R8)(CX*4), Z1
+	VMOVUPS.Z    (DX)(R11*1), K2, Z8
+	VMOVUPS.Z    (AX)(R11*1), K2, Z3
+	VMOVUPS.Z    (SI)(R10*1), K2, Z4
+	VMULPS       Z4, Z8, Z5
+	VMOVAPS      Z1, Z6
+	VFMADD231PS  Z4, Z0, Z6
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z5, Z6, K1, Z6
+	VMOVUPS      Z6, K2, (BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func primalLinesF32AVX512(n int, lanes int, stride int, v *float32, z *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+// Requires: AVX, AVX512F
+TEXT ·primalLinesF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ   v+24(FP), AX
+	MOVQ   z+32(FP), DX
+	MOVQ   a+40(FP), BX
+	MOVQ   kl+48(FP), SI
+	MOVQ   tl+56(FP), DI
+	MOVQ   ku+64(FP), R8
+	MOVQ   tu+72(FP), R9
+	MOVQ   stride+16(FP), R10
+	SHLQ   $0x02, R10
+	VPXORQ Z4, Z4, Z4
+	MOVQ   lanes+8(FP), R12
+	SUBQ   $0x40, R12
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x4row:
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VBROADCASTSS (R9)(CX*4), Z3
+	VMOVUPS      (BX)(R11*1), Z5
+	VMOVUPS      (DX)(R11*1), Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, (AX)(R11*1)
+	VMOVUPS      64(BX)(R11*1), Z5
+	VMOVUPS      64(DX)(R11*1), Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, 64(AX)(R11*1)
+	VMOVUPS      128(BX)(R11*1), Z5
+	VMOVUPS      128(DX)(R11*1), Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, 128(AX)(R11*1)
+	VMOVUPS      192(BX)(R11*1), Z5
+	VMOVUPS      192(DX)(R11*1), Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, 192(AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	ADDQ         $+256, BX
+	SUBQ         $0x40, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R12
+	SUBQ $0x10, R12
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R11, R11
+
+x1row:
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VBROADCASTSS (R9)(CX*4), Z3
+	VMOVUPS      (BX)(R11*1), Z5
+	VMOVUPS      (DX)(R11*1), Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, (AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	ADDQ         $+64, BX
+	SUBQ         $0x10, R12
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x10, R12
+	JZ    end
+	MOVQ  R12, CX
+	MOVQ  $+1, R11
+	SHLQ  CL, R11
+	DECQ  R11
+	KMOVW R11, K2
+	XORQ  CX, CX
+	XORQ  R11, R11
+
+tailrow:
+	VBROADCASTSS (SI)(CX*4), Z0
+	VBROADCASTSS (DI)(CX*4), Z1
+	VBROADCASTSS (R8)(CX*4), Z2
+	VBROADCASTSS (R9)(CX*4), Z3
+	VMOVUPS.Z    (BX)(R11*1), K2, Z5
+	VMOVUPS.Z    (DX)(R11*1), K2, Z6
+	VMOVAPS      Z1, Z7
+	VFMADD231PS  Z6, Z0, Z7
+	VMOVAPS      Z3, Z8
+	VFMADD231PS  Z6, Z2, Z8
+	VCMPPS       $0x1d, Z4, Z5, K1
+	VBLENDMPS    Z7, Z8, K1, Z8
+	VMOVUPS      Z8, K2, (AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func adamF32AVX512(n int, idx *int32, lanes int, stride int, alpha *float32, m *float32, v *float32, a *float32, z *float32, par *float32)
+// Requires: AVX, AVX512F
+TEXT ·adamF32AVX512(SB), NOSPLIT, $0-80
+	MOVQ         alpha+32(FP), AX
+	MOVQ         m+40(FP), DX
+	MOVQ         v+48(FP), BX
+	MOVQ         a+56(FP), SI
+	MOVQ         z+64(FP), DI
+	MOVQ         stride+24(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         par+72(FP), CX
+	VBROADCASTSS (CX), Z0
+	VBROADCASTSS 4(CX), Z1
+	VBROADCASTSS 8(CX), Z2
+	VBROADCASTSS 12(CX), Z3
+	VBROADCASTSS 16(CX), Z4
+	VBROADCASTSS 20(CX), Z5
+	VBROADCASTSS 24(CX), Z6
+	VBROADCASTSS 28(CX), Z7
+	VPXORQ       Z8, Z8, Z8
+	MOVQ         lanes+16(FP), R11
+	SUBQ         $0x40, R11
+	JL           belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R10, R10
+
+x4row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPS     (SI)(R10*1), Z9
+	VMOVUPS     (DI)(R9*1), Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS     (DX)(R10*1), Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, (DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS     (BX)(R10*1), Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, (BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS     (AX)(R10*1), Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, (AX)(R10*1)
+	VMOVUPS     64(SI)(R10*1), Z9
+	VMOVUPS     64(DI)(R9*1), Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS     64(DX)(R10*1), Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, 64(DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS     64(BX)(R10*1), Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, 64(BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS     64(AX)(R10*1), Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, 64(AX)(R10*1)
+	VMOVUPS     128(SI)(R10*1), Z9
+	VMOVUPS     128(DI)(R9*1), Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS     128(DX)(R10*1), Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, 128(DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS     128(BX)(R10*1), Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, 128(BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS     128(AX)(R10*1), Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, 128(AX)(R10*1)
+	VMOVUPS     192(SI)(R10*1), Z9
+	VMOVUPS     192(DI)(R9*1), Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS     192(DX)(R10*1), Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, 192(DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS     192(BX)(R10*1), Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, 192(BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS     192(AX)(R10*1), Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, 192(AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         x4row
+	ADDQ        $+256, AX
+	ADDQ        $+256, DX
+	ADDQ        $+256, BX
+	ADDQ        $+256, SI
+	ADDQ        $+256, DI
+	SUBQ        $0x40, R11
+	JGE         x4
+
+belowx4:
+	ADDQ $0x40, R11
+	SUBQ $0x10, R11
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R10, R10
+
+x1row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPS     (SI)(R10*1), Z9
+	VMOVUPS     (DI)(R9*1), Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS     (DX)(R10*1), Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, (DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS     (BX)(R10*1), Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, (BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS     (AX)(R10*1), Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, (AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         x1row
+	ADDQ        $+64, AX
+	ADDQ        $+64, DX
+	ADDQ        $+64, BX
+	ADDQ        $+64, SI
+	ADDQ        $+64, DI
+	SUBQ        $0x10, R11
+	JGE         x1
+
+belowx1:
+	ADDQ  $0x10, R11
+	JZ    end
+	MOVQ  R11, CX
+	MOVQ  $+1, R9
+	SHLQ  CL, R9
+	DECQ  R9
+	KMOVW R9, K2
+	XORQ  CX, CX
+	XORQ  R10, R10
+
+tailrow:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPS.Z   (SI)(R10*1), K2, Z9
+	VMOVUPS.Z   (DI)(R9*1), K2, Z13
+	VMAXPS      Z9, Z8, Z9
+	VMULPS      Z13, Z9, Z9
+	VMOVUPS.Z   (DX)(R10*1), K2, Z10
+	VMULPS      Z0, Z10, Z10
+	VFMADD231PS Z1, Z9, Z10
+	VMOVUPS     Z10, K2, (DX)(R10*1)
+	VMULPS      Z3, Z9, Z13
+	VMOVUPS.Z   (BX)(R10*1), K2, Z11
+	VMULPS      Z2, Z11, Z11
+	VFMADD231PS Z9, Z13, Z11
+	VMOVUPS     Z11, K2, (BX)(R10*1)
+	VMULPS      Z5, Z11, Z11
+	VSQRTPS     Z11, Z11
+	VADDPS      Z6, Z11, Z11
+	VMULPS      Z4, Z10, Z13
+	VDIVPS      Z11, Z13, Z13
+	VMOVUPS.Z   (AX)(R10*1), K2, Z12
+	VADDPS      Z12, Z13, Z13
+	VMAXPS      Z13, Z8, Z13
+	VMINPS      Z13, Z7, Z13
+	VCMPPS      $0x04, Z8, Z10, K1
+	VBLENDMPS   Z13, Z12, K1, Z12
+	VMOVUPS     Z12, K2, (AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func cornerF32AVX512(n int, lanes int, stride int, x *float32, a *float32, lo *float32, hi *float32)
+// Requires: AVX, AVX512F
+TEXT ·cornerF32AVX512(SB), NOSPLIT, $0-56
+	MOVQ   x+24(FP), AX
+	MOVQ   a+32(FP), DX
+	MOVQ   lo+40(FP), BX
+	MOVQ   hi+48(FP), SI
+	MOVQ   stride+16(FP), DI
+	SHLQ   $0x02, DI
+	VPXORQ Z2, Z2, Z2
+	MOVQ   lanes+8(FP), R9
+	SUBQ   $0x40, R9
+	JL     belowx4
+
+x4:
+	XORQ CX, CX
+	XORQ R8, R8
+
+x4row:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VMOVUPS      (DX)(R8*1), Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, (AX)(R8*1)
+	VMOVUPS      64(DX)(R8*1), Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, 64(AX)(R8*1)
+	VMOVUPS      128(DX)(R8*1), Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, 128(AX)(R8*1)
+	VMOVUPS      192(DX)(R8*1), Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, 192(AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	ADDQ         $+256, AX
+	ADDQ         $+256, DX
+	SUBQ         $0x40, R9
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R9
+	SUBQ $0x10, R9
+	JL   belowx1
+
+x1:
+	XORQ CX, CX
+	XORQ R8, R8
+
+x1row:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VMOVUPS      (DX)(R8*1), Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, (AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	ADDQ         $+64, AX
+	ADDQ         $+64, DX
+	SUBQ         $0x10, R9
+	JGE          x1
+
+belowx1:
+	ADDQ  $0x10, R9
+	JZ    end
+	MOVQ  R9, CX
+	MOVQ  $+1, R8
+	SHLQ  CL, R8
+	DECQ  R8
+	KMOVW R8, K2
+	XORQ  CX, CX
+	XORQ  R8, R8
+
+tailrow:
+	VBROADCASTSS (BX)(CX*4), Z0
+	VBROADCASTSS (SI)(CX*4), Z1
+	VMOVUPS.Z    (DX)(R8*1), K2, Z3
+	VCMPPS       $0x1d, Z2, Z3, K1
+	VBLENDMPS    Z0, Z1, K1, Z4
+	VMOVUPS      Z4, K2, (AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+
+end:
+	VZEROUPPER
+	RET
+
+// func sumRowsF32AVX512(n int, lanes int, stride int, d *float32, e *float32, a *float32, b *float32, S *float32)
+// Requires: AVX, AVX512F
+TEXT ·sumRowsF32AVX512(SB), NOSPLIT, $0-64
+	MOVQ         a+40(FP), AX
+	MOVQ         b+48(FP), DX
+	MOVQ         S+56(FP), BX
+	MOVQ         stride+16(FP), SI
+	SHLQ         $0x02, SI
+	MOVQ         $0x7fffffff7fffffff, CX
+	VPBROADCASTQ CX, Z2
+	MOVQ         lanes+8(FP), R8
+	SUBQ         $0x40, R8
+	JL           belowx4
+
+x4:
+	MOVQ    d+24(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	MOVQ    e+32(FP), CX
+	VMOVUPS (CX), Z27
+	VMOVUPS 64(CX), Z26
+	VMOVUPS 128(CX), Z25
+	VMOVUPS 192(CX), Z24
+	XORQ    CX, CX
+	XORQ    DI, DI
+
+x4row:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VBROADCASTSS (BX)(CX*4), Z1
+	VMOVUPS      (AX)(DI*1), Z3
+	VFMADD231PS  Z3, Z0, Z31
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z27
+	VMOVUPS      64(AX)(DI*1), Z3
+	VFMADD231PS  Z3, Z0, Z30
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z26
+	VMOVUPS      128(AX)(DI*1), Z3
+	VFMADD231PS  Z3, Z0, Z29
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z25
+	VMOVUPS      192(AX)(DI*1), Z3
+	VFMADD231PS  Z3, Z0, Z28
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z24
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         d+24(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, d+24(FP)
+	MOVQ         e+32(FP), CX
+	VMOVUPS      Z27, (CX)
+	VMOVUPS      Z26, 64(CX)
+	VMOVUPS      Z25, 128(CX)
+	VMOVUPS      Z24, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, e+32(FP)
+	ADDQ         $+256, AX
+	SUBQ         $0x40, R8
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, R8
+	SUBQ $0x10, R8
+	JL   belowx1
+
+x1:
+	MOVQ    d+24(FP), CX
+	VMOVUPS (CX), Z31
+	MOVQ    e+32(FP), CX
+	VMOVUPS (CX), Z27
+	XORQ    CX, CX
+	XORQ    DI, DI
+
+x1row:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VBROADCASTSS (BX)(CX*4), Z1
+	VMOVUPS      (AX)(DI*1), Z3
+	VFMADD231PS  Z3, Z0, Z31
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z27
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         d+24(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, d+24(FP)
+	MOVQ         e+32(FP), CX
+	VMOVUPS      Z27, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, e+32(FP)
+	ADDQ         $+64, AX
+	SUBQ         $0x10, R8
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, R8
+	JZ        end
+	MOVQ      R8, CX
+	MOVQ      $+1, DI
+	SHLQ      CL, DI
+	DECQ      DI
+	KMOVW     DI, K2
+	MOVQ      d+24(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	MOVQ      e+32(FP), CX
+	VMOVUPS.Z (CX), K2, Z27
+	XORQ      CX, CX
+	XORQ      DI, DI
+
+tailrow:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VBROADCASTSS (BX)(CX*4), Z1
+	VMOVUPS.Z    (AX)(DI*1), K2, Z3
+	VFMADD231PS  Z3, Z0, Z31
+	VPANDD       Z3, Z2, Z3
+	VFMADD231PS  Z3, Z1, Z27
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         d+24(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, d+24(FP)
+	MOVQ         e+32(FP), AX
+	VMOVUPS      Z27, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, e+32(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func sumAbsRowsF32AVX512(n int, lanes int, stride int, e *float32, a *float32, S *float32)
+// Requires: AVX, AVX512F
+TEXT ·sumAbsRowsF32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         a+32(FP), AX
+	MOVQ         S+40(FP), DX
+	MOVQ         stride+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         $0x7fffffff7fffffff, CX
+	VPBROADCASTQ CX, Z1
+	MOVQ         lanes+8(FP), DI
+	SUBQ         $0x40, DI
+	JL           belowx4
+
+x4:
+	MOVQ    e+24(FP), CX
+	VMOVUPS (CX), Z31
+	VMOVUPS 64(CX), Z30
+	VMOVUPS 128(CX), Z29
+	VMOVUPS 192(CX), Z28
+	XORQ    CX, CX
+	XORQ    SI, SI
+
+x4row:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VMOVUPS      (AX)(SI*1), Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VMOVUPS      64(AX)(SI*1), Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z30
+	VMOVUPS      128(AX)(SI*1), Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z29
+	VMOVUPS      192(AX)(SI*1), Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z28
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x4row
+	MOVQ         e+24(FP), CX
+	VMOVUPS      Z31, (CX)
+	VMOVUPS      Z30, 64(CX)
+	VMOVUPS      Z29, 128(CX)
+	VMOVUPS      Z28, 192(CX)
+	ADDQ         $+256, CX
+	MOVQ         CX, e+24(FP)
+	ADDQ         $+256, AX
+	SUBQ         $0x40, DI
+	JGE          x4
+
+belowx4:
+	ADDQ $0x40, DI
+	SUBQ $0x10, DI
+	JL   belowx1
+
+x1:
+	MOVQ    e+24(FP), CX
+	VMOVUPS (CX), Z31
+	XORQ    CX, CX
+	XORQ    SI, SI
+
+x1row:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VMOVUPS      (AX)(SI*1), Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z31
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          x1row
+	MOVQ         e+24(FP), CX
+	VMOVUPS      Z31, (CX)
+	ADDQ         $+64, CX
+	MOVQ         CX, e+24(FP)
+	ADDQ         $+64, AX
+	SUBQ         $0x10, DI
+	JGE          x1
+
+belowx1:
+	ADDQ      $0x10, DI
+	JZ        end
+	MOVQ      DI, CX
+	MOVQ      $+1, SI
+	SHLQ      CL, SI
+	DECQ      SI
+	KMOVW     SI, K2
+	MOVQ      e+24(FP), CX
+	VMOVUPS.Z (CX), K2, Z31
+	XORQ      CX, CX
+	XORQ      SI, SI
+
+tailrow:
+	VBROADCASTSS (DX)(CX*4), Z0
+	VMOVUPS.Z    (AX)(SI*1), K2, Z2
+	VPANDD       Z2, Z1, Z2
+	VFMADD231PS  Z2, Z0, Z31
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          tailrow
+	MOVQ         e+24(FP), AX
+	VMOVUPS      Z31, K2, (AX)
+	ADDQ         $+64, AX
+	MOVQ         AX, e+24(FP)
+
+end:
+	VZEROUPPER
+	RET
+
+// func tile8F64AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, FMA3
-TEXT ·tile8AVX2(SB), NOSPLIT, $0-80
+TEXT ·tile8F64AVX2(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -3572,9 +11334,9 @@ store1:
 	VZEROUPPER
 	RET
 
-// func tile16AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+// func tile16F64AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 // Requires: AVX, FMA3
-TEXT ·tile16AVX2(SB), NOSPLIT, $0-80
+TEXT ·tile16F64AVX2(SB), NOSPLIT, $0-80
 	MOVQ   h+0(FP), AX
 	MOVQ   k+8(FP), CX
 	MOVQ   a+16(FP), DX
@@ -3722,431 +11484,179 @@ store1:
 	VZEROUPPER
 	RET
 
-// func axpyAVX512(n int, dst *float64, x *float64, f float64)
-// Requires: AVX, AVX512F
-TEXT ·axpyAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+8(FP), AX
-	MOVQ         x+16(FP), CX
-	VBROADCASTSD f+24(FP), Z0
-	MOVQ         n+0(FP), DX
-	SHRQ         $0x03, DX
-
-loop:
-	VMOVUPD     (AX), Z1
-	VFMADD231PD (CX), Z0, Z1
-	VMOVUPD     Z1, (AX)
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	DECQ        DX
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func absAxpyAVX512(n int, dst *float64, x *float64, f float64)
-// Requires: AVX, AVX512F
-TEXT ·absAxpyAVX512(SB), NOSPLIT, $0-32
-	MOVQ         dst+8(FP), AX
-	MOVQ         x+16(FP), CX
-	VBROADCASTSD f+24(FP), Z0
-	MOVQ         $0x7fffffffffffffff, DX
-	VPBROADCASTQ DX, Z3
-	MOVQ         n+0(FP), DX
-	SHRQ         $0x03, DX
-
-loop:
-	VMOVUPD     (AX), Z1
-	VPANDQ      (CX), Z3, Z2
-	VFMADD231PD Z2, Z0, Z1
-	VMOVUPD     Z1, (AX)
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	DECQ        DX
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func signAxpyAVX512(n int, dst *float64, a *float64, pos float64, neg float64)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·signAxpyAVX512(SB), NOSPLIT, $0-40
-	MOVQ         dst+8(FP), AX
-	MOVQ         a+16(FP), CX
-	VBROADCASTSD pos+24(FP), Z0
-	VBROADCASTSD neg+32(FP), Z1
-	MOVQ         n+0(FP), DX
-	SHRQ         $0x03, DX
-
-loop:
-	VMOVUPD     (CX), Z2
-	VMOVUPD     (AX), Z3
-	VPMOVQ2M    Z2, K1
-	VBLENDMPD   Z1, Z0, K1, Z4
-	VFMADD231PD Z4, Z2, Z3
-	VMOVUPD     Z3, (AX)
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	DECQ        DX
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func relaxAVX512(n int, nu *float64, d *float64, e *float64, a *float64, alpha float64, slope float64, t float64, S float64)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·relaxAVX512(SB), NOSPLIT, $0-72
-	MOVQ         nu+8(FP), AX
-	MOVQ         d+16(FP), CX
-	MOVQ         e+24(FP), DX
-	MOVQ         a+32(FP), BX
-	VBROADCASTSD alpha+40(FP), Z0
-	VBROADCASTSD slope+48(FP), Z1
-	VBROADCASTSD t+56(FP), Z2
-	VBROADCASTSD S+64(FP), Z3
-	MOVQ         $0x7fffffffffffffff, SI
-	VPBROADCASTQ SI, Z4
-	VPXORQ       Z5, Z5, Z5
-	MOVQ         n+0(FP), SI
-	SHRQ         $0x03, SI
-
-loop:
-	VMOVUPD     (BX), Z6
-	VMOVUPD     (AX), Z7
-	VMOVUPD     (CX), Z8
-	VMOVUPD     (DX), Z9
-	VPMOVQ2M    Z6, K1
-	VBLENDMPD   Z1, Z0, K1, Z10
-	VFMADD231PD Z10, Z6, Z7
-	VMINPD      Z5, Z6, Z11
-	VFMADD231PD Z11, Z2, Z8
-	VPANDQ      Z4, Z6, Z12
-	VFMADD231PD Z12, Z3, Z9
-	VMOVUPD     Z7, (AX)
-	VMOVUPD     Z8, (CX)
-	VMOVUPD     Z9, (DX)
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	ADDQ        $0x40, BX
-	DECQ        SI
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func relaxLanesAVX512(n int, nu *float64, d *float64, e *float64, a *float64, alpha *float64, slope *float64, t *float64, S *float64)
-// Requires: AVX, AVX512DQ, AVX512F
-TEXT ·relaxLanesAVX512(SB), NOSPLIT, $0-72
-	MOVQ         nu+8(FP), AX
-	MOVQ         d+16(FP), CX
-	MOVQ         e+24(FP), DX
-	MOVQ         a+32(FP), BX
-	MOVQ         alpha+40(FP), SI
-	MOVQ         slope+48(FP), DI
-	MOVQ         t+56(FP), R8
-	MOVQ         S+64(FP), R9
-	MOVQ         $0x7fffffffffffffff, R10
-	VPBROADCASTQ R10, Z4
-	VPXORQ       Z5, Z5, Z5
-	MOVQ         n+0(FP), R10
-	SHRQ         $0x03, R10
-
-loop:
-	VMOVUPD     (SI), Z0
-	VMOVUPD     (DI), Z1
-	VMOVUPD     (R8), Z2
-	VMOVUPD     (R9), Z3
-	VMOVUPD     (BX), Z6
-	VMOVUPD     (AX), Z7
-	VMOVUPD     (CX), Z8
-	VMOVUPD     (DX), Z9
-	VPMOVQ2M    Z6, K1
-	VBLENDMPD   Z1, Z0, K1, Z10
-	VFMADD231PD Z10, Z6, Z7
-	VMINPD      Z5, Z6, Z11
-	VFMADD231PD Z11, Z2, Z8
-	VPANDQ      Z4, Z6, Z12
-	VFMADD231PD Z12, Z3, Z9
-	VMOVUPD     Z7, (AX)
-	VMOVUPD     Z8, (CX)
-	VMOVUPD     Z9, (DX)
-	ADDQ        $0x40, AX
-	ADDQ        $0x40, CX
-	ADDQ        $0x40, DX
-	ADDQ        $0x40, BX
-	ADDQ        $0x40, SI
-	ADDQ        $0x40, DI
-	ADDQ        $0x40, R8
-	ADDQ        $0x40, R9
-	DECQ        R10
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func dotAVX512(n int, x *float64, y *float64) float64
-// Requires: AVX, AVX512F
-TEXT ·dotAVX512(SB), NOSPLIT, $0-32
-	MOVQ   x+8(FP), AX
-	MOVQ   y+16(FP), CX
-	MOVQ   n+0(FP), DX
-	VPXORQ Z0, Z0, Z0
-	VPXORQ Z1, Z1, Z1
-	VPXORQ Z2, Z2, Z2
-	VPXORQ Z3, Z3, Z3
-	SUBQ   $+32, DX
-	JL     tail
-
-four:
-	VMOVUPD     (AX), Z4
-	VFMADD231PD (CX), Z4, Z0
-	VMOVUPD     64(AX), Z5
-	VFMADD231PD 64(CX), Z5, Z1
-	VMOVUPD     128(AX), Z6
-	VFMADD231PD 128(CX), Z6, Z2
-	VMOVUPD     192(AX), Z7
-	VFMADD231PD 192(CX), Z7, Z3
-	ADDQ        $+256, AX
-	ADDQ        $+256, CX
-	SUBQ        $+32, DX
-	JGE         four
-
-tail:
-	ADDQ $+32, DX
-	JZ   sum
-
-single:
-	VMOVUPD     (AX), Z4
-	VFMADD231PD (CX), Z4, Z0
-	ADDQ        $+64, AX
-	ADDQ        $+64, CX
-	SUBQ        $+8, DX
-	JNZ         single
-
-sum:
-	VADDPD        Z1, Z0, Z0
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VUNPCKHPD     X0, X0, X1
-	VADDSD        X1, X0, X0
-	VMOVSD        X0, ret+24(FP)
-	VZEROUPPER
-	RET
-
-// func absDotAVX512(n int, x *float64, y *float64) float64
-// Requires: AVX, AVX512F
-TEXT ·absDotAVX512(SB), NOSPLIT, $0-32
-	MOVQ         x+8(FP), AX
-	MOVQ         y+16(FP), CX
-	MOVQ         n+0(FP), DX
-	MOVQ         $0x7fffffffffffffff, BX
-	VPBROADCASTQ BX, Z8
-	VPXORQ       Z0, Z0, Z0
-	VPXORQ       Z1, Z1, Z1
-	VPXORQ       Z2, Z2, Z2
-	VPXORQ       Z3, Z3, Z3
-	SUBQ         $+32, DX
-	JL           tail
-
-four:
-	VPANDQ      (AX), Z8, Z4
-	VFMADD231PD (CX), Z4, Z0
-	VPANDQ      64(AX), Z8, Z5
-	VFMADD231PD 64(CX), Z5, Z1
-	VPANDQ      128(AX), Z8, Z6
-	VFMADD231PD 128(CX), Z6, Z2
-	VPANDQ      192(AX), Z8, Z7
-	VFMADD231PD 192(CX), Z7, Z3
-	ADDQ        $+256, AX
-	ADDQ        $+256, CX
-	SUBQ        $+32, DX
-	JGE         four
-
-tail:
-	ADDQ $+32, DX
-	JZ   sum
-
-single:
-	VPANDQ      (AX), Z8, Z4
-	VFMADD231PD (CX), Z4, Z0
-	ADDQ        $+64, AX
-	ADDQ        $+64, CX
-	SUBQ        $+8, DX
-	JNZ         single
-
-sum:
-	VADDPD        Z1, Z0, Z0
-	VADDPD        Z3, Z2, Z2
-	VADDPD        Z2, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y1
-	VADDPD        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
-	VADDPD        X1, X0, X0
-	VUNPCKHPD     X0, X0, X1
-	VADDSD        X1, X0, X0
-	VMOVSD        X0, ret+24(FP)
-	VZEROUPPER
-	RET
-
-// func axpyAVX2(n int, dst *float64, x *float64, f float64)
+// func axpyF64AVX2(n int, dst *float64, x *float64, f float64)
 // Requires: AVX, FMA3
-TEXT ·axpyAVX2(SB), NOSPLIT, $0-32
+TEXT ·axpyF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ         dst+8(FP), AX
 	MOVQ         x+16(FP), CX
 	VBROADCASTSD f+24(FP), Y0
 	MOVQ         n+0(FP), DX
-	SHRQ         $0x02, DX
+	SUBQ         $0x10, DX
+	JL           belowx4
 
-loop:
+x4:
 	VMOVUPD     (AX), Y1
-	VFMADD231PD (CX), Y0, Y1
-	VMOVUPD     Y1, (AX)
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func absAxpyAVX2(n int, dst *float64, x *float64, f float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·absAxpyAVX2(SB), NOSPLIT, $0-32
-	MOVQ         dst+8(FP), AX
-	MOVQ         x+16(FP), CX
-	VBROADCASTSD f+24(FP), Y0
-	MOVQ         $0x7fffffffffffffff, DX
-	VMOVQ        DX, X1
-	VPBROADCASTQ X1, Y3
-	MOVQ         n+0(FP), DX
-	SHRQ         $0x02, DX
-
-loop:
-	VMOVUPD     (AX), Y1
-	VANDPD      (CX), Y3, Y2
+	VMOVUPD     (CX), Y2
 	VFMADD231PD Y2, Y0, Y1
 	VMOVUPD     Y1, (AX)
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         loop
+	VMOVUPD     32(AX), Y1
+	VMOVUPD     32(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     64(AX), Y1
+	VMOVUPD     64(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 64(AX)
+	VMOVUPD     96(AX), Y1
+	VMOVUPD     96(CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x10, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Y1
+	VMOVUPD     (CX), Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x04, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x04, DX
 	VZEROUPPER
 	RET
 
-// func signAxpyAVX2(n int, dst *float64, a *float64, pos float64, neg float64)
+// func absAxpyF64AVX2(n int, dst *float64, x *float64, f float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·absAxpyF64AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	VBROADCASTSD f+24(FP), Y0
+	MOVQ         $0x7fffffffffffffff, DX
+	VMOVQ        DX, X3
+	VPBROADCASTQ X3, Y3
+	MOVQ         n+0(FP), DX
+	SUBQ         $0x10, DX
+	JL           belowx4
+
+x4:
+	VMOVUPD     (AX), Y1
+	VMOVUPD     (CX), Y2
+	VANDPD      Y2, Y3, Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, (AX)
+	VMOVUPD     32(AX), Y1
+	VMOVUPD     32(CX), Y2
+	VANDPD      Y2, Y3, Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 32(AX)
+	VMOVUPD     64(AX), Y1
+	VMOVUPD     64(CX), Y2
+	VANDPD      Y2, Y3, Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 64(AX)
+	VMOVUPD     96(AX), Y1
+	VMOVUPD     96(CX), Y2
+	VANDPD      Y2, Y3, Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x10, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (AX), Y1
+	VMOVUPD     (CX), Y2
+	VANDPD      Y2, Y3, Y2
+	VFMADD231PD Y2, Y0, Y1
+	VMOVUPD     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x04, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x04, DX
+	VZEROUPPER
+	RET
+
+// func signAxpyF64AVX2(n int, dst *float64, a *float64, pos float64, neg float64)
 // Requires: AVX, FMA3
-TEXT ·signAxpyAVX2(SB), NOSPLIT, $0-40
+TEXT ·signAxpyF64AVX2(SB), NOSPLIT, $0-40
 	MOVQ         dst+8(FP), AX
 	MOVQ         a+16(FP), CX
 	VBROADCASTSD pos+24(FP), Y0
 	VBROADCASTSD neg+32(FP), Y1
 	MOVQ         n+0(FP), DX
-	SHRQ         $0x02, DX
+	SUBQ         $0x10, DX
+	JL           belowx4
 
-loop:
+x4:
 	VMOVUPD     (CX), Y2
 	VMOVUPD     (AX), Y3
 	VBLENDVPD   Y2, Y1, Y0, Y4
 	VFMADD231PD Y4, Y2, Y3
 	VMOVUPD     Y3, (AX)
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	DECQ        DX
-	JNZ         loop
+	VMOVUPD     32(CX), Y2
+	VMOVUPD     32(AX), Y3
+	VBLENDVPD   Y2, Y1, Y0, Y4
+	VFMADD231PD Y4, Y2, Y3
+	VMOVUPD     Y3, 32(AX)
+	VMOVUPD     64(CX), Y2
+	VMOVUPD     64(AX), Y3
+	VBLENDVPD   Y2, Y1, Y0, Y4
+	VFMADD231PD Y4, Y2, Y3
+	VMOVUPD     Y3, 64(AX)
+	VMOVUPD     96(CX), Y2
+	VMOVUPD     96(AX), Y3
+	VBLENDVPD   Y2, Y1, Y0, Y4
+	VFMADD231PD Y4, Y2, Y3
+	VMOVUPD     Y3, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x10, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JL   belowx1
+
+x1:
+	VMOVUPD     (CX), Y2
+	VMOVUPD     (AX), Y3
+	VBLENDVPD   Y2, Y1, Y0, Y4
+	VFMADD231PD Y4, Y2, Y3
+	VMOVUPD     Y3, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x04, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x04, DX
 	VZEROUPPER
 	RET
 
-// func relaxAVX2(n int, nu *float64, d *float64, e *float64, a *float64, alpha float64, slope float64, t float64, S float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·relaxAVX2(SB), NOSPLIT, $0-72
-	MOVQ         nu+8(FP), AX
-	MOVQ         d+16(FP), CX
-	MOVQ         e+24(FP), DX
-	MOVQ         a+32(FP), BX
-	VBROADCASTSD alpha+40(FP), Y0
-	VBROADCASTSD slope+48(FP), Y1
-	VBROADCASTSD t+56(FP), Y2
-	VBROADCASTSD S+64(FP), Y3
-	MOVQ         $0x7fffffffffffffff, SI
-	VMOVQ        SI, X4
-	VPBROADCASTQ X4, Y4
-	VXORPD       Y5, Y5, Y5
-	MOVQ         n+0(FP), SI
-	SHRQ         $0x02, SI
-
-loop:
-	VMOVUPD     (BX), Y6
-	VMOVUPD     (AX), Y7
-	VMOVUPD     (CX), Y8
-	VMOVUPD     (DX), Y9
-	VBLENDVPD   Y6, Y1, Y0, Y10
-	VFMADD231PD Y10, Y6, Y7
-	VMINPD      Y5, Y6, Y11
-	VFMADD231PD Y11, Y2, Y8
-	VANDPD      Y4, Y6, Y12
-	VFMADD231PD Y12, Y3, Y9
-	VMOVUPD     Y7, (AX)
-	VMOVUPD     Y8, (CX)
-	VMOVUPD     Y9, (DX)
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x20, DX
-	ADDQ        $0x20, BX
-	DECQ        SI
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func relaxLanesAVX2(n int, nu *float64, d *float64, e *float64, a *float64, alpha *float64, slope *float64, t *float64, S *float64)
-// Requires: AVX, AVX2, FMA3
-TEXT ·relaxLanesAVX2(SB), NOSPLIT, $0-72
-	MOVQ         nu+8(FP), AX
-	MOVQ         d+16(FP), CX
-	MOVQ         e+24(FP), DX
-	MOVQ         a+32(FP), BX
-	MOVQ         alpha+40(FP), SI
-	MOVQ         slope+48(FP), DI
-	MOVQ         t+56(FP), R8
-	MOVQ         S+64(FP), R9
-	MOVQ         $0x7fffffffffffffff, R10
-	VMOVQ        R10, X0
-	VPBROADCASTQ X0, Y4
-	VXORPD       Y5, Y5, Y5
-	MOVQ         n+0(FP), R10
-	SHRQ         $0x02, R10
-
-loop:
-	VMOVUPD     (SI), Y0
-	VMOVUPD     (DI), Y1
-	VMOVUPD     (R8), Y2
-	VMOVUPD     (R9), Y3
-	VMOVUPD     (BX), Y6
-	VMOVUPD     (AX), Y7
-	VMOVUPD     (CX), Y8
-	VMOVUPD     (DX), Y9
-	VBLENDVPD   Y6, Y1, Y0, Y10
-	VFMADD231PD Y10, Y6, Y7
-	VMINPD      Y5, Y6, Y11
-	VFMADD231PD Y11, Y2, Y8
-	VANDPD      Y4, Y6, Y12
-	VFMADD231PD Y12, Y3, Y9
-	VMOVUPD     Y7, (AX)
-	VMOVUPD     Y8, (CX)
-	VMOVUPD     Y9, (DX)
-	ADDQ        $0x20, AX
-	ADDQ        $0x20, CX
-	ADDQ        $0x20, DX
-	ADDQ        $0x20, BX
-	ADDQ        $0x20, SI
-	ADDQ        $0x20, DI
-	ADDQ        $0x20, R8
-	ADDQ        $0x20, R9
-	DECQ        R10
-	JNZ         loop
-	VZEROUPPER
-	RET
-
-// func dotAVX2(n int, x *float64, y *float64) float64
+// func dotF64AVX2(n int, x *float64, y *float64) float64
 // Requires: AVX, FMA3
-TEXT ·dotAVX2(SB), NOSPLIT, $0-32
+TEXT ·dotF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ   x+8(FP), AX
 	MOVQ   y+16(FP), CX
 	MOVQ   n+0(FP), DX
@@ -4154,36 +11664,43 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-32
 	VXORPD Y1, Y1, Y1
 	VXORPD Y2, Y2, Y2
 	VXORPD Y3, Y3, Y3
-	SUBQ   $+16, DX
-	JL     tail
+	SUBQ   $0x10, DX
+	JL     belowx4
 
-four:
+x4:
 	VMOVUPD     (AX), Y4
-	VFMADD231PD (CX), Y4, Y0
+	VMOVUPD     (CX), Y8
+	VFMADD231PD Y8, Y4, Y0
 	VMOVUPD     32(AX), Y5
-	VFMADD231PD 32(CX), Y5, Y1
+	VMOVUPD     32(CX), Y9
+	VFMADD231PD Y9, Y5, Y1
 	VMOVUPD     64(AX), Y6
-	VFMADD231PD 64(CX), Y6, Y2
+	VMOVUPD     64(CX), Y10
+	VFMADD231PD Y10, Y6, Y2
 	VMOVUPD     96(AX), Y7
-	VFMADD231PD 96(CX), Y7, Y3
+	VMOVUPD     96(CX), Y11
+	VFMADD231PD Y11, Y7, Y3
 	ADDQ        $+128, AX
 	ADDQ        $+128, CX
-	SUBQ        $+16, DX
-	JGE         four
+	SUBQ        $0x10, DX
+	JGE         x4
 
-tail:
-	ADDQ $+16, DX
-	JZ   sum
+belowx4:
+	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JL   belowx1
 
-single:
+x1:
 	VMOVUPD     (AX), Y4
-	VFMADD231PD (CX), Y4, Y0
+	VMOVUPD     (CX), Y8
+	VFMADD231PD Y8, Y4, Y0
 	ADDQ        $+32, AX
 	ADDQ        $+32, CX
-	SUBQ        $+4, DX
-	JNZ         single
+	SUBQ        $0x04, DX
+	JGE         x1
 
-sum:
+belowx1:
+	ADDQ         $0x04, DX
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4195,49 +11712,61 @@ sum:
 	VZEROUPPER
 	RET
 
-// func absDotAVX2(n int, x *float64, y *float64) float64
+// func absDotF64AVX2(n int, x *float64, y *float64) float64
 // Requires: AVX, AVX2, FMA3
-TEXT ·absDotAVX2(SB), NOSPLIT, $0-32
+TEXT ·absDotF64AVX2(SB), NOSPLIT, $0-32
 	MOVQ         x+8(FP), AX
 	MOVQ         y+16(FP), CX
 	MOVQ         n+0(FP), DX
 	MOVQ         $0x7fffffffffffffff, BX
-	VMOVQ        BX, X0
-	VPBROADCASTQ X0, Y8
+	VMOVQ        BX, X12
+	VPBROADCASTQ X12, Y12
 	VXORPD       Y0, Y0, Y0
 	VXORPD       Y1, Y1, Y1
 	VXORPD       Y2, Y2, Y2
 	VXORPD       Y3, Y3, Y3
-	SUBQ         $+16, DX
-	JL           tail
+	SUBQ         $0x10, DX
+	JL           belowx4
 
-four:
-	VANDPD      (AX), Y8, Y4
-	VFMADD231PD (CX), Y4, Y0
-	VANDPD      32(AX), Y8, Y5
-	VFMADD231PD 32(CX), Y5, Y1
-	VANDPD      64(AX), Y8, Y6
-	VFMADD231PD 64(CX), Y6, Y2
-	VANDPD      96(AX), Y8, Y7
-	VFMADD231PD 96(CX), Y7, Y3
+x4:
+	VMOVUPD     (AX), Y4
+	VANDPD      Y12, Y4, Y4
+	VMOVUPD     (CX), Y8
+	VFMADD231PD Y8, Y4, Y0
+	VMOVUPD     32(AX), Y5
+	VANDPD      Y12, Y5, Y5
+	VMOVUPD     32(CX), Y9
+	VFMADD231PD Y9, Y5, Y1
+	VMOVUPD     64(AX), Y6
+	VANDPD      Y12, Y6, Y6
+	VMOVUPD     64(CX), Y10
+	VFMADD231PD Y10, Y6, Y2
+	VMOVUPD     96(AX), Y7
+	VANDPD      Y12, Y7, Y7
+	VMOVUPD     96(CX), Y11
+	VFMADD231PD Y11, Y7, Y3
 	ADDQ        $+128, AX
 	ADDQ        $+128, CX
-	SUBQ        $+16, DX
-	JGE         four
+	SUBQ        $0x10, DX
+	JGE         x4
 
-tail:
-	ADDQ $+16, DX
-	JZ   sum
+belowx4:
+	ADDQ $0x10, DX
+	SUBQ $0x04, DX
+	JL   belowx1
 
-single:
-	VANDPD      (AX), Y8, Y4
-	VFMADD231PD (CX), Y4, Y0
+x1:
+	VMOVUPD     (AX), Y4
+	VANDPD      Y12, Y4, Y4
+	VMOVUPD     (CX), Y8
+	VFMADD231PD Y8, Y4, Y0
 	ADDQ        $+32, AX
 	ADDQ        $+32, CX
-	SUBQ        $+4, DX
-	JNZ         single
+	SUBQ        $0x04, DX
+	JGE         x1
 
-sum:
+belowx1:
+	ADDQ         $0x04, DX
 	VADDPD       Y1, Y0, Y0
 	VADDPD       Y3, Y2, Y2
 	VADDPD       Y2, Y0, Y0
@@ -4246,5 +11775,4912 @@ sum:
 	VUNPCKHPD    X0, X0, X1
 	VADDSD       X1, X0, X0
 	VMOVSD       X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addRowsF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, a *float64)
+// Requires: AVX
+TEXT ·addRowsF64AVX2(SB), NOSPLIT, $0-48
+	MOVQ nu+32(FP), AX
+	MOVQ a+40(FP), CX
+	MOVQ stride+24(FP), DX
+	SHLQ $0x03, DX
+	MOVQ lanes+16(FP), DI
+	SUBQ $0x10, DI
+	JL   belowx4
+
+x4:
+	XORQ BX, BX
+
+x4row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(BX*4), SI
+	IMULQ   DX, SI
+	VMOVUPD (AX)(SI*1), Y0
+	VMOVUPD (CX)(SI*1), Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, (AX)(SI*1)
+	VMOVUPD 32(AX)(SI*1), Y0
+	VMOVUPD 32(CX)(SI*1), Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 32(AX)(SI*1)
+	VMOVUPD 64(AX)(SI*1), Y0
+	VMOVUPD 64(CX)(SI*1), Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 64(AX)(SI*1)
+	VMOVUPD 96(AX)(SI*1), Y0
+	VMOVUPD 96(CX)(SI*1), Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, 96(AX)(SI*1)
+	INCQ    BX
+	CMPQ    BX, n+0(FP)
+	JLT     x4row
+	ADDQ    $+128, AX
+	ADDQ    $+128, CX
+	SUBQ    $0x10, DI
+	JGE     x4
+
+belowx4:
+	ADDQ $0x10, DI
+	SUBQ $0x04, DI
+	JL   belowx1
+
+x1:
+	XORQ BX, BX
+
+x1row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(BX*4), SI
+	IMULQ   DX, SI
+	VMOVUPD (AX)(SI*1), Y0
+	VMOVUPD (CX)(SI*1), Y1
+	VADDPD  Y1, Y0, Y0
+	VMOVUPD Y0, (AX)(SI*1)
+	INCQ    BX
+	CMPQ    BX, n+0(FP)
+	JLT     x1row
+	ADDQ    $+32, AX
+	ADDQ    $+32, CX
+	SUBQ    $0x04, DI
+	JGE     x1
+
+belowx1:
+	ADDQ $0x04, DI
+	VZEROUPPER
+	RET
+
+// func relaxSharedF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·relaxSharedF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   nu+32(FP), AX
+	MOVQ   a+48(FP), CX
+	MOVQ   s+56(FP), DX
+	MOVQ   t+64(FP), BX
+	MOVQ   slope+72(FP), SI
+	MOVQ   stride+24(FP), DI
+	SHLQ   $0x03, DI
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R10
+	SUBQ   $0x10, R10
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R8
+	VMOVUPD (R8), Y15
+	VMOVUPD 32(R8), Y14
+	VMOVUPD 64(R8), Y13
+	VMOVUPD 96(R8), Y12
+	XORQ    R8, R8
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSD (DX)(R8*8), Y0
+	VBROADCASTSD (BX)(R8*8), Y1
+	VBROADCASTSD (SI)(R8*8), Y2
+	VMOVUPD      (CX)(R9*1), Y4
+	VMOVUPD      (AX)(R9*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y15
+	VMOVUPD      Y5, (AX)(R9*1)
+	VMOVUPD      32(CX)(R9*1), Y4
+	VMOVUPD      32(AX)(R9*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y14
+	VMOVUPD      Y5, 32(AX)(R9*1)
+	VMOVUPD      64(CX)(R9*1), Y4
+	VMOVUPD      64(AX)(R9*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y13
+	VMOVUPD      Y5, 64(AX)(R9*1)
+	VMOVUPD      96(CX)(R9*1), Y4
+	VMOVUPD      96(AX)(R9*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y12
+	VMOVUPD      Y5, 96(AX)(R9*1)
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R8
+	VMOVUPD      Y15, (R8)
+	VMOVUPD      Y14, 32(R8)
+	VMOVUPD      Y13, 64(R8)
+	VMOVUPD      Y12, 96(R8)
+	ADDQ         $+128, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x10, R10
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R10
+	SUBQ $0x04, R10
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R8
+	VMOVUPD (R8), Y15
+	XORQ    R8, R8
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSD (DX)(R8*8), Y0
+	VBROADCASTSD (BX)(R8*8), Y1
+	VBROADCASTSD (SI)(R8*8), Y2
+	VMOVUPD      (CX)(R9*1), Y4
+	VMOVUPD      (AX)(R9*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y15
+	VMOVUPD      Y5, (AX)(R9*1)
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R8
+	VMOVUPD      Y15, (R8)
+	ADDQ         $+32, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x04, R10
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R10
+	VZEROUPPER
+	RET
+
+// func relaxSharedSaveF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·relaxSharedSaveF64AVX2(SB), NOSPLIT, $0-88
+	MOVQ   save+56(FP), AX
+	MOVQ   nu+32(FP), CX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+64(FP), BX
+	MOVQ   t+72(FP), SI
+	MOVQ   slope+80(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x10, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R9
+	VMOVUPD (R9), Y15
+	VMOVUPD 32(R9), Y14
+	VMOVUPD 64(R9), Y13
+	VMOVUPD 96(R9), Y12
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (BX)(R9*8), Y0
+	VBROADCASTSD (SI)(R9*8), Y1
+	VBROADCASTSD (DI)(R9*8), Y2
+	VMOVUPD      (DX)(R10*1), Y4
+	VMOVUPD      (CX)(R10*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y15
+	VMOVUPD      Y5, (CX)(R10*1)
+	VMOVUPD      Y4, (AX)(R11*1)
+	VMOVUPD      32(DX)(R10*1), Y4
+	VMOVUPD      32(CX)(R10*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y14
+	VMOVUPD      Y5, 32(CX)(R10*1)
+	VMOVUPD      Y4, 32(AX)(R11*1)
+	VMOVUPD      64(DX)(R10*1), Y4
+	VMOVUPD      64(CX)(R10*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y13
+	VMOVUPD      Y5, 64(CX)(R10*1)
+	VMOVUPD      Y4, 64(AX)(R11*1)
+	VMOVUPD      96(DX)(R10*1), Y4
+	VMOVUPD      96(CX)(R10*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y12
+	VMOVUPD      Y5, 96(CX)(R10*1)
+	VMOVUPD      Y4, 96(AX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R9
+	VMOVUPD      Y15, (R9)
+	VMOVUPD      Y14, 32(R9)
+	VMOVUPD      Y13, 64(R9)
+	VMOVUPD      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x10, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R12
+	SUBQ $0x04, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R9
+	VMOVUPD (R9), Y15
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (BX)(R9*8), Y0
+	VBROADCASTSD (SI)(R9*8), Y1
+	VBROADCASTSD (DI)(R9*8), Y2
+	VMOVUPD      (DX)(R10*1), Y4
+	VMOVUPD      (CX)(R10*1), Y5
+	VBLENDVPD    Y4, Y0, Y2, Y6
+	VFMADD231PD  Y6, Y4, Y5
+	VMINPD       Y4, Y3, Y7
+	VFMADD231PD  Y7, Y1, Y15
+	VMOVUPD      Y5, (CX)(R10*1)
+	VMOVUPD      Y4, (AX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R9
+	VMOVUPD      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x04, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R12
+	VZEROUPPER
+	RET
+
+// func relaxLanesF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·relaxLanesF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   slope+72(FP), AX
+	MOVQ   nu+32(FP), CX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   stride+24(FP), DI
+	SHLQ   $0x03, DI
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R11
+	SUBQ   $0x10, R11
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R8
+	VMOVUPD (R8), Y15
+	VMOVUPD 32(R8), Y14
+	VMOVUPD 64(R8), Y13
+	VMOVUPD 96(R8), Y12
+	XORQ    R8, R8
+	XORQ    R10, R10
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSD (BX)(R8*8), Y0
+	VBROADCASTSD (SI)(R8*8), Y1
+	VMOVUPD      (AX)(R10*1), Y7
+	VMOVUPD      (DX)(R9*1), Y3
+	VMOVUPD      (CX)(R9*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y15
+	VMOVUPD      Y4, (CX)(R9*1)
+	VMOVUPD      32(AX)(R10*1), Y7
+	VMOVUPD      32(DX)(R9*1), Y3
+	VMOVUPD      32(CX)(R9*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y14
+	VMOVUPD      Y4, 32(CX)(R9*1)
+	VMOVUPD      64(AX)(R10*1), Y7
+	VMOVUPD      64(DX)(R9*1), Y3
+	VMOVUPD      64(CX)(R9*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y13
+	VMOVUPD      Y4, 64(CX)(R9*1)
+	VMOVUPD      96(AX)(R10*1), Y7
+	VMOVUPD      96(DX)(R9*1), Y3
+	VMOVUPD      96(CX)(R9*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y12
+	VMOVUPD      Y4, 96(CX)(R9*1)
+	ADDQ         DI, R10
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R8
+	VMOVUPD      Y15, (R8)
+	VMOVUPD      Y14, 32(R8)
+	VMOVUPD      Y13, 64(R8)
+	VMOVUPD      Y12, 96(R8)
+	ADDQ         $+128, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x10, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R11
+	SUBQ $0x04, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R8
+	VMOVUPD (R8), Y15
+	XORQ    R8, R8
+	XORQ    R10, R10
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSD (BX)(R8*8), Y0
+	VBROADCASTSD (SI)(R8*8), Y1
+	VMOVUPD      (AX)(R10*1), Y7
+	VMOVUPD      (DX)(R9*1), Y3
+	VMOVUPD      (CX)(R9*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y15
+	VMOVUPD      Y4, (CX)(R9*1)
+	ADDQ         DI, R10
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R8
+	VMOVUPD      Y15, (R8)
+	ADDQ         $+32, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x04, R11
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R11
+	VZEROUPPER
+	RET
+
+// func relaxLanesSaveF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·relaxLanesSaveF64AVX2(SB), NOSPLIT, $0-88
+	MOVQ   slope+80(FP), AX
+	MOVQ   save+56(FP), CX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+64(FP), SI
+	MOVQ   t+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x10, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R9
+	VMOVUPD (R9), Y15
+	VMOVUPD 32(R9), Y14
+	VMOVUPD 64(R9), Y13
+	VMOVUPD 96(R9), Y12
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (SI)(R9*8), Y0
+	VBROADCASTSD (DI)(R9*8), Y1
+	VMOVUPD      (AX)(R11*1), Y7
+	VMOVUPD      (BX)(R10*1), Y3
+	VMOVUPD      (DX)(R10*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y15
+	VMOVUPD      Y4, (DX)(R10*1)
+	VMOVUPD      Y3, (CX)(R11*1)
+	VMOVUPD      32(AX)(R11*1), Y7
+	VMOVUPD      32(BX)(R10*1), Y3
+	VMOVUPD      32(DX)(R10*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y14
+	VMOVUPD      Y4, 32(DX)(R10*1)
+	VMOVUPD      Y3, 32(CX)(R11*1)
+	VMOVUPD      64(AX)(R11*1), Y7
+	VMOVUPD      64(BX)(R10*1), Y3
+	VMOVUPD      64(DX)(R10*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y13
+	VMOVUPD      Y4, 64(DX)(R10*1)
+	VMOVUPD      Y3, 64(CX)(R11*1)
+	VMOVUPD      96(AX)(R11*1), Y7
+	VMOVUPD      96(BX)(R10*1), Y3
+	VMOVUPD      96(DX)(R10*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y12
+	VMOVUPD      Y4, 96(DX)(R10*1)
+	VMOVUPD      Y3, 96(CX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R9
+	VMOVUPD      Y15, (R9)
+	VMOVUPD      Y14, 32(R9)
+	VMOVUPD      Y13, 64(R9)
+	VMOVUPD      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $0x10, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R12
+	SUBQ $0x04, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R9
+	VMOVUPD (R9), Y15
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (SI)(R9*8), Y0
+	VBROADCASTSD (DI)(R9*8), Y1
+	VMOVUPD      (AX)(R11*1), Y7
+	VMOVUPD      (BX)(R10*1), Y3
+	VMOVUPD      (DX)(R10*1), Y4
+	VBLENDVPD    Y3, Y0, Y7, Y5
+	VFMADD231PD  Y5, Y3, Y4
+	VMINPD       Y3, Y2, Y6
+	VFMADD231PD  Y6, Y1, Y15
+	VMOVUPD      Y4, (DX)(R10*1)
+	VMOVUPD      Y3, (CX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R9
+	VMOVUPD      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	SUBQ         $0x04, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R12
+	VZEROUPPER
+	RET
+
+// func relaxLinesF64AVX2(n int, lanes int, stride int, nu *float64, d *float64, m *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·relaxLinesF64AVX2(SB), NOSPLIT, $0-88
+	MOVQ         nu+24(FP), AX
+	MOVQ         a+48(FP), CX
+	MOVQ         kl+56(FP), DX
+	MOVQ         tl+64(FP), BX
+	MOVQ         ku+72(FP), SI
+	MOVQ         tu+80(FP), DI
+	MOVQ         stride+16(FP), R8
+	SHLQ         $0x03, R8
+	MOVQ         $0x7fffffffffffffff, R9
+	VMOVQ        R9, X4
+	VPBROADCASTQ X4, Y4
+	MOVQ         lanes+8(FP), R11
+	SUBQ         $0x10, R11
+	JL           belowx4
+
+x4:
+	MOVQ    d+32(FP), R9
+	VMOVUPD (R9), Y15
+	VMOVUPD 32(R9), Y14
+	VMOVUPD 64(R9), Y13
+	VMOVUPD 96(R9), Y12
+	MOVQ    m+40(FP), R9
+	VMOVUPD (R9), Y11
+	VMOVUPD 32(R9), Y10
+	VMOVUPD 64(R9), Y9
+	VMOVUPD 96(R9), Y8
+	XORQ    R9, R9
+	XORQ    R10, R10
+
+x4row:
+	VBROADCASTSD (DX)(R9*8), Y0
+	VBROADCASTSD (BX)(R9*8), Y1
+	VBROADCASTSD (SI)(R9*8), Y2
+	VBROADCASTSD (DI)(R9*8), Y3
+	VMOVUPD      (CX)(R10*1), Y5
+	VMOVUPD      (AX)(R10*1), Y6
+	VBLENDVPD    Y5, Y2, Y0, Y7
+	VFMADD231PD  Y7, Y5, Y6
+	VMOVUPD      Y6, (AX)(R10*1)
+	VBLENDVPD    Y5, Y3, Y1, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       Y7, Y15, Y15
+	VANDPD       Y7, Y4, Y7
+	VADDPD       Y7, Y11, Y11
+	VMOVUPD      32(CX)(R10*1), Y5
+	VMOVUPD      32(AX)(R10*1), Y6
+	VBLENDVPD    Y5, Y2, Y0, Y7
+	VFMADD231PD  Y7, Y5, Y6
+	VMOVUPD      Y6, 32(AX)(R10*1)
+	VBLENDVPD    Y5, Y3, Y1, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       Y7, Y14, Y14
+	VANDPD       Y7, Y4, Y7
+	VADDPD       Y7, Y10, Y10
+	VMOVUPD      64(CX)(R10*1), Y5
+	VMOVUPD      64(AX)(R10*1), Y6
+	VBLENDVPD    Y5, Y2, Y0, Y7
+	VFMADD231PD  Y7, Y5, Y6
+	VMOVUPD      Y6, 64(AX)(R10*1)
+	VBLENDVPD    Y5, Y3, Y1, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       Y7, Y13, Y13
+	VANDPD       Y7, Y4, Y7
+	VADDPD       Y7, Y9, Y9
+	VMOVUPD      96(CX)(R10*1), Y5
+	VMOVUPD      96(AX)(R10*1), Y6
+	VBLENDVPD    Y5, Y2, Y0, Y7
+	VFMADD231PD  Y7, Y5, Y6
+	VMOVUPD      Y6, 96(AX)(R10*1)
+	VBLENDVPD    Y5, Y3, Y1, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       Y7, Y12, Y12
+	VANDPD       Y7, Y4, Y7
+	VADDPD       Y7, Y8, Y8
+	ADDQ         R8, R10
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+32(FP), R9
+	VMOVUPD      Y15, (R9)
+	VMOVUPD      Y14, 32(R9)
+	VMOVUPD      Y13, 64(R9)
+	VMOVUPD      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+32(FP)
+	MOVQ         m+40(FP), R9
+	VMOVUPD      Y11, (R9)
+	VMOVUPD      Y10, 32(R9)
+	VMOVUPD      Y9, 64(R9)
+	VMOVUPD      Y8, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, m+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x10, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R11
+	SUBQ $0x04, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+32(FP), R9
+	VMOVUPD (R9), Y15
+	MOVQ    m+40(FP), R9
+	VMOVUPD (R9), Y11
+	XORQ    R9, R9
+	XORQ    R10, R10
+
+x1row:
+	VBROADCASTSD (DX)(R9*8), Y0
+	VBROADCASTSD (BX)(R9*8), Y1
+	VBROADCASTSD (SI)(R9*8), Y2
+	VBROADCASTSD (DI)(R9*8), Y3
+	VMOVUPD      (CX)(R10*1), Y5
+	VMOVUPD      (AX)(R10*1), Y6
+	VBLENDVPD    Y5, Y2, Y0, Y7
+	VFMADD231PD  Y7, Y5, Y6
+	VMOVUPD      Y6, (AX)(R10*1)
+	VBLENDVPD    Y5, Y3, Y1, Y7
+	VMULPD       Y5, Y7, Y7
+	VADDPD       Y7, Y15, Y15
+	VANDPD       Y7, Y4, Y7
+	VADDPD       Y7, Y11, Y11
+	ADDQ         R8, R10
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+32(FP), R9
+	VMOVUPD      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+32(FP)
+	MOVQ         m+40(FP), R9
+	VMOVUPD      Y11, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, m+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x04, R11
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R11
+	VZEROUPPER
+	RET
+
+// func primalSharedF64AVX2(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·primalSharedF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   v+32(FP), CX
+	MOVQ   z+40(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   slope+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x10, R12
+	JL     belowx4
+
+x4:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (BX)(R9*8), Y0
+	VBROADCASTSD (SI)(R9*8), Y1
+	VBROADCASTSD (DI)(R9*8), Y2
+	VMOVUPD      (AX)(R11*1), Y4
+	VMOVUPD      (DX)(R10*1), Y5
+	VMULPD       Y5, Y2, Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y5, Y0, Y7
+	VCMPPD       $0x1d, Y3, Y4, Y8
+	VBLENDVPD    Y8, Y6, Y7, Y7
+	VMOVUPD      Y7, (CX)(R10*1)
+	VMOVUPD      32(AX)(R11*1), Y4
+	VMOVUPD      32(DX)(R10*1), Y5
+	VMULPD       Y5, Y2, Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y5, Y0, Y7
+	VCMPPD       $0x1d, Y3, Y4, Y8
+	VBLENDVPD    Y8, Y6, Y7, Y7
+	VMOVUPD      Y7, 32(CX)(R10*1)
+	VMOVUPD      64(AX)(R11*1), Y4
+	VMOVUPD      64(DX)(R10*1), Y5
+	VMULPD       Y5, Y2, Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y5, Y0, Y7
+	VCMPPD       $0x1d, Y3, Y4, Y8
+	VBLENDVPD    Y8, Y6, Y7, Y7
+	VMOVUPD      Y7, 64(CX)(R10*1)
+	VMOVUPD      96(AX)(R11*1), Y4
+	VMOVUPD      96(DX)(R10*1), Y5
+	VMULPD       Y5, Y2, Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y5, Y0, Y7
+	VCMPPD       $0x1d, Y3, Y4, Y8
+	VBLENDVPD    Y8, Y6, Y7, Y7
+	VMOVUPD      Y7, 96(CX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x10, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R12
+	SUBQ $0x04, R12
+	JL   belowx1
+
+x1:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (BX)(R9*8), Y0
+	VBROADCASTSD (SI)(R9*8), Y1
+	VBROADCASTSD (DI)(R9*8), Y2
+	VMOVUPD      (AX)(R11*1), Y4
+	VMOVUPD      (DX)(R10*1), Y5
+	VMULPD       Y5, Y2, Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y5, Y0, Y7
+	VCMPPD       $0x1d, Y3, Y4, Y8
+	VBLENDVPD    Y8, Y6, Y7, Y7
+	VMOVUPD      Y7, (CX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x04, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R12
+	VZEROUPPER
+	RET
+
+// func primalLanesF64AVX2(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+// Requires: AVX, FMA3
+TEXT ·primalLanesF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   slope+72(FP), CX
+	MOVQ   v+32(FP), DX
+	MOVQ   z+40(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x03, R8
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x10, R12
+	JL     belowx4
+
+x4:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (SI)(R9*8), Y0
+	VBROADCASTSD (DI)(R9*8), Y1
+	VMOVUPD      (CX)(R11*1), Y8
+	VMOVUPD      (AX)(R11*1), Y3
+	VMOVUPD      (BX)(R10*1), Y4
+	VMULPD       Y4, Y8, Y5
+	VMOVAPD      Y1, Y6
+	VFMADD231PD  Y4, Y0, Y6
+	VCMPPD       $0x1d, Y2, Y3, Y7
+	VBLENDVPD    Y7, Y5, Y6, Y6
+	VMOVUPD      Y6, (DX)(R10*1)
+	VMOVUPD      32(CX)(R11*1), Y8
+	VMOVUPD      32(AX)(R11*1), Y3
+	VMOVUPD      32(BX)(R10*1), Y4
+	VMULPD       Y4, Y8, Y5
+	VMOVAPD      Y1, Y6
+	VFMADD231PD  Y4, Y0, Y6
+	VCMPPD       $0x1d, Y2, Y3, Y7
+	VBLENDVPD    Y7, Y5, Y6, Y6
+	VMOVUPD      Y6, 32(DX)(R10*1)
+	VMOVUPD      64(CX)(R11*1), Y8
+	VMOVUPD      64(AX)(R11*1), Y3
+	VMOVUPD      64(BX)(R10*1), Y4
+	VMULPD       Y4, Y8, Y5
+	VMOVAPD      Y1, Y6
+	VFMADD231PD  Y4, Y0, Y6
+	VCMPPD       $0x1d, Y2, Y3, Y7
+	VBLENDVPD    Y7, Y5, Y6, Y6
+	VMOVUPD      Y6, 64(DX)(R10*1)
+	VMOVUPD      96(CX)(R11*1), Y8
+	VMOVUPD      96(AX)(R11*1), Y3
+	VMOVUPD      96(BX)(R10*1), Y4
+	VMULPD       Y4, Y8, Y5
+	VMOVAPD      Y1, Y6
+	VFMADD231PD  Y4, Y0, Y6
+	VCMPPD       $0x1d, Y2, Y3, Y7
+	VBLENDVPD    Y7, Y5, Y6, Y6
+	VMOVUPD      Y6, 96(DX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $0x10, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R12
+	SUBQ $0x04, R12
+	JL   belowx1
+
+x1:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSD (SI)(R9*8), Y0
+	VBROADCASTSD (DI)(R9*8), Y1
+	VMOVUPD      (CX)(R11*1), Y8
+	VMOVUPD      (AX)(R11*1), Y3
+	VMOVUPD      (BX)(R10*1), Y4
+	VMULPD       Y4, Y8, Y5
+	VMOVAPD      Y1, Y6
+	VFMADD231PD  Y4, Y0, Y6
+	VCMPPD       $0x1d, Y2, Y3, Y7
+	VBLENDVPD    Y7, Y5, Y6, Y6
+	VMOVUPD      Y6, (DX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	SUBQ         $0x04, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R12
+	VZEROUPPER
+	RET
+
+// func primalLinesF64AVX2(n int, lanes int, stride int, v *float64, z *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+// Requires: AVX, FMA3
+TEXT ·primalLinesF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ   v+24(FP), AX
+	MOVQ   z+32(FP), CX
+	MOVQ   a+40(FP), DX
+	MOVQ   kl+48(FP), BX
+	MOVQ   tl+56(FP), SI
+	MOVQ   ku+64(FP), DI
+	MOVQ   tu+72(FP), R8
+	MOVQ   stride+16(FP), R9
+	SHLQ   $0x03, R9
+	VXORPD Y4, Y4, Y4
+	MOVQ   lanes+8(FP), R12
+	SUBQ   $0x10, R12
+	JL     belowx4
+
+x4:
+	XORQ R10, R10
+	XORQ R11, R11
+
+x4row:
+	VBROADCASTSD (BX)(R10*8), Y0
+	VBROADCASTSD (SI)(R10*8), Y1
+	VBROADCASTSD (DI)(R10*8), Y2
+	VBROADCASTSD (R8)(R10*8), Y3
+	VMOVUPD      (DX)(R11*1), Y5
+	VMOVUPD      (CX)(R11*1), Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y6, Y0, Y7
+	VMOVAPD      Y3, Y8
+	VFMADD231PD  Y6, Y2, Y8
+	VCMPPD       $0x1d, Y4, Y5, Y9
+	VBLENDVPD    Y9, Y7, Y8, Y8
+	VMOVUPD      Y8, (AX)(R11*1)
+	VMOVUPD      32(DX)(R11*1), Y5
+	VMOVUPD      32(CX)(R11*1), Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y6, Y0, Y7
+	VMOVAPD      Y3, Y8
+	VFMADD231PD  Y6, Y2, Y8
+	VCMPPD       $0x1d, Y4, Y5, Y9
+	VBLENDVPD    Y9, Y7, Y8, Y8
+	VMOVUPD      Y8, 32(AX)(R11*1)
+	VMOVUPD      64(DX)(R11*1), Y5
+	VMOVUPD      64(CX)(R11*1), Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y6, Y0, Y7
+	VMOVAPD      Y3, Y8
+	VFMADD231PD  Y6, Y2, Y8
+	VCMPPD       $0x1d, Y4, Y5, Y9
+	VBLENDVPD    Y9, Y7, Y8, Y8
+	VMOVUPD      Y8, 64(AX)(R11*1)
+	VMOVUPD      96(DX)(R11*1), Y5
+	VMOVUPD      96(CX)(R11*1), Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y6, Y0, Y7
+	VMOVAPD      Y3, Y8
+	VFMADD231PD  Y6, Y2, Y8
+	VCMPPD       $0x1d, Y4, Y5, Y9
+	VBLENDVPD    Y9, Y7, Y8, Y8
+	VMOVUPD      Y8, 96(AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         R10
+	CMPQ         R10, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x10, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R12
+	SUBQ $0x04, R12
+	JL   belowx1
+
+x1:
+	XORQ R10, R10
+	XORQ R11, R11
+
+x1row:
+	VBROADCASTSD (BX)(R10*8), Y0
+	VBROADCASTSD (SI)(R10*8), Y1
+	VBROADCASTSD (DI)(R10*8), Y2
+	VBROADCASTSD (R8)(R10*8), Y3
+	VMOVUPD      (DX)(R11*1), Y5
+	VMOVUPD      (CX)(R11*1), Y6
+	VMOVAPD      Y1, Y7
+	VFMADD231PD  Y6, Y0, Y7
+	VMOVAPD      Y3, Y8
+	VFMADD231PD  Y6, Y2, Y8
+	VCMPPD       $0x1d, Y4, Y5, Y9
+	VBLENDVPD    Y9, Y7, Y8, Y8
+	VMOVUPD      Y8, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         R10
+	CMPQ         R10, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x04, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R12
+	VZEROUPPER
+	RET
+
+// func adamF64AVX2(n int, idx *int32, lanes int, stride int, alpha *float64, m *float64, v *float64, a *float64, z *float64, par *float64)
+// Requires: AVX, FMA3
+TEXT ·adamF64AVX2(SB), NOSPLIT, $0-80
+	MOVQ         alpha+32(FP), AX
+	MOVQ         m+40(FP), CX
+	MOVQ         v+48(FP), DX
+	MOVQ         a+56(FP), BX
+	MOVQ         z+64(FP), SI
+	MOVQ         stride+24(FP), DI
+	SHLQ         $0x03, DI
+	MOVQ         par+72(FP), R8
+	VBROADCASTSD (R8), Y0
+	VBROADCASTSD 8(R8), Y1
+	VBROADCASTSD 16(R8), Y2
+	VBROADCASTSD 24(R8), Y3
+	VBROADCASTSD 32(R8), Y4
+	VBROADCASTSD 40(R8), Y5
+	VBROADCASTSD 48(R8), Y6
+	VBROADCASTSD 56(R8), Y7
+	VXORPD       Y8, Y8, Y8
+	MOVQ         lanes+16(FP), R11
+	SUBQ         $0x10, R11
+	JL           belowx4
+
+x4:
+	XORQ R8, R8
+	XORQ R10, R10
+
+x4row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(R8*4), R9
+	IMULQ       DI, R9
+	VMOVUPD     (BX)(R10*1), Y9
+	VMOVUPD     (SI)(R9*1), Y13
+	VMAXPD      Y9, Y8, Y9
+	VMULPD      Y13, Y9, Y9
+	VMOVUPD     (CX)(R10*1), Y10
+	VMULPD      Y0, Y10, Y10
+	VFMADD231PD Y1, Y9, Y10
+	VMOVUPD     Y10, (CX)(R10*1)
+	VMULPD      Y3, Y9, Y13
+	VMOVUPD     (DX)(R10*1), Y11
+	VMULPD      Y2, Y11, Y11
+	VFMADD231PD Y9, Y13, Y11
+	VMOVUPD     Y11, (DX)(R10*1)
+	VMULPD      Y5, Y11, Y11
+	VSQRTPD     Y11, Y11
+	VADDPD      Y6, Y11, Y11
+	VMULPD      Y4, Y10, Y13
+	VDIVPD      Y11, Y13, Y13
+	VMOVUPD     (AX)(R10*1), Y12
+	VADDPD      Y12, Y13, Y13
+	VMAXPD      Y13, Y8, Y13
+	VMINPD      Y13, Y7, Y13
+	VCMPPD      $0x04, Y8, Y10, Y9
+	VBLENDVPD   Y9, Y13, Y12, Y12
+	VMOVUPD     Y12, (AX)(R10*1)
+	VMOVUPD     32(BX)(R10*1), Y9
+	VMOVUPD     32(SI)(R9*1), Y13
+	VMAXPD      Y9, Y8, Y9
+	VMULPD      Y13, Y9, Y9
+	VMOVUPD     32(CX)(R10*1), Y10
+	VMULPD      Y0, Y10, Y10
+	VFMADD231PD Y1, Y9, Y10
+	VMOVUPD     Y10, 32(CX)(R10*1)
+	VMULPD      Y3, Y9, Y13
+	VMOVUPD     32(DX)(R10*1), Y11
+	VMULPD      Y2, Y11, Y11
+	VFMADD231PD Y9, Y13, Y11
+	VMOVUPD     Y11, 32(DX)(R10*1)
+	VMULPD      Y5, Y11, Y11
+	VSQRTPD     Y11, Y11
+	VADDPD      Y6, Y11, Y11
+	VMULPD      Y4, Y10, Y13
+	VDIVPD      Y11, Y13, Y13
+	VMOVUPD     32(AX)(R10*1), Y12
+	VADDPD      Y12, Y13, Y13
+	VMAXPD      Y13, Y8, Y13
+	VMINPD      Y13, Y7, Y13
+	VCMPPD      $0x04, Y8, Y10, Y9
+	VBLENDVPD   Y9, Y13, Y12, Y12
+	VMOVUPD     Y12, 32(AX)(R10*1)
+	VMOVUPD     64(BX)(R10*1), Y9
+	VMOVUPD     64(SI)(R9*1), Y13
+	VMAXPD      Y9, Y8, Y9
+	VMULPD      Y13, Y9, Y9
+	VMOVUPD     64(CX)(R10*1), Y10
+	VMULPD      Y0, Y10, Y10
+	VFMADD231PD Y1, Y9, Y10
+	VMOVUPD     Y10, 64(CX)(R10*1)
+	VMULPD      Y3, Y9, Y13
+	VMOVUPD     64(DX)(R10*1), Y11
+	VMULPD      Y2, Y11, Y11
+	VFMADD231PD Y9, Y13, Y11
+	VMOVUPD     Y11, 64(DX)(R10*1)
+	VMULPD      Y5, Y11, Y11
+	VSQRTPD     Y11, Y11
+	VADDPD      Y6, Y11, Y11
+	VMULPD      Y4, Y10, Y13
+	VDIVPD      Y11, Y13, Y13
+	VMOVUPD     64(AX)(R10*1), Y12
+	VADDPD      Y12, Y13, Y13
+	VMAXPD      Y13, Y8, Y13
+	VMINPD      Y13, Y7, Y13
+	VCMPPD      $0x04, Y8, Y10, Y9
+	VBLENDVPD   Y9, Y13, Y12, Y12
+	VMOVUPD     Y12, 64(AX)(R10*1)
+	VMOVUPD     96(BX)(R10*1), Y9
+	VMOVUPD     96(SI)(R9*1), Y13
+	VMAXPD      Y9, Y8, Y9
+	VMULPD      Y13, Y9, Y9
+	VMOVUPD     96(CX)(R10*1), Y10
+	VMULPD      Y0, Y10, Y10
+	VFMADD231PD Y1, Y9, Y10
+	VMOVUPD     Y10, 96(CX)(R10*1)
+	VMULPD      Y3, Y9, Y13
+	VMOVUPD     96(DX)(R10*1), Y11
+	VMULPD      Y2, Y11, Y11
+	VFMADD231PD Y9, Y13, Y11
+	VMOVUPD     Y11, 96(DX)(R10*1)
+	VMULPD      Y5, Y11, Y11
+	VSQRTPD     Y11, Y11
+	VADDPD      Y6, Y11, Y11
+	VMULPD      Y4, Y10, Y13
+	VDIVPD      Y11, Y13, Y13
+	VMOVUPD     96(AX)(R10*1), Y12
+	VADDPD      Y12, Y13, Y13
+	VMAXPD      Y13, Y8, Y13
+	VMINPD      Y13, Y7, Y13
+	VCMPPD      $0x04, Y8, Y10, Y9
+	VBLENDVPD   Y9, Y13, Y12, Y12
+	VMOVUPD     Y12, 96(AX)(R10*1)
+	ADDQ        DI, R10
+	INCQ        R8
+	CMPQ        R8, n+0(FP)
+	JLT         x4row
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $+128, SI
+	SUBQ        $0x10, R11
+	JGE         x4
+
+belowx4:
+	ADDQ $0x10, R11
+	SUBQ $0x04, R11
+	JL   belowx1
+
+x1:
+	XORQ R8, R8
+	XORQ R10, R10
+
+x1row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(R8*4), R9
+	IMULQ       DI, R9
+	VMOVUPD     (BX)(R10*1), Y9
+	VMOVUPD     (SI)(R9*1), Y13
+	VMAXPD      Y9, Y8, Y9
+	VMULPD      Y13, Y9, Y9
+	VMOVUPD     (CX)(R10*1), Y10
+	VMULPD      Y0, Y10, Y10
+	VFMADD231PD Y1, Y9, Y10
+	VMOVUPD     Y10, (CX)(R10*1)
+	VMULPD      Y3, Y9, Y13
+	VMOVUPD     (DX)(R10*1), Y11
+	VMULPD      Y2, Y11, Y11
+	VFMADD231PD Y9, Y13, Y11
+	VMOVUPD     Y11, (DX)(R10*1)
+	VMULPD      Y5, Y11, Y11
+	VSQRTPD     Y11, Y11
+	VADDPD      Y6, Y11, Y11
+	VMULPD      Y4, Y10, Y13
+	VDIVPD      Y11, Y13, Y13
+	VMOVUPD     (AX)(R10*1), Y12
+	VADDPD      Y12, Y13, Y13
+	VMAXPD      Y13, Y8, Y13
+	VMINPD      Y13, Y7, Y13
+	VCMPPD      $0x04, Y8, Y10, Y9
+	VBLENDVPD   Y9, Y13, Y12, Y12
+	VMOVUPD     Y12, (AX)(R10*1)
+	ADDQ        DI, R10
+	INCQ        R8
+	CMPQ        R8, n+0(FP)
+	JLT         x1row
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	SUBQ        $0x04, R11
+	JGE         x1
+
+belowx1:
+	ADDQ $0x04, R11
+	VZEROUPPER
+	RET
+
+// func cornerF64AVX2(n int, lanes int, stride int, x *float64, a *float64, lo *float64, hi *float64)
+// Requires: AVX
+TEXT ·cornerF64AVX2(SB), NOSPLIT, $0-56
+	MOVQ   x+24(FP), AX
+	MOVQ   a+32(FP), CX
+	MOVQ   lo+40(FP), DX
+	MOVQ   hi+48(FP), BX
+	MOVQ   stride+16(FP), SI
+	SHLQ   $0x03, SI
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+8(FP), R9
+	SUBQ   $0x10, R9
+	JL     belowx4
+
+x4:
+	XORQ DI, DI
+	XORQ R8, R8
+
+x4row:
+	VBROADCASTSD (DX)(DI*8), Y0
+	VBROADCASTSD (BX)(DI*8), Y1
+	VMOVUPD      (CX)(R8*1), Y3
+	VCMPPD       $0x1d, Y2, Y3, Y5
+	VBLENDVPD    Y5, Y0, Y1, Y4
+	VMOVUPD      Y4, (AX)(R8*1)
+	VMOVUPD      32(CX)(R8*1), Y3
+	VCMPPD       $0x1d, Y2, Y3, Y5
+	VBLENDVPD    Y5, Y0, Y1, Y4
+	VMOVUPD      Y4, 32(AX)(R8*1)
+	VMOVUPD      64(CX)(R8*1), Y3
+	VCMPPD       $0x1d, Y2, Y3, Y5
+	VBLENDVPD    Y5, Y0, Y1, Y4
+	VMOVUPD      Y4, 64(AX)(R8*1)
+	VMOVUPD      96(CX)(R8*1), Y3
+	VCMPPD       $0x1d, Y2, Y3, Y5
+	VBLENDVPD    Y5, Y0, Y1, Y4
+	VMOVUPD      Y4, 96(AX)(R8*1)
+	ADDQ         SI, R8
+	INCQ         DI
+	CMPQ         DI, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x10, R9
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R9
+	SUBQ $0x04, R9
+	JL   belowx1
+
+x1:
+	XORQ DI, DI
+	XORQ R8, R8
+
+x1row:
+	VBROADCASTSD (DX)(DI*8), Y0
+	VBROADCASTSD (BX)(DI*8), Y1
+	VMOVUPD      (CX)(R8*1), Y3
+	VCMPPD       $0x1d, Y2, Y3, Y5
+	VBLENDVPD    Y5, Y0, Y1, Y4
+	VMOVUPD      Y4, (AX)(R8*1)
+	ADDQ         SI, R8
+	INCQ         DI
+	CMPQ         DI, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x04, R9
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R9
+	VZEROUPPER
+	RET
+
+// func sumRowsF64AVX2(n int, lanes int, stride int, d *float64, e *float64, a *float64, b *float64, S *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumRowsF64AVX2(SB), NOSPLIT, $0-64
+	MOVQ         a+40(FP), AX
+	MOVQ         b+48(FP), CX
+	MOVQ         S+56(FP), DX
+	MOVQ         stride+16(FP), BX
+	SHLQ         $0x03, BX
+	MOVQ         $0x7fffffffffffffff, SI
+	VMOVQ        SI, X2
+	VPBROADCASTQ X2, Y2
+	MOVQ         lanes+8(FP), R8
+	SUBQ         $0x10, R8
+	JL           belowx4
+
+x4:
+	MOVQ    d+24(FP), SI
+	VMOVUPD (SI), Y15
+	VMOVUPD 32(SI), Y14
+	VMOVUPD 64(SI), Y13
+	VMOVUPD 96(SI), Y12
+	MOVQ    e+32(FP), SI
+	VMOVUPD (SI), Y11
+	VMOVUPD 32(SI), Y10
+	VMOVUPD 64(SI), Y9
+	VMOVUPD 96(SI), Y8
+	XORQ    SI, SI
+	XORQ    DI, DI
+
+x4row:
+	VBROADCASTSD (CX)(SI*8), Y0
+	VBROADCASTSD (DX)(SI*8), Y1
+	VMOVUPD      (AX)(DI*1), Y3
+	VFMADD231PD  Y3, Y0, Y15
+	VANDPD       Y3, Y2, Y3
+	VFMADD231PD  Y3, Y1, Y11
+	VMOVUPD      32(AX)(DI*1), Y3
+	VFMADD231PD  Y3, Y0, Y14
+	VANDPD       Y3, Y2, Y3
+	VFMADD231PD  Y3, Y1, Y10
+	VMOVUPD      64(AX)(DI*1), Y3
+	VFMADD231PD  Y3, Y0, Y13
+	VANDPD       Y3, Y2, Y3
+	VFMADD231PD  Y3, Y1, Y9
+	VMOVUPD      96(AX)(DI*1), Y3
+	VFMADD231PD  Y3, Y0, Y12
+	VANDPD       Y3, Y2, Y3
+	VFMADD231PD  Y3, Y1, Y8
+	ADDQ         BX, DI
+	INCQ         SI
+	CMPQ         SI, n+0(FP)
+	JLT          x4row
+	MOVQ         d+24(FP), SI
+	VMOVUPD      Y15, (SI)
+	VMOVUPD      Y14, 32(SI)
+	VMOVUPD      Y13, 64(SI)
+	VMOVUPD      Y12, 96(SI)
+	ADDQ         $+128, SI
+	MOVQ         SI, d+24(FP)
+	MOVQ         e+32(FP), SI
+	VMOVUPD      Y11, (SI)
+	VMOVUPD      Y10, 32(SI)
+	VMOVUPD      Y9, 64(SI)
+	VMOVUPD      Y8, 96(SI)
+	ADDQ         $+128, SI
+	MOVQ         SI, e+32(FP)
+	ADDQ         $+128, AX
+	SUBQ         $0x10, R8
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, R8
+	SUBQ $0x04, R8
+	JL   belowx1
+
+x1:
+	MOVQ    d+24(FP), SI
+	VMOVUPD (SI), Y15
+	MOVQ    e+32(FP), SI
+	VMOVUPD (SI), Y11
+	XORQ    SI, SI
+	XORQ    DI, DI
+
+x1row:
+	VBROADCASTSD (CX)(SI*8), Y0
+	VBROADCASTSD (DX)(SI*8), Y1
+	VMOVUPD      (AX)(DI*1), Y3
+	VFMADD231PD  Y3, Y0, Y15
+	VANDPD       Y3, Y2, Y3
+	VFMADD231PD  Y3, Y1, Y11
+	ADDQ         BX, DI
+	INCQ         SI
+	CMPQ         SI, n+0(FP)
+	JLT          x1row
+	MOVQ         d+24(FP), SI
+	VMOVUPD      Y15, (SI)
+	ADDQ         $+32, SI
+	MOVQ         SI, d+24(FP)
+	MOVQ         e+32(FP), SI
+	VMOVUPD      Y11, (SI)
+	ADDQ         $+32, SI
+	MOVQ         SI, e+32(FP)
+	ADDQ         $+32, AX
+	SUBQ         $0x04, R8
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, R8
+	VZEROUPPER
+	RET
+
+// func sumAbsRowsF64AVX2(n int, lanes int, stride int, e *float64, a *float64, S *float64)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumAbsRowsF64AVX2(SB), NOSPLIT, $0-48
+	MOVQ         a+32(FP), AX
+	MOVQ         S+40(FP), CX
+	MOVQ         stride+16(FP), DX
+	SHLQ         $0x03, DX
+	MOVQ         $0x7fffffffffffffff, BX
+	VMOVQ        BX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         lanes+8(FP), DI
+	SUBQ         $0x10, DI
+	JL           belowx4
+
+x4:
+	MOVQ    e+24(FP), BX
+	VMOVUPD (BX), Y15
+	VMOVUPD 32(BX), Y14
+	VMOVUPD 64(BX), Y13
+	VMOVUPD 96(BX), Y12
+	XORQ    BX, BX
+	XORQ    SI, SI
+
+x4row:
+	VBROADCASTSD (CX)(BX*8), Y0
+	VMOVUPD      (AX)(SI*1), Y2
+	VANDPD       Y2, Y1, Y2
+	VFMADD231PD  Y2, Y0, Y15
+	VMOVUPD      32(AX)(SI*1), Y2
+	VANDPD       Y2, Y1, Y2
+	VFMADD231PD  Y2, Y0, Y14
+	VMOVUPD      64(AX)(SI*1), Y2
+	VANDPD       Y2, Y1, Y2
+	VFMADD231PD  Y2, Y0, Y13
+	VMOVUPD      96(AX)(SI*1), Y2
+	VANDPD       Y2, Y1, Y2
+	VFMADD231PD  Y2, Y0, Y12
+	ADDQ         DX, SI
+	INCQ         BX
+	CMPQ         BX, n+0(FP)
+	JLT          x4row
+	MOVQ         e+24(FP), BX
+	VMOVUPD      Y15, (BX)
+	VMOVUPD      Y14, 32(BX)
+	VMOVUPD      Y13, 64(BX)
+	VMOVUPD      Y12, 96(BX)
+	ADDQ         $+128, BX
+	MOVQ         BX, e+24(FP)
+	ADDQ         $+128, AX
+	SUBQ         $0x10, DI
+	JGE          x4
+
+belowx4:
+	ADDQ $0x10, DI
+	SUBQ $0x04, DI
+	JL   belowx1
+
+x1:
+	MOVQ    e+24(FP), BX
+	VMOVUPD (BX), Y15
+	XORQ    BX, BX
+	XORQ    SI, SI
+
+x1row:
+	VBROADCASTSD (CX)(BX*8), Y0
+	VMOVUPD      (AX)(SI*1), Y2
+	VANDPD       Y2, Y1, Y2
+	VFMADD231PD  Y2, Y0, Y15
+	ADDQ         DX, SI
+	INCQ         BX
+	CMPQ         BX, n+0(FP)
+	JLT          x1row
+	MOVQ         e+24(FP), BX
+	VMOVUPD      Y15, (BX)
+	ADDQ         $+32, BX
+	MOVQ         BX, e+24(FP)
+	ADDQ         $+32, AX
+	SUBQ         $0x04, DI
+	JGE          x1
+
+belowx1:
+	ADDQ $0x04, DI
+	VZEROUPPER
+	RET
+
+// func tile8F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, FMA3
+TEXT ·tile8F32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x0c
+	JNE    below12
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	VXORPD Y11, Y11, Y11
+	TESTQ  R8, R8
+	JZ     dense12
+
+gather12:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y12
+	VBROADCASTSS (DX), Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VBROADCASTSS 8(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y12, Y13, Y3
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	VBROADCASTSS 24(DX), Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS 28(DX), Y14
+	VFMADD231PS  Y12, Y14, Y7
+	VBROADCASTSS 32(DX), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VBROADCASTSS 36(DX), Y13
+	VFMADD231PS  Y12, Y13, Y9
+	VBROADCASTSS 40(DX), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VBROADCASTSS 44(DX), Y15
+	VFMADD231PS  Y12, Y15, Y11
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather12
+	JMP          store12
+
+dense12:
+	VMOVUPS      (SI), Y12
+	VBROADCASTSS (DX), Y13
+	VFMADD231PS  Y12, Y13, Y0
+	VBROADCASTSS 4(DX), Y14
+	VFMADD231PS  Y12, Y14, Y1
+	VBROADCASTSS 8(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y12, Y13, Y3
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	VBROADCASTSS 24(DX), Y13
+	VFMADD231PS  Y12, Y13, Y6
+	VBROADCASTSS 28(DX), Y14
+	VFMADD231PS  Y12, Y14, Y7
+	VBROADCASTSS 32(DX), Y15
+	VFMADD231PS  Y12, Y15, Y8
+	VBROADCASTSS 36(DX), Y13
+	VFMADD231PS  Y12, Y13, Y9
+	VBROADCASTSS 40(DX), Y14
+	VFMADD231PS  Y12, Y14, Y10
+	VBROADCASTSS 44(DX), Y15
+	VFMADD231PS  Y12, Y15, Y11
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense12
+
+store12:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y9, Y9
+	VMOVUPS Y9, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y10, Y10
+	VMOVUPS Y10, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y11, Y11
+	VMOVUPS Y11, (R9)
+	VZEROUPPER
+	RET
+
+below12:
+	CMPQ   AX, $0x0b
+	JNE    below11
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	TESTQ  R8, R8
+	JZ     dense11
+
+gather11:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y11, Y12, Y0
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y11, Y13, Y1
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y11, Y14, Y2
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y11, Y15, Y3
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y11, Y12, Y4
+	VBROADCASTSS 20(DX), Y13
+	VFMADD231PS  Y11, Y13, Y5
+	VBROADCASTSS 24(DX), Y14
+	VFMADD231PS  Y11, Y14, Y6
+	VBROADCASTSS 28(DX), Y15
+	VFMADD231PS  Y11, Y15, Y7
+	VBROADCASTSS 32(DX), Y12
+	VFMADD231PS  Y11, Y12, Y8
+	VBROADCASTSS 36(DX), Y13
+	VFMADD231PS  Y11, Y13, Y9
+	VBROADCASTSS 40(DX), Y14
+	VFMADD231PS  Y11, Y14, Y10
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather11
+	JMP          store11
+
+dense11:
+	VMOVUPS      (SI), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y11, Y12, Y0
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y11, Y13, Y1
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y11, Y14, Y2
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y11, Y15, Y3
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y11, Y12, Y4
+	VBROADCASTSS 20(DX), Y13
+	VFMADD231PS  Y11, Y13, Y5
+	VBROADCASTSS 24(DX), Y14
+	VFMADD231PS  Y11, Y14, Y6
+	VBROADCASTSS 28(DX), Y15
+	VFMADD231PS  Y11, Y15, Y7
+	VBROADCASTSS 32(DX), Y12
+	VFMADD231PS  Y11, Y12, Y8
+	VBROADCASTSS 36(DX), Y13
+	VFMADD231PS  Y11, Y13, Y9
+	VBROADCASTSS 40(DX), Y14
+	VFMADD231PS  Y11, Y14, Y10
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense11
+
+store11:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y9, Y9
+	VMOVUPS Y9, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y10, Y10
+	VMOVUPS Y10, (R9)
+	VZEROUPPER
+	RET
+
+below11:
+	CMPQ   AX, $0x0a
+	JNE    below10
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	TESTQ  R8, R8
+	JZ     dense10
+
+gather10:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y10
+	VBROADCASTSS (DX), Y11
+	VFMADD231PS  Y10, Y11, Y0
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y1
+	VBROADCASTSS 8(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y10, Y14, Y3
+	VBROADCASTSS 16(DX), Y15
+	VFMADD231PS  Y10, Y15, Y4
+	VBROADCASTSS 20(DX), Y11
+	VFMADD231PS  Y10, Y11, Y5
+	VBROADCASTSS 24(DX), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VBROADCASTSS 28(DX), Y13
+	VFMADD231PS  Y10, Y13, Y7
+	VBROADCASTSS 32(DX), Y14
+	VFMADD231PS  Y10, Y14, Y8
+	VBROADCASTSS 36(DX), Y15
+	VFMADD231PS  Y10, Y15, Y9
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather10
+	JMP          store10
+
+dense10:
+	VMOVUPS      (SI), Y10
+	VBROADCASTSS (DX), Y11
+	VFMADD231PS  Y10, Y11, Y0
+	VBROADCASTSS 4(DX), Y12
+	VFMADD231PS  Y10, Y12, Y1
+	VBROADCASTSS 8(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VBROADCASTSS 12(DX), Y14
+	VFMADD231PS  Y10, Y14, Y3
+	VBROADCASTSS 16(DX), Y15
+	VFMADD231PS  Y10, Y15, Y4
+	VBROADCASTSS 20(DX), Y11
+	VFMADD231PS  Y10, Y11, Y5
+	VBROADCASTSS 24(DX), Y12
+	VFMADD231PS  Y10, Y12, Y6
+	VBROADCASTSS 28(DX), Y13
+	VFMADD231PS  Y10, Y13, Y7
+	VBROADCASTSS 32(DX), Y14
+	VFMADD231PS  Y10, Y14, Y8
+	VBROADCASTSS 36(DX), Y15
+	VFMADD231PS  Y10, Y15, Y9
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense10
+
+store10:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y9, Y9
+	VMOVUPS Y9, (R9)
+	VZEROUPPER
+	RET
+
+below10:
+	CMPQ   AX, $0x09
+	JNE    below9
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	TESTQ  R8, R8
+	JZ     dense9
+
+gather9:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y9, Y10, Y0
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y9, Y11, Y1
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y9, Y12, Y2
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y9, Y13, Y3
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y9, Y14, Y4
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y9, Y15, Y5
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y9, Y10, Y6
+	VBROADCASTSS 28(DX), Y11
+	VFMADD231PS  Y9, Y11, Y7
+	VBROADCASTSS 32(DX), Y12
+	VFMADD231PS  Y9, Y12, Y8
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather9
+	JMP          store9
+
+dense9:
+	VMOVUPS      (SI), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y9, Y10, Y0
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y9, Y11, Y1
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y9, Y12, Y2
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y9, Y13, Y3
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y9, Y14, Y4
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y9, Y15, Y5
+	VBROADCASTSS 24(DX), Y10
+	VFMADD231PS  Y9, Y10, Y6
+	VBROADCASTSS 28(DX), Y11
+	VFMADD231PS  Y9, Y11, Y7
+	VBROADCASTSS 32(DX), Y12
+	VFMADD231PS  Y9, Y12, Y8
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense9
+
+store9:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	VZEROUPPER
+	RET
+
+below9:
+	CMPQ   AX, $0x08
+	JNE    below8
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	TESTQ  R8, R8
+	JZ     dense8
+
+gather8:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VBROADCASTSS 8(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y8, Y12, Y3
+	VBROADCASTSS 16(DX), Y13
+	VFMADD231PS  Y8, Y13, Y4
+	VBROADCASTSS 20(DX), Y14
+	VFMADD231PS  Y8, Y14, Y5
+	VBROADCASTSS 24(DX), Y15
+	VFMADD231PS  Y8, Y15, Y6
+	VBROADCASTSS 28(DX), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather8
+	JMP          store8
+
+dense8:
+	VMOVUPS      (SI), Y8
+	VBROADCASTSS (DX), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS 4(DX), Y10
+	VFMADD231PS  Y8, Y10, Y1
+	VBROADCASTSS 8(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VBROADCASTSS 12(DX), Y12
+	VFMADD231PS  Y8, Y12, Y3
+	VBROADCASTSS 16(DX), Y13
+	VFMADD231PS  Y8, Y13, Y4
+	VBROADCASTSS 20(DX), Y14
+	VFMADD231PS  Y8, Y14, Y5
+	VBROADCASTSS 24(DX), Y15
+	VFMADD231PS  Y8, Y15, Y6
+	VBROADCASTSS 28(DX), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense8
+
+store8:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y7, Y7
+	VMOVUPS Y7, (R9)
+	VZEROUPPER
+	RET
+
+below8:
+	CMPQ   AX, $0x07
+	JNE    below7
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	TESTQ  R8, R8
+	JZ     dense7
+
+gather7:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y7, Y8, Y0
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y7, Y9, Y1
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y7, Y10, Y2
+	VBROADCASTSS 12(DX), Y11
+	VFMADD231PS  Y7, Y11, Y3
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y7, Y12, Y4
+	VBROADCASTSS 20(DX), Y13
+	VFMADD231PS  Y7, Y13, Y5
+	VBROADCASTSS 24(DX), Y14
+	VFMADD231PS  Y7, Y14, Y6
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather7
+	JMP          store7
+
+dense7:
+	VMOVUPS      (SI), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y7, Y8, Y0
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y7, Y9, Y1
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y7, Y10, Y2
+	VBROADCASTSS 12(DX), Y11
+	VFMADD231PS  Y7, Y11, Y3
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y7, Y12, Y4
+	VBROADCASTSS 20(DX), Y13
+	VFMADD231PS  Y7, Y13, Y5
+	VBROADCASTSS 24(DX), Y14
+	VFMADD231PS  Y7, Y14, Y6
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense7
+
+store7:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VZEROUPPER
+	RET
+
+below7:
+	CMPQ   AX, $0x06
+	JNE    below6
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	TESTQ  R8, R8
+	JZ     dense6
+
+gather6:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y6
+	VBROADCASTSS (DX), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y1
+	VBROADCASTSS 8(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y6, Y10, Y3
+	VBROADCASTSS 16(DX), Y11
+	VFMADD231PS  Y6, Y11, Y4
+	VBROADCASTSS 20(DX), Y12
+	VFMADD231PS  Y6, Y12, Y5
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather6
+	JMP          store6
+
+dense6:
+	VMOVUPS      (SI), Y6
+	VBROADCASTSS (DX), Y7
+	VFMADD231PS  Y6, Y7, Y0
+	VBROADCASTSS 4(DX), Y8
+	VFMADD231PS  Y6, Y8, Y1
+	VBROADCASTSS 8(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VBROADCASTSS 12(DX), Y10
+	VFMADD231PS  Y6, Y10, Y3
+	VBROADCASTSS 16(DX), Y11
+	VFMADD231PS  Y6, Y11, Y4
+	VBROADCASTSS 20(DX), Y12
+	VFMADD231PS  Y6, Y12, Y5
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense6
+
+store6:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y5, Y5
+	VMOVUPS Y5, (R9)
+	VZEROUPPER
+	RET
+
+below6:
+	CMPQ   AX, $0x05
+	JNE    below5
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	TESTQ  R8, R8
+	JZ     dense5
+
+gather5:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y5, Y7, Y1
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y5, Y8, Y2
+	VBROADCASTSS 12(DX), Y9
+	VFMADD231PS  Y5, Y9, Y3
+	VBROADCASTSS 16(DX), Y10
+	VFMADD231PS  Y5, Y10, Y4
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather5
+	JMP          store5
+
+dense5:
+	VMOVUPS      (SI), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y5, Y6, Y0
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y5, Y7, Y1
+	VBROADCASTSS 8(DX), Y8
+	VFMADD231PS  Y5, Y8, Y2
+	VBROADCASTSS 12(DX), Y9
+	VFMADD231PS  Y5, Y9, Y3
+	VBROADCASTSS 16(DX), Y10
+	VFMADD231PS  Y5, Y10, Y4
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense5
+
+store5:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VZEROUPPER
+	RET
+
+below5:
+	CMPQ   AX, $0x04
+	JNE    below4
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	TESTQ  R8, R8
+	JZ     dense4
+
+gather4:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y4
+	VBROADCASTSS (DX), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VBROADCASTSS 8(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y4, Y8, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather4
+	JMP          store4
+
+dense4:
+	VMOVUPS      (SI), Y4
+	VBROADCASTSS (DX), Y5
+	VFMADD231PS  Y4, Y5, Y0
+	VBROADCASTSS 4(DX), Y6
+	VFMADD231PS  Y4, Y6, Y1
+	VBROADCASTSS 8(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VBROADCASTSS 12(DX), Y8
+	VFMADD231PS  Y4, Y8, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense4
+
+store4:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y3, Y3
+	VMOVUPS Y3, (R9)
+	VZEROUPPER
+	RET
+
+below4:
+	CMPQ   AX, $0x03
+	JNE    below3
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	TESTQ  R8, R8
+	JZ     dense3
+
+gather3:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y3, Y4, Y0
+	VBROADCASTSS 4(DX), Y5
+	VFMADD231PS  Y3, Y5, Y1
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y3, Y6, Y2
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather3
+	JMP          store3
+
+dense3:
+	VMOVUPS      (SI), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y3, Y4, Y0
+	VBROADCASTSS 4(DX), Y5
+	VFMADD231PS  Y3, Y5, Y1
+	VBROADCASTSS 8(DX), Y6
+	VFMADD231PS  Y3, Y6, Y2
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense3
+
+store3:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VZEROUPPER
+	RET
+
+below3:
+	CMPQ   AX, $0x02
+	JNE    below2
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y2
+	VBROADCASTSS (DX), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Y2
+	VBROADCASTSS (DX), Y3
+	VFMADD231PS  Y2, Y3, Y0
+	VBROADCASTSS 4(DX), Y4
+	VFMADD231PS  Y2, Y4, Y1
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y1, Y1
+	VMOVUPS Y1, (R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VXORPD Y0, Y0, Y0
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Y1
+	VBROADCASTSS (DX), Y2
+	VFMADD231PS  Y1, Y2, Y0
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VZEROUPPER
+	RET
+
+// func tile16F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, FMA3
+TEXT ·tile16F32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x06
+	JNE    below6
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	VXORPD Y10, Y10, Y10
+	VXORPD Y11, Y11, Y11
+	TESTQ  R8, R8
+	JZ     dense6
+
+gather6:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y12
+	VMOVUPS      32(AX), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather6
+	JMP          store6
+
+dense6:
+	VMOVUPS      (SI), Y12
+	VMOVUPS      32(SI), Y13
+	VBROADCASTSS (DX), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(DX), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS 16(DX), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS 20(DX), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense6
+
+store6:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	VADDPS  32(R9), Y9, Y9
+	VMOVUPS Y9, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y10, Y10
+	VMOVUPS Y10, (R9)
+	VADDPS  32(R9), Y11, Y11
+	VMOVUPS Y11, 32(R9)
+	VZEROUPPER
+	RET
+
+below6:
+	CMPQ   AX, $0x05
+	JNE    below5
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	VXORPD Y8, Y8, Y8
+	VXORPD Y9, Y9, Y9
+	TESTQ  R8, R8
+	JZ     dense5
+
+gather5:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y10
+	VMOVUPS      32(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y10, Y14, Y4
+	VFMADD231PS  Y11, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y10, Y15, Y6
+	VFMADD231PS  Y11, Y15, Y7
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather5
+	JMP          store5
+
+dense5:
+	VMOVUPS      (SI), Y10
+	VMOVUPS      32(SI), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y10, Y12, Y0
+	VFMADD231PS  Y11, Y12, Y1
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y10, Y13, Y2
+	VFMADD231PS  Y11, Y13, Y3
+	VBROADCASTSS 8(DX), Y14
+	VFMADD231PS  Y10, Y14, Y4
+	VFMADD231PS  Y11, Y14, Y5
+	VBROADCASTSS 12(DX), Y15
+	VFMADD231PS  Y10, Y15, Y6
+	VFMADD231PS  Y11, Y15, Y7
+	VBROADCASTSS 16(DX), Y12
+	VFMADD231PS  Y10, Y12, Y8
+	VFMADD231PS  Y11, Y12, Y9
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense5
+
+store5:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y8, Y8
+	VMOVUPS Y8, (R9)
+	VADDPS  32(R9), Y9, Y9
+	VMOVUPS Y9, 32(R9)
+	VZEROUPPER
+	RET
+
+below5:
+	CMPQ   AX, $0x04
+	JNE    below4
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	TESTQ  R8, R8
+	JZ     dense4
+
+gather4:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y8, Y13, Y6
+	VFMADD231PS  Y9, Y13, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather4
+	JMP          store4
+
+dense4:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	VBROADCASTSS (DX), Y10
+	VFMADD231PS  Y8, Y10, Y0
+	VFMADD231PS  Y9, Y10, Y1
+	VBROADCASTSS 4(DX), Y11
+	VFMADD231PS  Y8, Y11, Y2
+	VFMADD231PS  Y9, Y11, Y3
+	VBROADCASTSS 8(DX), Y12
+	VFMADD231PS  Y8, Y12, Y4
+	VFMADD231PS  Y9, Y12, Y5
+	VBROADCASTSS 12(DX), Y13
+	VFMADD231PS  Y8, Y13, Y6
+	VFMADD231PS  Y9, Y13, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense4
+
+store4:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y6, Y6
+	VMOVUPS Y6, (R9)
+	VADDPS  32(R9), Y7, Y7
+	VMOVUPS Y7, 32(R9)
+	VZEROUPPER
+	RET
+
+below4:
+	CMPQ   AX, $0x03
+	JNE    below3
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	TESTQ  R8, R8
+	JZ     dense3
+
+gather3:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y6
+	VMOVUPS      32(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y6, Y10, Y4
+	VFMADD231PS  Y7, Y10, Y5
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather3
+	JMP          store3
+
+dense3:
+	VMOVUPS      (SI), Y6
+	VMOVUPS      32(SI), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y6, Y8, Y0
+	VFMADD231PS  Y7, Y8, Y1
+	VBROADCASTSS 4(DX), Y9
+	VFMADD231PS  Y6, Y9, Y2
+	VFMADD231PS  Y7, Y9, Y3
+	VBROADCASTSS 8(DX), Y10
+	VFMADD231PS  Y6, Y10, Y4
+	VFMADD231PS  Y7, Y10, Y5
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense3
+
+store3:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	VZEROUPPER
+	RET
+
+below3:
+	CMPQ   AX, $0x02
+	JNE    below2
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VBROADCASTSS (DX), Y6
+	VFMADD231PS  Y4, Y6, Y0
+	VFMADD231PS  Y5, Y6, Y1
+	VBROADCASTSS 4(DX), Y7
+	VFMADD231PS  Y4, Y7, Y2
+	VFMADD231PS  Y5, Y7, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y2, Y2
+	VMOVUPS Y2, (R9)
+	VADDPS  32(R9), Y3, Y3
+	VMOVUPS Y3, 32(R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y2
+	VMOVUPS      32(AX), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Y2
+	VMOVUPS      32(SI), Y3
+	VBROADCASTSS (DX), Y4
+	VFMADD231PS  Y2, Y4, Y0
+	VFMADD231PS  Y3, Y4, Y1
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VZEROUPPER
+	RET
+
+// func tile32F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+// Requires: AVX, FMA3
+TEXT ·tile32F32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   h+0(FP), AX
+	MOVQ   k+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   as+24(FP), BX
+	MOVQ   b+32(FP), SI
+	MOVQ   ldb+56(FP), DI
+	MOVQ   idx+48(FP), R8
+	MOVQ   c+64(FP), R9
+	MOVQ   ldc+72(FP), R10
+	MOVQ   off+40(FP), R11
+	SHLQ   $0x02, BX
+	SHLQ   $0x02, DI
+	SHLQ   $0x02, R10
+	IMULQ  DI, R11
+	ADDQ   R11, SI
+	CMPQ   AX, $0x02
+	JNE    below2
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	VXORPD Y4, Y4, Y4
+	VXORPD Y5, Y5, Y5
+	VXORPD Y6, Y6, Y6
+	VXORPD Y7, Y7, Y7
+	TESTQ  R8, R8
+	JZ     dense2
+
+gather2:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y8
+	VMOVUPS      32(AX), Y9
+	VMOVUPS      64(AX), Y10
+	VMOVUPS      96(AX), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y8, Y13, Y4
+	VFMADD231PS  Y9, Y13, Y5
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather2
+	JMP          store2
+
+dense2:
+	VMOVUPS      (SI), Y8
+	VMOVUPS      32(SI), Y9
+	VMOVUPS      64(SI), Y10
+	VMOVUPS      96(SI), Y11
+	VBROADCASTSS (DX), Y12
+	VFMADD231PS  Y8, Y12, Y0
+	VFMADD231PS  Y9, Y12, Y1
+	VFMADD231PS  Y10, Y12, Y2
+	VFMADD231PS  Y11, Y12, Y3
+	VBROADCASTSS 4(DX), Y13
+	VFMADD231PS  Y8, Y13, Y4
+	VFMADD231PS  Y9, Y13, Y5
+	VFMADD231PS  Y10, Y13, Y6
+	VFMADD231PS  Y11, Y13, Y7
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense2
+
+store2:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VADDPS  64(R9), Y2, Y2
+	VMOVUPS Y2, 64(R9)
+	VADDPS  96(R9), Y3, Y3
+	VMOVUPS Y3, 96(R9)
+	ADDQ    R10, R9
+	VADDPS  (R9), Y4, Y4
+	VMOVUPS Y4, (R9)
+	VADDPS  32(R9), Y5, Y5
+	VMOVUPS Y5, 32(R9)
+	VADDPS  64(R9), Y6, Y6
+	VMOVUPS Y6, 64(R9)
+	VADDPS  96(R9), Y7, Y7
+	VMOVUPS Y7, 96(R9)
+	VZEROUPPER
+	RET
+
+below2:
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	TESTQ  R8, R8
+	JZ     dense1
+
+gather1:
+	MOVLQSX      (R8), AX
+	ADDQ         $0x04, R8
+	IMULQ        DI, AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y4
+	VMOVUPS      32(AX), Y5
+	VMOVUPS      64(AX), Y6
+	VMOVUPS      96(AX), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	JNZ          gather1
+	JMP          store1
+
+dense1:
+	VMOVUPS      (SI), Y4
+	VMOVUPS      32(SI), Y5
+	VMOVUPS      64(SI), Y6
+	VMOVUPS      96(SI), Y7
+	VBROADCASTSS (DX), Y8
+	VFMADD231PS  Y4, Y8, Y0
+	VFMADD231PS  Y5, Y8, Y1
+	VFMADD231PS  Y6, Y8, Y2
+	VFMADD231PS  Y7, Y8, Y3
+	ADDQ         BX, DX
+	DECQ         CX
+	LEAQ         (SI)(DI*1), SI
+	JNZ          dense1
+
+store1:
+	VADDPS  (R9), Y0, Y0
+	VMOVUPS Y0, (R9)
+	VADDPS  32(R9), Y1, Y1
+	VMOVUPS Y1, 32(R9)
+	VADDPS  64(R9), Y2, Y2
+	VMOVUPS Y2, 64(R9)
+	VADDPS  96(R9), Y3, Y3
+	VMOVUPS Y3, 96(R9)
+	VZEROUPPER
+	RET
+
+// func axpyF32AVX2(n int, dst *float32, x *float32, f float32)
+// Requires: AVX, FMA3
+TEXT ·axpyF32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	VBROADCASTSS f+24(FP), Y0
+	MOVQ         n+0(FP), DX
+	SUBQ         $0x20, DX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     32(AX), Y1
+	VMOVUPS     32(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     64(AX), Y1
+	VMOVUPS     64(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     96(AX), Y1
+	VMOVUPS     96(CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x20, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x08, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x08, DX
+	VZEROUPPER
+	RET
+
+// func absAxpyF32AVX2(n int, dst *float32, x *float32, f float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·absAxpyF32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         dst+8(FP), AX
+	MOVQ         x+16(FP), CX
+	VBROADCASTSS f+24(FP), Y0
+	MOVQ         $0x7fffffff7fffffff, DX
+	VMOVQ        DX, X3
+	VPBROADCASTQ X3, Y3
+	MOVQ         n+0(FP), DX
+	SUBQ         $0x20, DX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	VMOVUPS     32(AX), Y1
+	VMOVUPS     32(CX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 32(AX)
+	VMOVUPS     64(AX), Y1
+	VMOVUPS     64(CX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 64(AX)
+	VMOVUPS     96(AX), Y1
+	VMOVUPS     96(CX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x20, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (CX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x08, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x08, DX
+	VZEROUPPER
+	RET
+
+// func signAxpyF32AVX2(n int, dst *float32, a *float32, pos float32, neg float32)
+// Requires: AVX, FMA3
+TEXT ·signAxpyF32AVX2(SB), NOSPLIT, $0-32
+	MOVQ         dst+8(FP), AX
+	MOVQ         a+16(FP), CX
+	VBROADCASTSS pos+24(FP), Y0
+	VBROADCASTSS neg+28(FP), Y1
+	MOVQ         n+0(FP), DX
+	SUBQ         $0x20, DX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     (AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	VMOVUPS     32(CX), Y2
+	VMOVUPS     32(AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, 32(AX)
+	VMOVUPS     64(CX), Y2
+	VMOVUPS     64(AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, 64(AX)
+	VMOVUPS     96(CX), Y2
+	VMOVUPS     96(AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x20, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (CX), Y2
+	VMOVUPS     (AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x08, DX
+	JGE         x1
+
+belowx1:
+	ADDQ $0x08, DX
+	VZEROUPPER
+	RET
+
+// func dotF32AVX2(n int, x *float32, y *float32) float32
+// Requires: AVX, FMA3
+TEXT ·dotF32AVX2(SB), NOSPLIT, $0-28
+	MOVQ   x+8(FP), AX
+	MOVQ   y+16(FP), CX
+	MOVQ   n+0(FP), DX
+	VXORPD Y0, Y0, Y0
+	VXORPD Y1, Y1, Y1
+	VXORPD Y2, Y2, Y2
+	VXORPD Y3, Y3, Y3
+	SUBQ   $0x20, DX
+	JL     belowx4
+
+x4:
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y8
+	VFMADD231PS Y8, Y4, Y0
+	VMOVUPS     32(AX), Y5
+	VMOVUPS     32(CX), Y9
+	VFMADD231PS Y9, Y5, Y1
+	VMOVUPS     64(AX), Y6
+	VMOVUPS     64(CX), Y10
+	VFMADD231PS Y10, Y6, Y2
+	VMOVUPS     96(AX), Y7
+	VMOVUPS     96(CX), Y11
+	VFMADD231PS Y11, Y7, Y3
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x20, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Y4
+	VMOVUPS     (CX), Y8
+	VFMADD231PS Y8, Y4, Y0
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x08, DX
+	JGE         x1
+
+belowx1:
+	ADDQ         $0x08, DX
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absDotF32AVX2(n int, x *float32, y *float32) float32
+// Requires: AVX, AVX2, FMA3
+TEXT ·absDotF32AVX2(SB), NOSPLIT, $0-28
+	MOVQ         x+8(FP), AX
+	MOVQ         y+16(FP), CX
+	MOVQ         n+0(FP), DX
+	MOVQ         $0x7fffffff7fffffff, BX
+	VMOVQ        BX, X12
+	VPBROADCASTQ X12, Y12
+	VXORPD       Y0, Y0, Y0
+	VXORPD       Y1, Y1, Y1
+	VXORPD       Y2, Y2, Y2
+	VXORPD       Y3, Y3, Y3
+	SUBQ         $0x20, DX
+	JL           belowx4
+
+x4:
+	VMOVUPS     (AX), Y4
+	VANDPS      Y12, Y4, Y4
+	VMOVUPS     (CX), Y8
+	VFMADD231PS Y8, Y4, Y0
+	VMOVUPS     32(AX), Y5
+	VANDPS      Y12, Y5, Y5
+	VMOVUPS     32(CX), Y9
+	VFMADD231PS Y9, Y5, Y1
+	VMOVUPS     64(AX), Y6
+	VANDPS      Y12, Y6, Y6
+	VMOVUPS     64(CX), Y10
+	VFMADD231PS Y10, Y6, Y2
+	VMOVUPS     96(AX), Y7
+	VANDPS      Y12, Y7, Y7
+	VMOVUPS     96(CX), Y11
+	VFMADD231PS Y11, Y7, Y3
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	SUBQ        $0x20, DX
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, DX
+	SUBQ $0x08, DX
+	JL   belowx1
+
+x1:
+	VMOVUPS     (AX), Y4
+	VANDPS      Y12, Y4, Y4
+	VMOVUPS     (CX), Y8
+	VFMADD231PS Y8, Y4, Y0
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	SUBQ        $0x08, DX
+	JGE         x1
+
+belowx1:
+	ADDQ         $0x08, DX
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y2, Y2
+	VADDPS       Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVHLPS     X0, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VMOVSS       X0, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func addRowsF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, a *float32)
+// Requires: AVX
+TEXT ·addRowsF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ nu+32(FP), AX
+	MOVQ a+40(FP), CX
+	MOVQ stride+24(FP), DX
+	SHLQ $0x02, DX
+	MOVQ lanes+16(FP), DI
+	SUBQ $0x20, DI
+	JL   belowx4
+
+x4:
+	XORQ BX, BX
+
+x4row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(BX*4), SI
+	IMULQ   DX, SI
+	VMOVUPS (AX)(SI*1), Y0
+	VMOVUPS (CX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	VMOVUPS 32(AX)(SI*1), Y0
+	VMOVUPS 32(CX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(AX)(SI*1)
+	VMOVUPS 64(AX)(SI*1), Y0
+	VMOVUPS 64(CX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 64(AX)(SI*1)
+	VMOVUPS 96(AX)(SI*1), Y0
+	VMOVUPS 96(CX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, 96(AX)(SI*1)
+	INCQ    BX
+	CMPQ    BX, n+0(FP)
+	JLT     x4row
+	ADDQ    $+128, AX
+	ADDQ    $+128, CX
+	SUBQ    $0x20, DI
+	JGE     x4
+
+belowx4:
+	ADDQ $0x20, DI
+	SUBQ $0x08, DI
+	JL   belowx1
+
+x1:
+	XORQ BX, BX
+
+x1row:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(BX*4), SI
+	IMULQ   DX, SI
+	VMOVUPS (AX)(SI*1), Y0
+	VMOVUPS (CX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	INCQ    BX
+	CMPQ    BX, n+0(FP)
+	JLT     x1row
+	ADDQ    $+32, AX
+	ADDQ    $+32, CX
+	SUBQ    $0x08, DI
+	JGE     x1
+
+belowx1:
+	ADDQ $0x08, DI
+	VZEROUPPER
+	RET
+
+// func relaxSharedF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·relaxSharedF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   nu+32(FP), AX
+	MOVQ   a+48(FP), CX
+	MOVQ   s+56(FP), DX
+	MOVQ   t+64(FP), BX
+	MOVQ   slope+72(FP), SI
+	MOVQ   stride+24(FP), DI
+	SHLQ   $0x02, DI
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R10
+	SUBQ   $0x20, R10
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R8
+	VMOVUPS (R8), Y15
+	VMOVUPS 32(R8), Y14
+	VMOVUPS 64(R8), Y13
+	VMOVUPS 96(R8), Y12
+	XORQ    R8, R8
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSS (DX)(R8*4), Y0
+	VBROADCASTSS (BX)(R8*4), Y1
+	VBROADCASTSS (SI)(R8*4), Y2
+	VMOVUPS      (CX)(R9*1), Y4
+	VMOVUPS      (AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (AX)(R9*1)
+	VMOVUPS      32(CX)(R9*1), Y4
+	VMOVUPS      32(AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y14
+	VMOVUPS      Y5, 32(AX)(R9*1)
+	VMOVUPS      64(CX)(R9*1), Y4
+	VMOVUPS      64(AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y13
+	VMOVUPS      Y5, 64(AX)(R9*1)
+	VMOVUPS      96(CX)(R9*1), Y4
+	VMOVUPS      96(AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y12
+	VMOVUPS      Y5, 96(AX)(R9*1)
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R8
+	VMOVUPS      Y15, (R8)
+	VMOVUPS      Y14, 32(R8)
+	VMOVUPS      Y13, 64(R8)
+	VMOVUPS      Y12, 96(R8)
+	ADDQ         $+128, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x20, R10
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R10
+	SUBQ $0x08, R10
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R8
+	VMOVUPS (R8), Y15
+	XORQ    R8, R8
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSS (DX)(R8*4), Y0
+	VBROADCASTSS (BX)(R8*4), Y1
+	VBROADCASTSS (SI)(R8*4), Y2
+	VMOVUPS      (CX)(R9*1), Y4
+	VMOVUPS      (AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (AX)(R9*1)
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R8
+	VMOVUPS      Y15, (R8)
+	ADDQ         $+32, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x08, R10
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R10
+	VZEROUPPER
+	RET
+
+// func relaxSharedSaveF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·relaxSharedSaveF32AVX2(SB), NOSPLIT, $0-88
+	MOVQ   save+56(FP), AX
+	MOVQ   nu+32(FP), CX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+64(FP), BX
+	MOVQ   t+72(FP), SI
+	MOVQ   slope+80(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R9
+	VMOVUPS (R9), Y15
+	VMOVUPS 32(R9), Y14
+	VMOVUPS 64(R9), Y13
+	VMOVUPS 96(R9), Y12
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (BX)(R9*4), Y0
+	VBROADCASTSS (SI)(R9*4), Y1
+	VBROADCASTSS (DI)(R9*4), Y2
+	VMOVUPS      (DX)(R10*1), Y4
+	VMOVUPS      (CX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (CX)(R10*1)
+	VMOVUPS      Y4, (AX)(R11*1)
+	VMOVUPS      32(DX)(R10*1), Y4
+	VMOVUPS      32(CX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y14
+	VMOVUPS      Y5, 32(CX)(R10*1)
+	VMOVUPS      Y4, 32(AX)(R11*1)
+	VMOVUPS      64(DX)(R10*1), Y4
+	VMOVUPS      64(CX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y13
+	VMOVUPS      Y5, 64(CX)(R10*1)
+	VMOVUPS      Y4, 64(AX)(R11*1)
+	VMOVUPS      96(DX)(R10*1), Y4
+	VMOVUPS      96(CX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y12
+	VMOVUPS      Y5, 96(CX)(R10*1)
+	VMOVUPS      Y4, 96(AX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R9
+	VMOVUPS      Y15, (R9)
+	VMOVUPS      Y14, 32(R9)
+	VMOVUPS      Y13, 64(R9)
+	VMOVUPS      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R9
+	VMOVUPS (R9), Y15
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (BX)(R9*4), Y0
+	VBROADCASTSS (SI)(R9*4), Y1
+	VBROADCASTSS (DI)(R9*4), Y2
+	VMOVUPS      (DX)(R10*1), Y4
+	VMOVUPS      (CX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (CX)(R10*1)
+	VMOVUPS      Y4, (AX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R9
+	VMOVUPS      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R12
+	VZEROUPPER
+	RET
+
+// func relaxLanesF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·relaxLanesF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   slope+72(FP), AX
+	MOVQ   nu+32(FP), CX
+	MOVQ   a+48(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   stride+24(FP), DI
+	SHLQ   $0x02, DI
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R11
+	SUBQ   $0x20, R11
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R8
+	VMOVUPS (R8), Y15
+	VMOVUPS 32(R8), Y14
+	VMOVUPS 64(R8), Y13
+	VMOVUPS 96(R8), Y12
+	XORQ    R8, R8
+	XORQ    R10, R10
+
+x4row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSS (BX)(R8*4), Y0
+	VBROADCASTSS (SI)(R8*4), Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VMOVUPS      (DX)(R9*1), Y3
+	VMOVUPS      (CX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (CX)(R9*1)
+	VMOVUPS      32(AX)(R10*1), Y7
+	VMOVUPS      32(DX)(R9*1), Y3
+	VMOVUPS      32(CX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y14
+	VMOVUPS      Y4, 32(CX)(R9*1)
+	VMOVUPS      64(AX)(R10*1), Y7
+	VMOVUPS      64(DX)(R9*1), Y3
+	VMOVUPS      64(CX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y13
+	VMOVUPS      Y4, 64(CX)(R9*1)
+	VMOVUPS      96(AX)(R10*1), Y7
+	VMOVUPS      96(DX)(R9*1), Y3
+	VMOVUPS      96(CX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y12
+	VMOVUPS      Y4, 96(CX)(R9*1)
+	ADDQ         DI, R10
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R8
+	VMOVUPS      Y15, (R8)
+	VMOVUPS      Y14, 32(R8)
+	VMOVUPS      Y13, 64(R8)
+	VMOVUPS      Y12, 96(R8)
+	ADDQ         $+128, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x20, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R8
+	VMOVUPS (R8), Y15
+	XORQ    R8, R8
+	XORQ    R10, R10
+
+x1row:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(R8*4), R9
+	IMULQ        DI, R9
+	VBROADCASTSS (BX)(R8*4), Y0
+	VBROADCASTSS (SI)(R8*4), Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VMOVUPS      (DX)(R9*1), Y3
+	VMOVUPS      (CX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (CX)(R9*1)
+	ADDQ         DI, R10
+	INCQ         R8
+	CMPQ         R8, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R8
+	VMOVUPS      Y15, (R8)
+	ADDQ         $+32, R8
+	MOVQ         R8, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x08, R11
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R11
+	VZEROUPPER
+	RET
+
+// func relaxLanesSaveF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·relaxLanesSaveF32AVX2(SB), NOSPLIT, $0-88
+	MOVQ   slope+80(FP), AX
+	MOVQ   save+56(FP), CX
+	MOVQ   nu+32(FP), DX
+	MOVQ   a+48(FP), BX
+	MOVQ   s+64(FP), SI
+	MOVQ   t+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	MOVQ    d+40(FP), R9
+	VMOVUPS (R9), Y15
+	VMOVUPS 32(R9), Y14
+	VMOVUPS 64(R9), Y13
+	VMOVUPS 96(R9), Y12
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (SI)(R9*4), Y0
+	VBROADCASTSS (DI)(R9*4), Y1
+	VMOVUPS      (AX)(R11*1), Y7
+	VMOVUPS      (BX)(R10*1), Y3
+	VMOVUPS      (DX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (DX)(R10*1)
+	VMOVUPS      Y3, (CX)(R11*1)
+	VMOVUPS      32(AX)(R11*1), Y7
+	VMOVUPS      32(BX)(R10*1), Y3
+	VMOVUPS      32(DX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y14
+	VMOVUPS      Y4, 32(DX)(R10*1)
+	VMOVUPS      Y3, 32(CX)(R11*1)
+	VMOVUPS      64(AX)(R11*1), Y7
+	VMOVUPS      64(BX)(R10*1), Y3
+	VMOVUPS      64(DX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y13
+	VMOVUPS      Y4, 64(DX)(R10*1)
+	VMOVUPS      Y3, 64(CX)(R11*1)
+	VMOVUPS      96(AX)(R11*1), Y7
+	VMOVUPS      96(BX)(R10*1), Y3
+	VMOVUPS      96(DX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y12
+	VMOVUPS      Y4, 96(DX)(R10*1)
+	VMOVUPS      Y3, 96(CX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+40(FP), R9
+	VMOVUPS      Y15, (R9)
+	VMOVUPS      Y14, 32(R9)
+	VMOVUPS      Y13, 64(R9)
+	VMOVUPS      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	MOVQ    d+40(FP), R9
+	VMOVUPS (R9), Y15
+	XORQ    R9, R9
+	XORQ    R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (SI)(R9*4), Y0
+	VBROADCASTSS (DI)(R9*4), Y1
+	VMOVUPS      (AX)(R11*1), Y7
+	VMOVUPS      (BX)(R10*1), Y3
+	VMOVUPS      (DX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (DX)(R10*1)
+	VMOVUPS      Y3, (CX)(R11*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+40(FP), R9
+	VMOVUPS      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R12
+	VZEROUPPER
+	RET
+
+// func relaxLinesF32AVX2(n int, lanes int, stride int, nu *float32, d *float32, m *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·relaxLinesF32AVX2(SB), NOSPLIT, $0-88
+	MOVQ         nu+24(FP), AX
+	MOVQ         a+48(FP), CX
+	MOVQ         kl+56(FP), DX
+	MOVQ         tl+64(FP), BX
+	MOVQ         ku+72(FP), SI
+	MOVQ         tu+80(FP), DI
+	MOVQ         stride+16(FP), R8
+	SHLQ         $0x02, R8
+	MOVQ         $0x7fffffff7fffffff, R9
+	VMOVQ        R9, X4
+	VPBROADCASTQ X4, Y4
+	MOVQ         lanes+8(FP), R11
+	SUBQ         $0x20, R11
+	JL           belowx4
+
+x4:
+	MOVQ    d+32(FP), R9
+	VMOVUPS (R9), Y15
+	VMOVUPS 32(R9), Y14
+	VMOVUPS 64(R9), Y13
+	VMOVUPS 96(R9), Y12
+	MOVQ    m+40(FP), R9
+	VMOVUPS (R9), Y11
+	VMOVUPS 32(R9), Y10
+	VMOVUPS 64(R9), Y9
+	VMOVUPS 96(R9), Y8
+	XORQ    R9, R9
+	XORQ    R10, R10
+
+x4row:
+	VBROADCASTSS (DX)(R9*4), Y0
+	VBROADCASTSS (BX)(R9*4), Y1
+	VBROADCASTSS (SI)(R9*4), Y2
+	VBROADCASTSS (DI)(R9*4), Y3
+	VMOVUPS      (CX)(R10*1), Y5
+	VMOVUPS      (AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y15, Y15
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y11, Y11
+	VMOVUPS      32(CX)(R10*1), Y5
+	VMOVUPS      32(AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 32(AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y14, Y14
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y10, Y10
+	VMOVUPS      64(CX)(R10*1), Y5
+	VMOVUPS      64(AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 64(AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y13, Y13
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y9, Y9
+	VMOVUPS      96(CX)(R10*1), Y5
+	VMOVUPS      96(AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, 96(AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y12, Y12
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y8, Y8
+	ADDQ         R8, R10
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	MOVQ         d+32(FP), R9
+	VMOVUPS      Y15, (R9)
+	VMOVUPS      Y14, 32(R9)
+	VMOVUPS      Y13, 64(R9)
+	VMOVUPS      Y12, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, d+32(FP)
+	MOVQ         m+40(FP), R9
+	VMOVUPS      Y11, (R9)
+	VMOVUPS      Y10, 32(R9)
+	VMOVUPS      Y9, 64(R9)
+	VMOVUPS      Y8, 96(R9)
+	ADDQ         $+128, R9
+	MOVQ         R9, m+40(FP)
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x20, R11
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	MOVQ    d+32(FP), R9
+	VMOVUPS (R9), Y15
+	MOVQ    m+40(FP), R9
+	VMOVUPS (R9), Y11
+	XORQ    R9, R9
+	XORQ    R10, R10
+
+x1row:
+	VBROADCASTSS (DX)(R9*4), Y0
+	VBROADCASTSS (BX)(R9*4), Y1
+	VBROADCASTSS (SI)(R9*4), Y2
+	VBROADCASTSS (DI)(R9*4), Y3
+	VMOVUPS      (CX)(R10*1), Y5
+	VMOVUPS      (AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y15, Y15
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y11, Y11
+	ADDQ         R8, R10
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	MOVQ         d+32(FP), R9
+	VMOVUPS      Y15, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, d+32(FP)
+	MOVQ         m+40(FP), R9
+	VMOVUPS      Y11, (R9)
+	ADDQ         $+32, R9
+	MOVQ         R9, m+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x08, R11
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R11
+	VZEROUPPER
+	RET
+
+// func primalSharedF32AVX2(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·primalSharedF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   v+32(FP), CX
+	MOVQ   z+40(FP), DX
+	MOVQ   s+56(FP), BX
+	MOVQ   t+64(FP), SI
+	MOVQ   slope+72(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VXORPD Y3, Y3, Y3
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (BX)(R9*4), Y0
+	VBROADCASTSS (SI)(R9*4), Y1
+	VBROADCASTSS (DI)(R9*4), Y2
+	VMOVUPS      (AX)(R11*1), Y4
+	VMOVUPS      (DX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, (CX)(R10*1)
+	VMOVUPS      32(AX)(R11*1), Y4
+	VMOVUPS      32(DX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, 32(CX)(R10*1)
+	VMOVUPS      64(AX)(R11*1), Y4
+	VMOVUPS      64(DX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, 64(CX)(R10*1)
+	VMOVUPS      96(AX)(R11*1), Y4
+	VMOVUPS      96(DX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, 96(CX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (BX)(R9*4), Y0
+	VBROADCASTSS (SI)(R9*4), Y1
+	VBROADCASTSS (DI)(R9*4), Y2
+	VMOVUPS      (AX)(R11*1), Y4
+	VMOVUPS      (DX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, (CX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R12
+	VZEROUPPER
+	RET
+
+// func primalLanesF32AVX2(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+// Requires: AVX, FMA3
+TEXT ·primalLanesF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   a+48(FP), AX
+	MOVQ   slope+72(FP), CX
+	MOVQ   v+32(FP), DX
+	MOVQ   z+40(FP), BX
+	MOVQ   s+56(FP), SI
+	MOVQ   t+64(FP), DI
+	MOVQ   stride+24(FP), R8
+	SHLQ   $0x02, R8
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+16(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x4row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (SI)(R9*4), Y0
+	VBROADCASTSS (DI)(R9*4), Y1
+	VMOVUPS      (CX)(R11*1), Y8
+	VMOVUPS      (AX)(R11*1), Y3
+	VMOVUPS      (BX)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)(R10*1)
+	VMOVUPS      32(CX)(R11*1), Y8
+	VMOVUPS      32(AX)(R11*1), Y3
+	VMOVUPS      32(BX)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, 32(DX)(R10*1)
+	VMOVUPS      64(CX)(R11*1), Y8
+	VMOVUPS      64(AX)(R11*1), Y3
+	VMOVUPS      64(BX)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, 64(DX)(R10*1)
+	VMOVUPS      96(CX)(R11*1), Y8
+	VMOVUPS      96(AX)(R11*1), Y3
+	VMOVUPS      96(BX)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, 96(DX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	ADDQ         $+128, BX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ R9, R9
+	XORQ R11, R11
+
+x1row:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(R9*4), R10
+	IMULQ        R8, R10
+	VBROADCASTSS (SI)(R9*4), Y0
+	VBROADCASTSS (DI)(R9*4), Y1
+	VMOVUPS      (CX)(R11*1), Y8
+	VMOVUPS      (AX)(R11*1), Y3
+	VMOVUPS      (BX)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, (DX)(R10*1)
+	ADDQ         R8, R11
+	INCQ         R9
+	CMPQ         R9, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R12
+	VZEROUPPER
+	RET
+
+// func primalLinesF32AVX2(n int, lanes int, stride int, v *float32, z *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+// Requires: AVX, FMA3
+TEXT ·primalLinesF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ   v+24(FP), AX
+	MOVQ   z+32(FP), CX
+	MOVQ   a+40(FP), DX
+	MOVQ   kl+48(FP), BX
+	MOVQ   tl+56(FP), SI
+	MOVQ   ku+64(FP), DI
+	MOVQ   tu+72(FP), R8
+	MOVQ   stride+16(FP), R9
+	SHLQ   $0x02, R9
+	VXORPD Y4, Y4, Y4
+	MOVQ   lanes+8(FP), R12
+	SUBQ   $0x20, R12
+	JL     belowx4
+
+x4:
+	XORQ R10, R10
+	XORQ R11, R11
+
+x4row:
+	VBROADCASTSS (BX)(R10*4), Y0
+	VBROADCASTSS (SI)(R10*4), Y1
+	VBROADCASTSS (DI)(R10*4), Y2
+	VBROADCASTSS (R8)(R10*4), Y3
+	VMOVUPS      (DX)(R11*1), Y5
+	VMOVUPS      (CX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, (AX)(R11*1)
+	VMOVUPS      32(DX)(R11*1), Y5
+	VMOVUPS      32(CX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, 32(AX)(R11*1)
+	VMOVUPS      64(DX)(R11*1), Y5
+	VMOVUPS      64(CX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, 64(AX)(R11*1)
+	VMOVUPS      96(DX)(R11*1), Y5
+	VMOVUPS      96(CX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, 96(AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         R10
+	CMPQ         R10, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	ADDQ         $+128, DX
+	SUBQ         $0x20, R12
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R12
+	SUBQ $0x08, R12
+	JL   belowx1
+
+x1:
+	XORQ R10, R10
+	XORQ R11, R11
+
+x1row:
+	VBROADCASTSS (BX)(R10*4), Y0
+	VBROADCASTSS (SI)(R10*4), Y1
+	VBROADCASTSS (DI)(R10*4), Y2
+	VBROADCASTSS (R8)(R10*4), Y3
+	VMOVUPS      (DX)(R11*1), Y5
+	VMOVUPS      (CX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         R10
+	CMPQ         R10, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	ADDQ         $+32, DX
+	SUBQ         $0x08, R12
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R12
+	VZEROUPPER
+	RET
+
+// func adamF32AVX2(n int, idx *int32, lanes int, stride int, alpha *float32, m *float32, v *float32, a *float32, z *float32, par *float32)
+// Requires: AVX, FMA3
+TEXT ·adamF32AVX2(SB), NOSPLIT, $0-80
+	MOVQ         alpha+32(FP), AX
+	MOVQ         m+40(FP), CX
+	MOVQ         v+48(FP), DX
+	MOVQ         a+56(FP), BX
+	MOVQ         z+64(FP), SI
+	MOVQ         stride+24(FP), DI
+	SHLQ         $0x02, DI
+	MOVQ         par+72(FP), R8
+	VBROADCASTSS (R8), Y0
+	VBROADCASTSS 4(R8), Y1
+	VBROADCASTSS 8(R8), Y2
+	VBROADCASTSS 12(R8), Y3
+	VBROADCASTSS 16(R8), Y4
+	VBROADCASTSS 20(R8), Y5
+	VBROADCASTSS 24(R8), Y6
+	VBROADCASTSS 28(R8), Y7
+	VXORPD       Y8, Y8, Y8
+	MOVQ         lanes+16(FP), R11
+	SUBQ         $0x20, R11
+	JL           belowx4
+
+x4:
+	XORQ R8, R8
+	XORQ R10, R10
+
+x4row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(R8*4), R9
+	IMULQ       DI, R9
+	VMOVUPS     (BX)(R10*1), Y9
+	VMOVUPS     (SI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     (CX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, (CX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     (DX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, (DX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     (AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, (AX)(R10*1)
+	VMOVUPS     32(BX)(R10*1), Y9
+	VMOVUPS     32(SI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     32(CX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, 32(CX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     32(DX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, 32(DX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     32(AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, 32(AX)(R10*1)
+	VMOVUPS     64(BX)(R10*1), Y9
+	VMOVUPS     64(SI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     64(CX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, 64(CX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     64(DX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, 64(DX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     64(AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, 64(AX)(R10*1)
+	VMOVUPS     96(BX)(R10*1), Y9
+	VMOVUPS     96(SI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     96(CX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, 96(CX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     96(DX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, 96(DX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     96(AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, 96(AX)(R10*1)
+	ADDQ        DI, R10
+	INCQ        R8
+	CMPQ        R8, n+0(FP)
+	JLT         x4row
+	ADDQ        $+128, AX
+	ADDQ        $+128, CX
+	ADDQ        $+128, DX
+	ADDQ        $+128, BX
+	ADDQ        $+128, SI
+	SUBQ        $0x20, R11
+	JGE         x4
+
+belowx4:
+	ADDQ $0x20, R11
+	SUBQ $0x08, R11
+	JL   belowx1
+
+x1:
+	XORQ R8, R8
+	XORQ R10, R10
+
+x1row:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(R8*4), R9
+	IMULQ       DI, R9
+	VMOVUPS     (BX)(R10*1), Y9
+	VMOVUPS     (SI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     (CX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, (CX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     (DX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, (DX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     (AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, (AX)(R10*1)
+	ADDQ        DI, R10
+	INCQ        R8
+	CMPQ        R8, n+0(FP)
+	JLT         x1row
+	ADDQ        $+32, AX
+	ADDQ        $+32, CX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	SUBQ        $0x08, R11
+	JGE         x1
+
+belowx1:
+	ADDQ $0x08, R11
+	VZEROUPPER
+	RET
+
+// func cornerF32AVX2(n int, lanes int, stride int, x *float32, a *float32, lo *float32, hi *float32)
+// Requires: AVX
+TEXT ·cornerF32AVX2(SB), NOSPLIT, $0-56
+	MOVQ   x+24(FP), AX
+	MOVQ   a+32(FP), CX
+	MOVQ   lo+40(FP), DX
+	MOVQ   hi+48(FP), BX
+	MOVQ   stride+16(FP), SI
+	SHLQ   $0x02, SI
+	VXORPD Y2, Y2, Y2
+	MOVQ   lanes+8(FP), R9
+	SUBQ   $0x20, R9
+	JL     belowx4
+
+x4:
+	XORQ DI, DI
+	XORQ R8, R8
+
+x4row:
+	VBROADCASTSS (DX)(DI*4), Y0
+	VBROADCASTSS (BX)(DI*4), Y1
+	VMOVUPS      (CX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, (AX)(R8*1)
+	VMOVUPS      32(CX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, 32(AX)(R8*1)
+	VMOVUPS      64(CX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, 64(AX)(R8*1)
+	VMOVUPS      96(CX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, 96(AX)(R8*1)
+	ADDQ         SI, R8
+	INCQ         DI
+	CMPQ         DI, n+0(FP)
+	JLT          x4row
+	ADDQ         $+128, AX
+	ADDQ         $+128, CX
+	SUBQ         $0x20, R9
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R9
+	SUBQ $0x08, R9
+	JL   belowx1
+
+x1:
+	XORQ DI, DI
+	XORQ R8, R8
+
+x1row:
+	VBROADCASTSS (DX)(DI*4), Y0
+	VBROADCASTSS (BX)(DI*4), Y1
+	VMOVUPS      (CX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, (AX)(R8*1)
+	ADDQ         SI, R8
+	INCQ         DI
+	CMPQ         DI, n+0(FP)
+	JLT          x1row
+	ADDQ         $+32, AX
+	ADDQ         $+32, CX
+	SUBQ         $0x08, R9
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R9
+	VZEROUPPER
+	RET
+
+// func sumRowsF32AVX2(n int, lanes int, stride int, d *float32, e *float32, a *float32, b *float32, S *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumRowsF32AVX2(SB), NOSPLIT, $0-64
+	MOVQ         a+40(FP), AX
+	MOVQ         b+48(FP), CX
+	MOVQ         S+56(FP), DX
+	MOVQ         stride+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         $0x7fffffff7fffffff, SI
+	VMOVQ        SI, X2
+	VPBROADCASTQ X2, Y2
+	MOVQ         lanes+8(FP), R8
+	SUBQ         $0x20, R8
+	JL           belowx4
+
+x4:
+	MOVQ    d+24(FP), SI
+	VMOVUPS (SI), Y15
+	VMOVUPS 32(SI), Y14
+	VMOVUPS 64(SI), Y13
+	VMOVUPS 96(SI), Y12
+	MOVQ    e+32(FP), SI
+	VMOVUPS (SI), Y11
+	VMOVUPS 32(SI), Y10
+	VMOVUPS 64(SI), Y9
+	VMOVUPS 96(SI), Y8
+	XORQ    SI, SI
+	XORQ    DI, DI
+
+x4row:
+	VBROADCASTSS (CX)(SI*4), Y0
+	VBROADCASTSS (DX)(SI*4), Y1
+	VMOVUPS      (AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y15
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y11
+	VMOVUPS      32(AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y14
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y10
+	VMOVUPS      64(AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y13
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y9
+	VMOVUPS      96(AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y12
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y8
+	ADDQ         BX, DI
+	INCQ         SI
+	CMPQ         SI, n+0(FP)
+	JLT          x4row
+	MOVQ         d+24(FP), SI
+	VMOVUPS      Y15, (SI)
+	VMOVUPS      Y14, 32(SI)
+	VMOVUPS      Y13, 64(SI)
+	VMOVUPS      Y12, 96(SI)
+	ADDQ         $+128, SI
+	MOVQ         SI, d+24(FP)
+	MOVQ         e+32(FP), SI
+	VMOVUPS      Y11, (SI)
+	VMOVUPS      Y10, 32(SI)
+	VMOVUPS      Y9, 64(SI)
+	VMOVUPS      Y8, 96(SI)
+	ADDQ         $+128, SI
+	MOVQ         SI, e+32(FP)
+	ADDQ         $+128, AX
+	SUBQ         $0x20, R8
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, R8
+	SUBQ $0x08, R8
+	JL   belowx1
+
+x1:
+	MOVQ    d+24(FP), SI
+	VMOVUPS (SI), Y15
+	MOVQ    e+32(FP), SI
+	VMOVUPS (SI), Y11
+	XORQ    SI, SI
+	XORQ    DI, DI
+
+x1row:
+	VBROADCASTSS (CX)(SI*4), Y0
+	VBROADCASTSS (DX)(SI*4), Y1
+	VMOVUPS      (AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y15
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y11
+	ADDQ         BX, DI
+	INCQ         SI
+	CMPQ         SI, n+0(FP)
+	JLT          x1row
+	MOVQ         d+24(FP), SI
+	VMOVUPS      Y15, (SI)
+	ADDQ         $+32, SI
+	MOVQ         SI, d+24(FP)
+	MOVQ         e+32(FP), SI
+	VMOVUPS      Y11, (SI)
+	ADDQ         $+32, SI
+	MOVQ         SI, e+32(FP)
+	ADDQ         $+32, AX
+	SUBQ         $0x08, R8
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, R8
+	VZEROUPPER
+	RET
+
+// func sumAbsRowsF32AVX2(n int, lanes int, stride int, e *float32, a *float32, S *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sumAbsRowsF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         a+32(FP), AX
+	MOVQ         S+40(FP), CX
+	MOVQ         stride+16(FP), DX
+	SHLQ         $0x02, DX
+	MOVQ         $0x7fffffff7fffffff, BX
+	VMOVQ        BX, X1
+	VPBROADCASTQ X1, Y1
+	MOVQ         lanes+8(FP), DI
+	SUBQ         $0x20, DI
+	JL           belowx4
+
+x4:
+	MOVQ    e+24(FP), BX
+	VMOVUPS (BX), Y15
+	VMOVUPS 32(BX), Y14
+	VMOVUPS 64(BX), Y13
+	VMOVUPS 96(BX), Y12
+	XORQ    BX, BX
+	XORQ    SI, SI
+
+x4row:
+	VBROADCASTSS (CX)(BX*4), Y0
+	VMOVUPS      (AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VMOVUPS      32(AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y14
+	VMOVUPS      64(AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VMOVUPS      96(AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y12
+	ADDQ         DX, SI
+	INCQ         BX
+	CMPQ         BX, n+0(FP)
+	JLT          x4row
+	MOVQ         e+24(FP), BX
+	VMOVUPS      Y15, (BX)
+	VMOVUPS      Y14, 32(BX)
+	VMOVUPS      Y13, 64(BX)
+	VMOVUPS      Y12, 96(BX)
+	ADDQ         $+128, BX
+	MOVQ         BX, e+24(FP)
+	ADDQ         $+128, AX
+	SUBQ         $0x20, DI
+	JGE          x4
+
+belowx4:
+	ADDQ $0x20, DI
+	SUBQ $0x08, DI
+	JL   belowx1
+
+x1:
+	MOVQ    e+24(FP), BX
+	VMOVUPS (BX), Y15
+	XORQ    BX, BX
+	XORQ    SI, SI
+
+x1row:
+	VBROADCASTSS (CX)(BX*4), Y0
+	VMOVUPS      (AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y15
+	ADDQ         DX, SI
+	INCQ         BX
+	CMPQ         BX, n+0(FP)
+	JLT          x1row
+	MOVQ         e+24(FP), BX
+	VMOVUPS      Y15, (BX)
+	ADDQ         $+32, BX
+	MOVQ         BX, e+24(FP)
+	ADDQ         $+32, AX
+	SUBQ         $0x08, DI
+	JGE          x1
+
+belowx1:
+	ADDQ $0x08, DI
 	VZEROUPPER
 	RET

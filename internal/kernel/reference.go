@@ -2,7 +2,7 @@ package kernel
 
 // refTile computes C[h×R] += A[h×k]·B for any R: A[i,t] is a[t*as+i]; row t of B starts at b[(off+idx[t])*ldb], or at
 // b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc]. It is the reference of every tile.
-func refTile(h, k int, a []float64, as int, b []float64, off int, idx []int32, ldb int, c []float64, ldc, R int) {
+func refTile[T Float](h, k int, a []T, as int, b []T, off int, idx []int32, ldb int, c []T, ldc, R int) {
 	for i := 0; i < h; i++ {
 		ci := c[i*ldc : i*ldc+R]
 		for r := 0; r < R; {
@@ -11,7 +11,7 @@ func refTile(h, k int, a []float64, as int, b []float64, off int, idx []int32, l
 				r += 4
 				continue
 			}
-			s := 0.0
+			s := T(0)
 			for t := 0; t < k; t++ {
 				s += a[t*as+i] * b[refRow(off, t, idx)*ldb+r]
 			}
@@ -29,8 +29,8 @@ func refRow(off, t int, idx []int32) int {
 }
 
 // refRow4 is one row of A times four lanes, with the sums in registers.
-func refRow4(c []float64, k int, a []float64, as int, b []float64, off int, idx []int32, ldb int) {
-	var s0, s1, s2, s3 float64
+func refRow4[T Float](c []T, k int, a []T, as int, b []T, off int, idx []int32, ldb int) {
+	var s0, s1, s2, s3 T
 	for t := 0; t < k; t++ {
 		j := refRow(off, t, idx) * ldb
 		v, x := a[t*as], b[j:j+4:j+4]

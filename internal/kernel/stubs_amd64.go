@@ -4,122 +4,512 @@
 
 package kernel
 
-// tile8AVX512 computes C[h×8] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// tile8F64AVX512 computes C[h×8] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile8AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile8F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 
-// tile16AVX512 computes C[h×16] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// tile16F64AVX512 computes C[h×16] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile16AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile16F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 
-// tile32AVX512 computes C[h×32] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// tile32F64AVX512 computes C[h×32] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile32AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile32F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 
-// tile64AVX512 computes C[h×64] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// tile64F64AVX512 computes C[h×64] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile64F64AVX512(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
 
-// tile8AVX2 computes C[h×8] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// axpyF64AVX512 computes dst += f·x.
+// n is positive.
+//
+//go:noescape
+func axpyF64AVX512(n int, dst *float64, x *float64, f float64)
+
+// absAxpyF64AVX512 computes dst += f·|x|.
+// n is positive.
+//
+//go:noescape
+func absAxpyF64AVX512(n int, dst *float64, x *float64, f float64)
+
+// signAxpyF64AVX512 computes dst += (a >= 0 ? pos : neg)·a.
+// n is positive.
+//
+//go:noescape
+func signAxpyF64AVX512(n int, dst *float64, a *float64, pos float64, neg float64)
+
+// dotF64AVX512 returns Σ x·y.
+// n is positive.
+//
+//go:noescape
+func dotF64AVX512(n int, x *float64, y *float64) float64
+
+// absDotF64AVX512 returns Σ |x|·y.
+// n is positive.
+//
+//go:noescape
+func absDotF64AVX512(n int, x *float64, y *float64) float64
+
+// addRowsF64AVX512 computes nu[idx] += a[idx]. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func addRowsF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, a *float64)
+
+// relaxSharedF64AVX512 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func relaxSharedF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// relaxSharedSaveF64AVX512 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func relaxSharedSaveF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+
+// relaxLanesF64AVX512 is relaxShared with a slope per lane. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func relaxLanesF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// relaxLanesSaveF64AVX512 is relaxShared with a slope per lane. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func relaxLanesSaveF64AVX512(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+
+// relaxLinesF64AVX512 computes nu += (a>=0 ? kl : ku)·a, c = (a>=0 ? tl : tu)·a, d += c, m += |c|, each row of nu and a with its own lines. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func relaxLinesF64AVX512(n int, lanes int, stride int, nu *float64, d *float64, m *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+
+// primalSharedF64AVX512 computes v[idx] = a >= 0 ? slope·z[idx] : s·z[idx] + t; a is packed. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func primalSharedF64AVX512(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// primalLanesF64AVX512 is primalShared with a slope per lane. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func primalLanesF64AVX512(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// primalLinesF64AVX512 computes v = a >= 0 ? kl·z + tl : ku·z + tu, each row with its own lines. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func primalLinesF64AVX512(n int, lanes int, stride int, v *float64, z *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+
+// adamF64AVX512 moves alpha by Adam with the gradient max(a,0)·z[idx], where m is not 0 then, clamped to [0,1]; only z is indexed. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func adamF64AVX512(n int, idx *int32, lanes int, stride int, alpha *float64, m *float64, v *float64, a *float64, z *float64, par *float64)
+
+// cornerF64AVX512 computes x = a >= 0 ? lo : hi, each row with its own ends. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func cornerF64AVX512(n int, lanes int, stride int, x *float64, a *float64, lo *float64, hi *float64)
+
+// sumRowsF64AVX512 computes d += Σ a·b and e += Σ |a|·S over the rows of a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func sumRowsF64AVX512(n int, lanes int, stride int, d *float64, e *float64, a *float64, b *float64, S *float64)
+
+// sumAbsRowsF64AVX512 computes e += Σ |a|·S over the rows of a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func sumAbsRowsF64AVX512(n int, lanes int, stride int, e *float64, a *float64, S *float64)
+
+// tile16F32AVX512 computes C[h×16] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile8AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile16F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
 
-// tile16AVX2 computes C[h×16] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// tile32F32AVX512 computes C[h×32] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func tile16AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+func tile32F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
 
-// axpyAVX512 computes dst += f·x.
-// n is a positive multiple of the vector width.
+// tile64F32AVX512 computes C[h×64] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func axpyAVX512(n int, dst *float64, x *float64, f float64)
+func tile64F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
 
-// absAxpyAVX512 computes dst += f·|x|.
-// n is a positive multiple of the vector width.
+// tile128F32AVX512 computes C[h×128] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
 //go:noescape
-func absAxpyAVX512(n int, dst *float64, x *float64, f float64)
+func tile128F32AVX512(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
 
-// signAxpyAVX512 computes dst += (a >= 0 ? pos : neg)·a.
-// n is a positive multiple of the vector width.
+// axpyF32AVX512 computes dst += f·x.
+// n is positive.
 //
 //go:noescape
-func signAxpyAVX512(n int, dst *float64, a *float64, pos float64, neg float64)
+func axpyF32AVX512(n int, dst *float32, x *float32, f float32)
 
-// relaxAVX512 computes nu += (a>=0 ? alpha : slope)·a, d += min(a,0)·t, e += |a|·S.
-// n is a positive multiple of the vector width.
+// absAxpyF32AVX512 computes dst += f·|x|.
+// n is positive.
 //
 //go:noescape
-func relaxAVX512(n int, nu *float64, d *float64, e *float64, a *float64, alpha float64, slope float64, t float64, S float64)
+func absAxpyF32AVX512(n int, dst *float32, x *float32, f float32)
 
-// relaxLanesAVX512 is relax with one value of every parameter per lane.
-// n is a positive multiple of the vector width.
+// signAxpyF32AVX512 computes dst += (a >= 0 ? pos : neg)·a.
+// n is positive.
 //
 //go:noescape
-func relaxLanesAVX512(n int, nu *float64, d *float64, e *float64, a *float64, alpha *float64, slope *float64, t *float64, S *float64)
+func signAxpyF32AVX512(n int, dst *float32, a *float32, pos float32, neg float32)
 
-// dotAVX512 returns Σ x·y.
-// n is a positive multiple of the vector width.
+// dotF32AVX512 returns Σ x·y.
+// n is positive.
 //
 //go:noescape
-func dotAVX512(n int, x *float64, y *float64) float64
+func dotF32AVX512(n int, x *float32, y *float32) float32
 
-// absDotAVX512 returns Σ |x|·y.
-// n is a positive multiple of the vector width.
+// absDotF32AVX512 returns Σ |x|·y.
+// n is positive.
 //
 //go:noescape
-func absDotAVX512(n int, x *float64, y *float64) float64
+func absDotF32AVX512(n int, x *float32, y *float32) float32
 
-// axpyAVX2 computes dst += f·x.
-// n is a positive multiple of the vector width.
+// addRowsF32AVX512 computes nu[idx] += a[idx]. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func axpyAVX2(n int, dst *float64, x *float64, f float64)
+func addRowsF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, a *float32)
 
-// absAxpyAVX2 computes dst += f·|x|.
-// n is a positive multiple of the vector width.
+// relaxSharedF32AVX512 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func absAxpyAVX2(n int, dst *float64, x *float64, f float64)
+func relaxSharedF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
 
-// signAxpyAVX2 computes dst += (a >= 0 ? pos : neg)·a.
-// n is a positive multiple of the vector width.
+// relaxSharedSaveF32AVX512 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func signAxpyAVX2(n int, dst *float64, a *float64, pos float64, neg float64)
+func relaxSharedSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
 
-// relaxAVX2 computes nu += (a>=0 ? alpha : slope)·a, d += min(a,0)·t, e += |a|·S.
-// n is a positive multiple of the vector width.
+// relaxLanesF32AVX512 is relaxShared with a slope per lane. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func relaxAVX2(n int, nu *float64, d *float64, e *float64, a *float64, alpha float64, slope float64, t float64, S float64)
+func relaxLanesF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
 
-// relaxLanesAVX2 is relax with one value of every parameter per lane.
-// n is a positive multiple of the vector width.
+// relaxLanesSaveF32AVX512 is relaxShared with a slope per lane. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func relaxLanesAVX2(n int, nu *float64, d *float64, e *float64, a *float64, alpha *float64, slope *float64, t *float64, S *float64)
+func relaxLanesSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
 
-// dotAVX2 returns Σ x·y.
-// n is a positive multiple of the vector width.
+// relaxLinesF32AVX512 computes nu += (a>=0 ? kl : ku)·a, c = (a>=0 ? tl : tu)·a, d += c, m += |c|, each row of nu and a with its own lines. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func dotAVX2(n int, x *float64, y *float64) float64
+func relaxLinesF32AVX512(n int, lanes int, stride int, nu *float32, d *float32, m *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
 
-// absDotAVX2 returns Σ |x|·y.
-// n is a positive multiple of the vector width.
+// primalSharedF32AVX512 computes v[idx] = a >= 0 ? slope·z[idx] : s·z[idx] + t; a is packed. n is positive.
+// lanes is positive.
 //
 //go:noescape
-func absDotAVX2(n int, x *float64, y *float64) float64
+func primalSharedF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// primalLanesF32AVX512 is primalShared with a slope per lane. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func primalLanesF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// primalLinesF32AVX512 computes v = a >= 0 ? kl·z + tl : ku·z + tu, each row with its own lines. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func primalLinesF32AVX512(n int, lanes int, stride int, v *float32, z *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+
+// adamF32AVX512 moves alpha by Adam with the gradient max(a,0)·z[idx], where m is not 0 then, clamped to [0,1]; only z is indexed. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func adamF32AVX512(n int, idx *int32, lanes int, stride int, alpha *float32, m *float32, v *float32, a *float32, z *float32, par *float32)
+
+// cornerF32AVX512 computes x = a >= 0 ? lo : hi, each row with its own ends. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func cornerF32AVX512(n int, lanes int, stride int, x *float32, a *float32, lo *float32, hi *float32)
+
+// sumRowsF32AVX512 computes d += Σ a·b and e += Σ |a|·S over the rows of a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func sumRowsF32AVX512(n int, lanes int, stride int, d *float32, e *float32, a *float32, b *float32, S *float32)
+
+// sumAbsRowsF32AVX512 computes e += Σ |a|·S over the rows of a. n is positive.
+// lanes is positive.
+//
+//go:noescape
+func sumAbsRowsF32AVX512(n int, lanes int, stride int, e *float32, a *float32, S *float32)
+
+// tile8F64AVX2 computes C[h×8] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
+//
+//go:noescape
+func tile8F64AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+
+// tile16F64AVX2 computes C[h×16] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
+//
+//go:noescape
+func tile16F64AVX2(h int, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)
+
+// axpyF64AVX2 computes dst += f·x.
+// n is a positive multiple of 4.
+//
+//go:noescape
+func axpyF64AVX2(n int, dst *float64, x *float64, f float64)
+
+// absAxpyF64AVX2 computes dst += f·|x|.
+// n is a positive multiple of 4.
+//
+//go:noescape
+func absAxpyF64AVX2(n int, dst *float64, x *float64, f float64)
+
+// signAxpyF64AVX2 computes dst += (a >= 0 ? pos : neg)·a.
+// n is a positive multiple of 4.
+//
+//go:noescape
+func signAxpyF64AVX2(n int, dst *float64, a *float64, pos float64, neg float64)
+
+// dotF64AVX2 returns Σ x·y.
+// n is a positive multiple of 4.
+//
+//go:noescape
+func dotF64AVX2(n int, x *float64, y *float64) float64
+
+// absDotF64AVX2 returns Σ |x|·y.
+// n is a positive multiple of 4.
+//
+//go:noescape
+func absDotF64AVX2(n int, x *float64, y *float64) float64
+
+// addRowsF64AVX2 computes nu[idx] += a[idx]. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func addRowsF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, a *float64)
+
+// relaxSharedF64AVX2 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func relaxSharedF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// relaxSharedSaveF64AVX2 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func relaxSharedSaveF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+
+// relaxLanesF64AVX2 is relaxShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func relaxLanesF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// relaxLanesSaveF64AVX2 is relaxShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func relaxLanesSaveF64AVX2(n int, idx *int32, lanes int, stride int, nu *float64, d *float64, a *float64, save *float64, s *float64, t *float64, slope *float64)
+
+// relaxLinesF64AVX2 computes nu += (a>=0 ? kl : ku)·a, c = (a>=0 ? tl : tu)·a, d += c, m += |c|, each row of nu and a with its own lines. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func relaxLinesF64AVX2(n int, lanes int, stride int, nu *float64, d *float64, m *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+
+// primalSharedF64AVX2 computes v[idx] = a >= 0 ? slope·z[idx] : s·z[idx] + t; a is packed. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func primalSharedF64AVX2(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// primalLanesF64AVX2 is primalShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func primalLanesF64AVX2(n int, idx *int32, lanes int, stride int, v *float64, z *float64, a *float64, s *float64, t *float64, slope *float64)
+
+// primalLinesF64AVX2 computes v = a >= 0 ? kl·z + tl : ku·z + tu, each row with its own lines. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func primalLinesF64AVX2(n int, lanes int, stride int, v *float64, z *float64, a *float64, kl *float64, tl *float64, ku *float64, tu *float64)
+
+// adamF64AVX2 moves alpha by Adam with the gradient max(a,0)·z[idx], where m is not 0 then, clamped to [0,1]; only z is indexed. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func adamF64AVX2(n int, idx *int32, lanes int, stride int, alpha *float64, m *float64, v *float64, a *float64, z *float64, par *float64)
+
+// cornerF64AVX2 computes x = a >= 0 ? lo : hi, each row with its own ends. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func cornerF64AVX2(n int, lanes int, stride int, x *float64, a *float64, lo *float64, hi *float64)
+
+// sumRowsF64AVX2 computes d += Σ a·b and e += Σ |a|·S over the rows of a. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func sumRowsF64AVX2(n int, lanes int, stride int, d *float64, e *float64, a *float64, b *float64, S *float64)
+
+// sumAbsRowsF64AVX2 computes e += Σ |a|·S over the rows of a. n is positive.
+// lanes is a positive multiple of 4.
+//
+//go:noescape
+func sumAbsRowsF64AVX2(n int, lanes int, stride int, e *float64, a *float64, S *float64)
+
+// tile8F32AVX2 computes C[h×8] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
+//
+//go:noescape
+func tile8F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+
+// tile16F32AVX2 computes C[h×16] += A[h×k]·B for 1 <= h <= 6 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
+//
+//go:noescape
+func tile16F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+
+// tile32F32AVX2 computes C[h×32] += A[h×k]·B for 1 <= h <= 2 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
+// Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
+//
+//go:noescape
+func tile32F32AVX2(h int, k int, a *float32, as int, b *float32, off int, idx *int32, ldb int, c *float32, ldc int)
+
+// axpyF32AVX2 computes dst += f·x.
+// n is a positive multiple of 8.
+//
+//go:noescape
+func axpyF32AVX2(n int, dst *float32, x *float32, f float32)
+
+// absAxpyF32AVX2 computes dst += f·|x|.
+// n is a positive multiple of 8.
+//
+//go:noescape
+func absAxpyF32AVX2(n int, dst *float32, x *float32, f float32)
+
+// signAxpyF32AVX2 computes dst += (a >= 0 ? pos : neg)·a.
+// n is a positive multiple of 8.
+//
+//go:noescape
+func signAxpyF32AVX2(n int, dst *float32, a *float32, pos float32, neg float32)
+
+// dotF32AVX2 returns Σ x·y.
+// n is a positive multiple of 8.
+//
+//go:noescape
+func dotF32AVX2(n int, x *float32, y *float32) float32
+
+// absDotF32AVX2 returns Σ |x|·y.
+// n is a positive multiple of 8.
+//
+//go:noescape
+func absDotF32AVX2(n int, x *float32, y *float32) float32
+
+// addRowsF32AVX2 computes nu[idx] += a[idx]. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func addRowsF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, a *float32)
+
+// relaxSharedF32AVX2 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func relaxSharedF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// relaxSharedSaveF32AVX2 computes nu[idx] += slope·max(a,0) + s·min(a,0), d += t·min(a,0) with a[idx]; save keeps a. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func relaxSharedSaveF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+
+// relaxLanesF32AVX2 is relaxShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func relaxLanesF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// relaxLanesSaveF32AVX2 is relaxShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func relaxLanesSaveF32AVX2(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
+
+// relaxLinesF32AVX2 computes nu += (a>=0 ? kl : ku)·a, c = (a>=0 ? tl : tu)·a, d += c, m += |c|, each row of nu and a with its own lines. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func relaxLinesF32AVX2(n int, lanes int, stride int, nu *float32, d *float32, m *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+
+// primalSharedF32AVX2 computes v[idx] = a >= 0 ? slope·z[idx] : s·z[idx] + t; a is packed. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func primalSharedF32AVX2(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// primalLanesF32AVX2 is primalShared with a slope per lane. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func primalLanesF32AVX2(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
+
+// primalLinesF32AVX2 computes v = a >= 0 ? kl·z + tl : ku·z + tu, each row with its own lines. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func primalLinesF32AVX2(n int, lanes int, stride int, v *float32, z *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
+
+// adamF32AVX2 moves alpha by Adam with the gradient max(a,0)·z[idx], where m is not 0 then, clamped to [0,1]; only z is indexed. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func adamF32AVX2(n int, idx *int32, lanes int, stride int, alpha *float32, m *float32, v *float32, a *float32, z *float32, par *float32)
+
+// cornerF32AVX2 computes x = a >= 0 ? lo : hi, each row with its own ends. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func cornerF32AVX2(n int, lanes int, stride int, x *float32, a *float32, lo *float32, hi *float32)
+
+// sumRowsF32AVX2 computes d += Σ a·b and e += Σ |a|·S over the rows of a. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func sumRowsF32AVX2(n int, lanes int, stride int, d *float32, e *float32, a *float32, b *float32, S *float32)
+
+// sumAbsRowsF32AVX2 computes e += Σ |a|·S over the rows of a. n is positive.
+// lanes is a positive multiple of 8.
+//
+//go:noescape
+func sumAbsRowsF32AVX2(n int, lanes int, stride int, e *float32, a *float32, S *float32)

@@ -1,37 +1,43 @@
 package kernel
 
-import "math"
+// tooShort is the panic of every function whose slices do not hold what its shape says: the assembly does not look at lengths.
+func tooShort() { panic("kernel: slice too short") }
 
-// need panics unless every slice has n elements: the assembly does not look at lengths.
-func need(n int, xs ...[]float64) {
-	for _, x := range xs {
-		if len(x) < n {
-			panic("kernel: slice too short")
-		}
+// abs is math.Abs for both types; negating is exact, and the comparison lets NaN through.
+func abs[T Float](x T) T {
+	if x < 0 {
+		return -x
 	}
+	return x + 0 // −0 becomes 0
 }
 
 // Axpy computes dst[i] += f·x[i]. It panics if x is shorter than dst. dst and x may be the same slice.
-func Axpy(dst, x []float64, f float64) {
-	need(len(dst), x)
-	for i := axpy(len(dst), dst, x, f); i < len(dst); i++ {
+func Axpy[T Float](dst, x []T, f T) {
+	if len(x) < len(dst) {
+		tooShort()
+	}
+	for i := axpy(dst, x, f); i < len(dst); i++ {
 		dst[i] += f * x[i]
 	}
 }
 
 // AbsAxpy computes dst[i] += f·|x[i]|. It panics if x is shorter than dst.
-func AbsAxpy(dst, x []float64, f float64) {
-	need(len(dst), x)
-	for i := absAxpy(len(dst), dst, x, f); i < len(dst); i++ {
-		dst[i] += f * math.Abs(x[i])
+func AbsAxpy[T Float](dst, x []T, f T) {
+	if len(x) < len(dst) {
+		tooShort()
+	}
+	for i := absAxpy(dst, x, f); i < len(dst); i++ {
+		dst[i] += f * abs(x[i])
 	}
 }
 
 // SignAxpy computes dst[i] += pos·a[i] where a[i] >= 0 and neg·a[i] elsewhere: with pos = lower and neg = upper it adds
 // the minimum of a·x over the interval. It panics if a is shorter than dst.
-func SignAxpy(dst, a []float64, pos, neg float64) {
-	need(len(dst), a)
-	for i := signAxpy(len(dst), dst, a, pos, neg); i < len(dst); i++ {
+func SignAxpy[T Float](dst, a []T, pos, neg T) {
+	if len(a) < len(dst) {
+		tooShort()
+	}
+	for i := signAxpy(dst, a, pos, neg); i < len(dst); i++ {
 		f := pos
 		if a[i] < 0 {
 			f = neg
@@ -40,41 +46,12 @@ func SignAxpy(dst, a []float64, pos, neg float64) {
 	}
 }
 
-// Relax is the backward pass through one neuron for len(a) lanes of coefficients a: it computes
-// nu += (a >= 0 ? alpha : slope)·a, d += min(a,0)·t and e += |a|·S. It panics if nu, d or e is shorter than a.
-// None of the slices may overlap.
-func Relax(nu, d, e, a []float64, alpha, slope, t, S float64) {
-	n := len(a)
-	need(n, nu, d, e)
-	for i := relax(n, nu, d, e, a, alpha, slope, t, S); i < n; i++ {
-		relaxOne(&nu[i], &d[i], &e[i], a[i], alpha, slope, t, S)
-	}
-}
-
-// RelaxLanes is Relax with one value of every parameter per lane (lanes that are different sub-domains).
-func RelaxLanes(nu, d, e, a, alpha, slope, t, S []float64) {
-	n := len(a)
-	need(n, nu, d, e, alpha, slope, t, S)
-	for i := relaxLanes(n, nu, d, e, a, alpha, slope, t, S); i < n; i++ {
-		relaxOne(&nu[i], &d[i], &e[i], a[i], alpha[i], slope[i], t[i], S[i])
-	}
-}
-
-func relaxOne(nu, d, e *float64, a, alpha, slope, t, S float64) {
-	if a < 0 {
-		*nu += slope * a
-		*d += a * t
-		*e += -a * S
-		return
-	}
-	*nu += alpha * a
-	*e += a * S
-}
-
 // Dot returns Σ x[i]·y[i]. It panics if y is shorter than x.
-func Dot(x, y []float64) float64 {
-	need(len(x), y)
-	s, i := dot(len(x), x, y)
+func Dot[T Float](x, y []T) T {
+	if len(y) < len(x) {
+		tooShort()
+	}
+	s, i := dot(x, y)
 	for ; i < len(x); i++ {
 		s += x[i] * y[i]
 	}
@@ -82,11 +59,13 @@ func Dot(x, y []float64) float64 {
 }
 
 // AbsDot returns Σ |x[i]|·y[i]. It panics if y is shorter than x.
-func AbsDot(x, y []float64) float64 {
-	need(len(x), y)
-	s, i := absDot(len(x), x, y)
+func AbsDot[T Float](x, y []T) T {
+	if len(y) < len(x) {
+		tooShort()
+	}
+	s, i := absDot(x, y)
 	for ; i < len(x); i++ {
-		s += math.Abs(x[i]) * y[i]
+		s += abs(x[i]) * y[i]
 	}
 	return s
 }

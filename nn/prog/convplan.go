@@ -92,8 +92,8 @@ type convPlan struct {
 
 // A phaseOp is the packed matrix of one phase: columns are (tap y, tap x, source channel).
 type phaseOp struct {
-	packs []*kernel.Packed // one per group
-	list  *kernel.Rows     // source rows relative to the base pixel
+	packs []*kernel.Packed[float64] // one per group
+	list  *kernel.Rows              // source rows relative to the base pixel
 }
 
 // newConvPlan packs the weights: weight(group, row, channel, ky, kx).

@@ -27,10 +27,10 @@ const viewLimit = 1 << 16
 // lazyPack is a packed matrix built at most once.
 type lazyPack struct {
 	once sync.Once
-	p    *kernel.Packed
+	p    *kernel.Packed[float64]
 }
 
-func (l *lazyPack) get(build func() *kernel.Packed) *kernel.Packed {
+func (l *lazyPack) get(build func() *kernel.Packed[float64]) *kernel.Packed[float64] {
 	l.once.Do(func() { l.p = build() })
 	return l.p
 }
@@ -58,7 +58,7 @@ func (d *denseMap) Forward(dst, x []float64, R int) {
 		})
 		return
 	}
-	d.fwd.get(func() *kernel.Packed { return kernel.Pack(d.m, d.n, d.w, d.n, 1) }).Mul(dst, R, x, R)
+	d.fwd.get(func() *kernel.Packed[float64] { return kernel.Pack(d.m, d.n, d.w, d.n, 1) }).Mul(dst, R, x, R)
 }
 
 func (d *denseMap) ForwardAbs(dst, x []float64, R int) {
@@ -74,7 +74,7 @@ func (d *denseMap) ForwardAbs(dst, x []float64, R int) {
 		d.forwardAbsInParts(dst, x, R)
 		return
 	}
-	d.abs.get(func() *kernel.Packed { return kernel.PackAbs(d.m, d.n, d.w, d.n, 1) }).Mul(dst, R, x, R)
+	d.abs.get(func() *kernel.Packed[float64] { return kernel.PackAbs(d.m, d.n, d.w, d.n, 1) }).Mul(dst, R, x, R)
 }
 
 // forwardAbsInParts packs |W| a few rows at a time and forgets it.
@@ -97,7 +97,7 @@ func (d *denseMap) Backward(dst, y []float64, R int) {
 		})
 		return
 	}
-	d.bwd.get(func() *kernel.Packed {
+	d.bwd.get(func() *kernel.Packed[float64] {
 		if len(d.w) <= viewLimit || len(d.w) > packLimit {
 			return kernel.View(d.n, d.m, d.w)
 		}
@@ -115,7 +115,7 @@ func (d *denseMap) backwardAbs(dst, y []float64, R int) {
 		}
 		return
 	}
-	d.absT.get(func() *kernel.Packed { return kernel.PackAbs(d.n, d.m, d.w, 1, d.n) }).Mul(dst, R, y, R)
+	d.absT.get(func() *kernel.Packed[float64] { return kernel.PackAbs(d.n, d.m, d.w, 1, d.n) }).Mul(dst, R, y, R)
 }
 
 func (d *denseMap) Row(dst []float64, R, r, i int, s float64) {

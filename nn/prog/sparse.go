@@ -10,7 +10,7 @@ import (
 // sparseMap is a matrix in compressed sparse rows. |M| and the transposes are made on first use.
 type sparseMap struct {
 	m, n             int
-	csr              *kernel.CSR
+	csr              *kernel.CSR[float64]
 	rowFan, colFan   int
 	runs             []run // the whole map, when it consists of few of them; else nil
 	abs, tran, tranA lazyCSR
@@ -25,10 +25,10 @@ type run struct {
 
 type lazyCSR struct {
 	once sync.Once
-	s    *kernel.CSR
+	s    *kernel.CSR[float64]
 }
 
-func (l *lazyCSR) get(build func() *kernel.CSR) *kernel.CSR {
+func (l *lazyCSR) get(build func() *kernel.CSR[float64]) *kernel.CSR[float64] {
 	l.once.Do(func() { l.s = build() })
 	return l.s
 }
@@ -136,7 +136,7 @@ func (s *sparseMap) Dims() (out, in int) { return s.m, s.n }
 func (s *sparseMap) Fan() (row, col int) { return s.rowFan, s.colFan }
 
 // mul computes dst += A·x for the m×n matrix A in the given form.
-func mul(a *kernel.CSR, dst, x []float64, m, n, R int) {
+func mul(a *kernel.CSR[float64], dst, x []float64, m, n, R int) {
 	if R == 1 || R%8 == 0 {
 		a.Mul(dst, x, R)
 		return
@@ -179,7 +179,7 @@ func (s *sparseMap) Backward(dst, y []float64, R int) {
 
 // backwardAbs computes dst[In×R] += |M|ᵀ·y[Out×R].
 func (s *sparseMap) backwardAbs(dst, y []float64, R int) {
-	mul(s.tranA.get(func() *kernel.CSR { return s.tran.get(s.csr.Transpose).Abs() }), dst, y, s.n, s.m, R)
+	mul(s.tranA.get(func() *kernel.CSR[float64] { return s.tran.get(s.csr.Transpose).Abs() }), dst, y, s.n, s.m, R)
 }
 
 func (s *sparseMap) Row(dst []float64, R, r, i int, f float64) {

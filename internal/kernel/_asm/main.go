@@ -7,20 +7,27 @@ import (
 
 func main() {
 	ConstraintExpr("!purego")
-	for _, nv := range []int{1, 2, 4, 8} {
-		tile(avx512, nv)
-	}
-	for _, nv := range []int{2, 4} {
-		tile(avx2, nv)
-	}
-	for _, s := range []isa{avx512, avx2} {
+	for _, s := range sets {
+		for _, nv := range []int{1, 2, 4, 8} {
+			if h := s.maxHeight(nv); h > 1 && nv*s.width() >= 8 {
+				tile(s, nv)
+			}
+		}
 		axpy(s)
 		absAxpy(s)
 		signAxpy(s)
-		relax(s)
-		relaxLanes(s)
 		dot(s, false)
 		dot(s, true)
+		addRows(s)
+		relaxShared(s)
+		relaxLanes(s)
+		relaxLines(s)
+		primalShared(s)
+		primalLanes(s)
+		primalLines(s)
+		adam(s)
+		corner(s)
+		sumRows(s)
 	}
 	Generate()
 }

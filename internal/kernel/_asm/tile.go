@@ -19,10 +19,11 @@ type tileArgs struct{ h, k, a, as, b, idx, ldb, c, ldc Register }
 // tile writes the register tile: h rows (1..maxHeight) by nv vectors of lanes. It dispatches on the height and on whether
 // the rows of B are indexed, because both must be constants in the inner loop.
 func tile(s isa, nv int) {
-	name := fmt.Sprintf("tile%d%s", nv*s.width, s.name)
-	TEXT(name, NOSPLIT, "func(h, k int, a *float64, as int, b *float64, off int, idx *int32, ldb int, c *float64, ldc int)")
+	name := fmt.Sprintf("tile%d%s", nv*s.width(), s.suffix)
+	TEXT(name, NOSPLIT, fmt.Sprintf(
+		"func(h, k int, a *%[1]s, as int, b *%[1]s, off int, idx *int32, ldb int, c *%[1]s, ldc int)", s.typ))
 	Doc(
-		fmt.Sprintf("%s computes C[h×%d] += A[h×k]·B for 1 <= h <= %d and k >= 1. A is k-major: A[i,t] is at a[t*as+i].", name, nv*s.width, s.maxHeight(nv)),
+		fmt.Sprintf("%s computes C[h×%d] += A[h×k]·B for 1 <= h <= %d and k >= 1. A is k-major: A[i,t] is at a[t*as+i].", name, nv*s.width(), s.maxHeight(nv)),
 		"Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].")
 	Pragma("noescape")
 	load := func(n string) Register { return Load(Param(n), GP64()) }
@@ -30,7 +31,7 @@ func tile(s isa, nv int) {
 		idx: load("idx"), c: load("c"), ldc: load("ldc")}
 	off := load("off")
 	for _, x := range []Register{r.as, r.ldb, r.ldc} {
-		SHLQ(U8(3), x)
+		SHLQ(U8(log2(s.elem)), x)
 	}
 	IMULQ(r.ldb, off)
 	ADDQ(off, r.b)
@@ -48,11 +49,19 @@ func tile(s isa, nv int) {
 	}
 }
 
+// log2 returns the exponent of a power of two.
+func log2(n int) (e int) {
+	for ; n > 1; n >>= 1 {
+		e++
+	}
+	return e
+}
+
 // tileBody writes both loops and the write-back of one height.
 func tileBody(s isa, nv, h int, r tileArgs) {
 	acc, rest := s.regs[:h*nv], s.regs[h*nv:]
 	for _, v := range acc {
-		s.zero(v)
+		s.clear(v)
 	}
 	dense, store := fmt.Sprintf("dense%d", h), fmt.Sprintf("store%d", h)
 	TESTQ(r.idx, r.idx)
@@ -74,34 +83,32 @@ func tileBody(s isa, nv, h int, r tileArgs) {
 	Label(store)
 	for i := 0; i < h; i++ {
 		for j := 0; j < nv; j++ {
-			m := Mem{Base: r.c, Disp: j * s.bytes()}
-			VADDPD(m, acc[i*nv+j], acc[i*nv+j])
-			VMOVUPD(acc[i*nv+j], m)
+			m := Mem{Base: r.c, Disp: j * s.bytes}
+			s.add(m, acc[i*nv+j], acc[i*nv+j])
+			s.store(acc[i*nv+j], m)
 		}
 		if i < h-1 {
 			ADDQ(r.ldc, r.c)
 		}
 	}
-	if s.width == 4 || len(s.regs) == 32 {
-		VZEROUPPER()
-	}
+	VZEROUPPER()
 }
 
 // step writes the rank-1 update with row p of B; it ends with the flags of the decremented counter.
 func step(s isa, nv, h int, r tileArgs, p Register, acc, rest []VecPhysical) {
 	for j := 0; j < nv; j++ {
-		VMOVUPD(Mem{Base: p, Disp: j * s.bytes()}, rest[j])
+		s.load(Mem{Base: p, Disp: j * s.bytes}, rest[j])
 	}
 	for i := 0; i < h; i++ {
-		ai := Mem{Base: r.a, Disp: 8 * i}
-		if nv == 1 && s.width == 8 {
-			VFMADD231PD_BCST(ai, rest[0], acc[i])
+		ai := Mem{Base: r.a, Disp: s.elem * i}
+		if nv == 1 && s.wide() {
+			s.op(VFMADD231PD_BCST, VFMADD231PS_BCST, ai, rest[0], acc[i])
 			continue
 		}
 		t := rest[nv+i%(len(rest)-nv)]
-		VBROADCASTSD(ai, t)
+		s.bcast(ai, t)
 		for j := 0; j < nv; j++ {
-			VFMADD231PD(rest[j], t, acc[i*nv+j])
+			s.fma(rest[j], t, acc[i*nv+j])
 		}
 	}
 	ADDQ(r.as, r.a)

@@ -1,0 +1,408 @@
+package kernel
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// A layer is a random instance for the passes over rows: n listed rows of R lanes among total.
+type layer[T Float] struct {
+	R, n, total  int
+	idx          []int32
+	nu, a, z     []T // total rows
+	slopes, save []T // n rows
+	slope, s, tt []T // n numbers
+	d, m         []T // R lanes
+}
+
+func drawLayer[T Float](t *rapid.T) layer[T] {
+	l := layer[T]{R: rapid.SampledFrom([]int{1, 3, 8, 16, 24, 40, 64, 100, 128, 200}).Draw(t, "R")}
+	l.total = rapid.IntRange(1, 9).Draw(t, "total")
+	l.n = rapid.IntRange(0, l.total).Draw(t, "n")
+	for _, j := range rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "order"), 2)).Perm(l.total)[:l.n] {
+		l.idx = append(l.idx, int32(j))
+	}
+	all, listed := l.total*l.R, l.n*l.R
+	l.nu, l.a, l.z = draw[T](t, all, "nu"), draw[T](t, all, "a"), draw[T](t, all, "z")
+	l.slopes, l.save = draw[T](t, listed, "slopes"), draw[T](t, listed, "save")
+	l.slope, l.s, l.tt = draw[T](t, l.n, "slope"), draw[T](t, l.n, "s"), draw[T](t, l.n, "t")
+	l.d, l.m = draw[T](t, l.R, "d"), draw[T](t, l.R, "m")
+	for i, j := range l.idx { // products that cancel
+		if rapid.Bool().Draw(t, "cancel") {
+			o := int(j) * l.R
+			l.nu[o] = -l.a[o] * bySign(l.a[o], l.slope[i], l.s[i])
+		}
+	}
+	if all > 0 && rapid.Bool().Draw(t, "signed zero") {
+		l.a[0] = T(math.Copysign(0, -1))
+	}
+	return l
+}
+
+func clone[T any](x []T) []T { return append([]T(nil), x...) }
+
+// A total is an expected value, the magnitude of what was added, and the number of additions.
+type total struct {
+	v, mag float64
+	n      int
+}
+
+func start[T Float](c T) total { return total{float64(c), math.Abs(float64(c)), 1} }
+
+func (s *total) add(x float64) { s.v, s.mag, s.n = s.v+x, s.mag+math.Abs(x), s.n+1 }
+
+func check[T Float](t *rapid.T, what string, got T, want total) {
+	if !within(got, want.v, want.mag, want.n) {
+		t.Fatalf("%s: %g, want %g (magnitude %g)", what, got, want.v, want.mag)
+	}
+}
+
+// once fails unless got is c + a·b with one rounding: half a unit in the last place, a little more for float32.
+func once[T Float](t *rapid.T, got, c, a, b T) {
+	exact := new(big.Float).SetPrec(3000).SetFloat64(float64(a))
+	exact.Mul(exact, big.NewFloat(float64(b))).Add(exact, big.NewFloat(float64(c)))
+	err := exact.Sub(exact, big.NewFloat(float64(got)))
+	e, _ := err.Abs(err).Float64()
+	if e > unit[T]()*(1+0x1p-20)*math.Abs(float64(got)) {
+		t.Fatalf("%g + %g·%g: %g errs by %g", c, a, b, got, e)
+	}
+}
+
+// untouched fails unless the rows that are not listed, and nothing else, are as before.
+func (l layer[T]) untouched(t *rapid.T, got, before []T) {
+	listed := make([]bool, l.total)
+	for _, j := range l.idx {
+		listed[j] = true
+	}
+	for o := range got {
+		if !listed[o/l.R] && math.Float64bits(float64(got[o])) != math.Float64bits(float64(before[o])) {
+			t.Fatalf("row %d was touched", o/l.R)
+		}
+	}
+}
+
+func TestRelaxRows(t *testing.T) { each(t, testRelaxRows[float64], testRelaxRows[float32]) }
+
+func testRelaxRows[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer[T](t)
+		for _, perLane := range []bool{false, true} {
+			for _, keep := range []bool{false, true} {
+				var save []T
+				if keep {
+					save = clone(l.save)
+				}
+				nu, d := clone(l.nu), clone(l.d)
+				if perLane {
+					RelaxLanesRows(nu, d, l.a, save, l.slopes, l.idx, l.R, l.s, l.tt)
+				} else {
+					RelaxSharedRows(nu, d, l.a, save, l.idx, l.R, l.slope, l.s, l.tt)
+				}
+				l.checkRelax(t, nu, d, save, perLane)
+			}
+		}
+		nu := clone(l.nu)
+		AddRows(nu, l.a, l.idx, l.R)
+		for _, j := range l.idx {
+			for o := int(j) * l.R; o < int(j+1)*l.R; o++ {
+				w := start(l.nu[o])
+				w.add(float64(l.a[o]))
+				check(t, "AddRows", nu[o], w)
+			}
+		}
+		l.untouched(t, nu, l.nu)
+	})
+}
+
+func (l layer[T]) checkRelax(t *rapid.T, nu, d, save []T, perLane bool) {
+	l.untouched(t, nu, l.nu)
+	for r := range l.R {
+		dw := start(l.d[r])
+		for i, j := range l.idx {
+			o := int(j)*l.R + r
+			lower := l.slope[i]
+			if perLane {
+				lower = l.slopes[i*l.R+r]
+			}
+			a := float64(l.a[o])
+			w := start(l.nu[o])
+			w.add(a * float64(bySign(l.a[o], lower, l.s[i])))
+			check(t, "nu", nu[o], w)
+			once(t, nu[o], l.nu[o], l.a[o], bySign(l.a[o], lower, l.s[i]))
+			dw.add(min(a, 0) * float64(l.tt[i]))
+			if save != nil && save[i*l.R+r] != l.a[o] {
+				t.Fatal("save differs from a")
+			}
+		}
+		check(t, "d", d[r], dw)
+	}
+}
+
+func TestLinesRows(t *testing.T) { each(t, testLinesRows[float64], testLinesRows[float32]) }
+
+func testLinesRows[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer[T](t)
+		lines := Lines[T]{l.slope, l.s, l.tt, draw[T](t, l.n, "tu")}
+		nu, d, m, v := clone(l.nu), clone(l.d), clone(l.m), clone(l.z)
+		RelaxLinesRows(nu, d, m, l.a, l.R, lines)
+		PrimalLinesRows(v, l.a, l.z, l.R, lines)
+		x := clone(l.z)
+		CornerRows(x, l.a, l.R, lines.KL, lines.KU)
+		for r := range l.R {
+			dw, mw := start(l.d[r]), start(l.m[r])
+			for i := range l.n {
+				o := i*l.R + r
+				k, c, end := lines.KL[i], lines.TL[i], lines.KL[i]
+				if l.a[o] < 0 {
+					k, c, end = lines.KU[i], lines.TU[i], lines.KU[i]
+				}
+				a := float64(l.a[o])
+				w := start(l.nu[o])
+				w.add(a * float64(k))
+				check(t, "nu", nu[o], w)
+				once(t, nu[o], l.nu[o], l.a[o], k)
+				dw.add(a * float64(c))
+				mw.add(math.Abs(a * float64(c)))
+				pw := start(c)
+				pw.add(float64(k) * float64(l.z[o]))
+				check(t, "v", v[o], pw)
+				if x[o] != end {
+					t.Fatalf("corner %g, want %g", x[o], end)
+				}
+			}
+			check(t, "d", d[r], dw)
+			check(t, "m", m[r], mw)
+		}
+		for o := l.n * l.R; o < len(nu); o++ {
+			if nu[o] != l.nu[o] || v[o] != l.z[o] || x[o] != l.z[o] {
+				t.Fatal("wrote behind the rows")
+			}
+		}
+	})
+}
+
+func TestPrimalRows(t *testing.T) { each(t, testPrimalRows[float64], testPrimalRows[float32]) }
+
+func testPrimalRows[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer[T](t)
+		shared, lanes := clone(l.nu), clone(l.nu)
+		PrimalRows(shared, l.save, l.z, l.idx, l.R, l.slope, l.s, l.tt)
+		PrimalLanesRows(lanes, l.save, l.z, l.slopes, l.idx, l.R, l.s, l.tt)
+		l.untouched(t, shared, l.nu)
+		l.untouched(t, lanes, l.nu)
+		for i, j := range l.idx {
+			for r := range l.R {
+				o := int(j)*l.R + r
+				z := float64(l.z[o])
+				for _, c := range []struct {
+					v, slope T
+				}{{shared[o], l.slope[i]}, {lanes[o], l.slopes[i*l.R+r]}} {
+					w := start(T(0))
+					if l.save[i*l.R+r] >= 0 {
+						w.add(float64(c.slope) * z)
+					} else {
+						w = start(l.tt[i])
+						w.add(float64(l.s[i]) * z)
+					}
+					check(t, "v", c.v, w)
+				}
+			}
+		}
+	})
+}
+
+func TestSumRows(t *testing.T) { each(t, testSumRows[float64], testSumRows[float32]) }
+
+func testSumRows[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer[T](t)
+		d, e, alone := clone(l.d), clone(l.m), clone(l.m)
+		SumRows(d, e, l.a, l.R, l.slope, l.s)
+		SumRows(nil, alone, l.a, l.R, nil, l.s)
+		for r := range l.R {
+			dw, ew := start(l.d[r]), start(l.m[r])
+			for i := range l.n {
+				a := float64(l.a[i*l.R+r])
+				dw.add(a * float64(l.slope[i]))
+				ew.add(math.Abs(a) * float64(l.s[i]))
+			}
+			check(t, "d", d[r], dw)
+			check(t, "e", e[r], ew)
+			check(t, "e alone", alone[r], ew)
+		}
+	})
+}
+
+func TestAdamRows(t *testing.T) { each(t, testAdamRows[float64], testAdamRows[float32]) }
+
+func testAdamRows[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := drawLayer[T](t)
+		listed := l.n * l.R
+		alpha, m, v := make([]T, listed), make([]T, listed), make([]T, listed)
+		for i := range alpha {
+			alpha[i] = abs(l.slopes[i]) / (1 + abs(l.slopes[i]))
+			if i%3 > 0 {
+				m[i], v[i] = l.save[i]/4, l.save[i]*l.save[i]
+			}
+			if l.a[i] == 0 && m[i] == 0 {
+				alpha[i] = 7 // no gradient ever: must stay
+			}
+		}
+		step := AdamStep[T]{Beta1: 0.9, Beta2: 0.999, Rate: 0.25, Correct2: 3, Epsilon: 1e-8}
+		al, mm, vv := clone(alpha), clone(m), clone(v)
+		AdamRows(al, mm, vv, l.a[:listed], l.z, l.idx, l.R, step)
+		b1, c1 := float64(step.Beta1), float64(1-step.Beta1)
+		b2, c2 := float64(step.Beta2), float64(1-step.Beta2)
+		for i, j := range l.idx {
+			for r := range l.R {
+				o := i*l.R + r
+				g := max(float64(l.a[o]), 0) * float64(l.z[int(j)*l.R+r])
+				mw := total{b1 * float64(m[o]), math.Abs(b1 * float64(m[o])), 2}
+				mw.add(c1 * g)
+				check(t, "m", mm[o], mw)
+				vw := total{b2 * float64(v[o]), b2 * float64(v[o]), 4}
+				vw.add(c2 * g * g)
+				check(t, "v", vv[o], vw)
+				// The quotient has a relative error of its own from the stored moments on; 16 units cover its six steps.
+				q := float64(step.Rate) * float64(mm[o]) / (math.Sqrt(float64(vv[o])*3) + float64(step.Epsilon))
+				want := total{float64(alpha[o]), float64(alpha[o]) + math.Abs(q), 16}
+				if mm[o] != 0 {
+					want.v = min(max(float64(alpha[o])+q, 0), 1)
+				}
+				check(t, "alpha", al[o], want)
+			}
+		}
+	})
+}
+
+// TestOneNeuron: the forms for one neuron are the forms for a list of one.
+func TestOneNeuron(t *testing.T) { each(t, testOneNeuron[float64], testOneNeuron[float32]) }
+
+func testOneNeuron[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		R := rapid.SampledFrom([]int{0, 1, 7, 8, 16, 24, 64, 130}).Draw(t, "R")
+		v := make([][]T, 6)
+		for i := range v {
+			v[i] = draw[T](t, R, "v")
+		}
+		p := draw[T](t, 4, "p")
+		same := func(what string, f, g func(x [][]T)) {
+			x, y := make([][]T, len(v)), make([][]T, len(v))
+			for i := range v {
+				x[i], y[i] = clone(v[i]), clone(v[i])
+			}
+			f(x)
+			g(y)
+			for i := range x {
+				for r := range x[i] {
+					if x[i][r] != y[i][r] {
+						t.Fatalf("%s: slice %d lane %d: %g and %g", what, i, r, x[i][r], y[i][r])
+					}
+				}
+			}
+		}
+		a, b, c, d, idx := p[:1], p[1:2], p[2:3], p[3:], []int32{0}
+		lines := Lines[T]{a, b, c, d}
+		step := AdamStep[T]{0.9, 0.99, p[0], 2, 1e-8}
+		same("RelaxShared", func(x [][]T) { RelaxShared(x[0], x[1], x[2], p[0], p[1], p[2]) },
+			func(x [][]T) { RelaxSharedRows(x[0], x[1], x[2], nil, idx, R, a, b, c) })
+		same("RelaxLanes", func(x [][]T) { RelaxLanes(x[0], x[1], x[2], x[3], p[1], p[2]) },
+			func(x [][]T) { RelaxLanesRows(x[0], x[1], x[2], nil, x[3], idx, R, b, c) })
+		same("RelaxLines", func(x [][]T) { RelaxLines(x[0], x[1], x[2], x[3], p[0], p[1], p[2], p[3]) },
+			func(x [][]T) { RelaxLinesRows(x[0], x[1], x[2], x[3], R, lines) })
+		same("Primal", func(x [][]T) { Primal(x[0], x[1], x[2], p[0], p[1], p[2]) },
+			func(x [][]T) { PrimalRows(x[0], x[1], x[2], idx, R, a, b, c) })
+		same("PrimalLanes", func(x [][]T) { PrimalLanes(x[0], x[1], x[2], x[3], p[1], p[2]) },
+			func(x [][]T) { PrimalLanesRows(x[0], x[1], x[2], x[3], idx, R, b, c) })
+		same("Corner", func(x [][]T) { Corner(x[0], x[1], p[0], p[1]) }, func(x [][]T) { CornerRows(x[0], x[1], R, a, b) })
+		same("Adam", func(x [][]T) { Adam(x[0], x[1], abs2(x[2]), x[3], x[4], step) },
+			func(x [][]T) { AdamRows(x[0], x[1], abs2(x[2]), x[3], x[4], idx, R, step) })
+	})
+}
+
+// abs2 makes a slice non-negative in place.
+func abs2[T Float](x []T) []T {
+	for i := range x {
+		x[i] = abs(x[i])
+	}
+	return x
+}
+
+// TestNaNStays: a coefficient that is not a number must reach the multipliers and the sums, never a bound.
+func TestNaNStays(t *testing.T) { each(t, testNaNStays[float64], testNaNStays[float32]) }
+
+func testNaNStays[T Float](t *testing.T) {
+	for _, nan := range []T{T(math.NaN()), T(math.Copysign(math.NaN(), -1))} {
+		for R := 1; R <= 40; R++ {
+			a, ones, zero := make([]T, R), []T{1}, []T{0}
+			at := R / 2
+			a[at] = nan
+			nu, d, m, e := make([]T, R), make([]T, R), make([]T, R), make([]T, R)
+			bad := func(what string, x []T) {
+				for r, v := range x {
+					if (v != v) != (r == at) {
+						t.Fatalf("%s, R = %d: lane %d is %g", what, R, r, v)
+					}
+				}
+				clear(x)
+			}
+			RelaxShared(nu, d, a, 0, 0, 0)
+			bad("nu", nu)
+			bad("d", d)
+			RelaxLanes(nu, d, a, make([]T, R), 0, 0)
+			bad("nu of lanes", nu)
+			bad("d of lanes", d)
+			RelaxLinesRows(nu, d, m, a, R, Lines[T]{zero, zero, ones, ones})
+			bad("nu of lines", nu)
+			bad("d of lines", d)
+			bad("m of lines", m)
+			SumRows(d, e, a, R, zero, zero)
+			bad("sum", d)
+			bad("sum of magnitudes", e)
+			AbsAxpy(e, a, 0)
+			bad("AbsAxpy", e)
+		}
+	}
+}
+
+func TestRowsReject(t *testing.T) {
+	x, one, idx := make([]float64, 16), []float64{1}, []int32{1}
+	short := x[:15]
+	for name, f := range map[string]func(){
+		"list above":   func() { AddRows(x, x, []int32{2}, 8) },
+		"list below":   func() { AddRows(x, x, []int32{-1}, 8) },
+		"short nu":     func() { RelaxSharedRows(short, x, x, nil, idx, 8, one, one, one) },
+		"short a":      func() { RelaxSharedRows(x, x, short, nil, idx, 8, one, one, one) },
+		"short d":      func() { RelaxSharedRows(x, x[:7], x, nil, idx, 8, one, one, one) },
+		"short save":   func() { RelaxSharedRows(x, x, x, x[:7], idx, 8, one, one, one) },
+		"no slope":     func() { RelaxSharedRows(x, x, x, nil, idx, 8, nil, one, one) },
+		"short slopes": func() { RelaxLanesRows(x, x, x, nil, x[:7], idx, 8, one, one) },
+		"lines":        func() { RelaxLinesRows(x, x, x, x, 8, Lines[float64]{one, one, one, nil}) },
+		"short lines":  func() { RelaxLinesRows(x[:7], x, x, x, 8, Lines[float64]{one, one, one, one}) },
+		"short primal": func() { PrimalRows(short, x, x, idx, 8, one, one, one) },
+		"short z":      func() { PrimalLanesRows(x, x, short, x, idx, 8, one, one) },
+		"short ends":   func() { CornerRows(x, x, 8, one, nil) },
+		"short corner": func() { Corner(x[:7], x[:8], 1, 1) },
+		"short moment": func() { AdamRows(x, x, x[:7], x, x, idx, 8, AdamStep[float64]{}) },
+		"adam list":    func() { AdamRows(x, x, x, x, short, idx, 8, AdamStep[float64]{}) },
+		"short sum":    func() { SumRows(x, x, x[:7], 8, one, one) },
+		"short e":      func() { SumRows(x, x[:7], x, 8, one, one) },
+		"short single": func() { RelaxShared(x[:7], x, x[:8], 1, 1, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f()
+		})
+	}
+}
