@@ -38,6 +38,7 @@ type Steps struct {
 
 // NewAscent starts from the default slopes for f and R lanes. splits may be nil.
 func NewAscent(w *Worker, f *Frame, R int) *Ascent {
+	w.On(f.Net)
 	k := len(f.Net.P.Nodes)
 	a := &Ascent{W: w, Alpha: make([][]float64, k), mA: make([][]float64, k), vA: make([][]float64, k)}
 	for i, rf := range f.relu {
@@ -211,7 +212,8 @@ func (w *Worker) betaScale(r int) float64 {
 	return max(s/float64(max(len(w.saveSp[r]), 1)), 1e-3)
 }
 
-// MapAlpha translates slopes packed for frame f to frame g of the same network, whose unstable neurons are among f's.
+// MapAlpha translates slopes packed for frame f to frame g of the same network or of specialisations of it; g's unstable neurons
+// are among f's.
 func (f *Frame) MapAlpha(g *Frame, src []uint8) []uint8 {
 	if src == nil {
 		return nil
@@ -222,6 +224,12 @@ func (f *Frame) MapAlpha(g *Frame, src []uint8) []uint8 {
 			continue
 		}
 		for _, j := range g.relu[k].unstable {
+			if o := g.Net.original(k); o != nil {
+				j = o[j]
+			}
+			if l := f.Net.localOf(k); l != nil {
+				j = l[j]
+			}
 			b := uint8(0)
 			if i := rf.pos[j]; i >= 0 {
 				b = src[i]

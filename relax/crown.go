@@ -55,6 +55,9 @@ func NewWorker(n *Net) *Worker {
 		save: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
 }
 
+// On makes w work on n, a specialisation of the network it was made for or that network; a batch begun before is lost.
+func (w *Worker) On(n *Net) { w.net = n }
+
 // Begin starts a batch of R lanes (1 or a multiple of 8) with empty objectives. The caller then adds coefficients with
 // Seed, SeedRow or by writing to Coef, and constants to D.
 func (w *Worker) Begin(R int) {

@@ -27,6 +27,8 @@ type Net struct {
 	sumLen   int // longest sum of terms added to a lane's constant
 	rowFan   []int
 	relMax   int
+	// orig and local number the elements of a specialised network (nil: as they are).
+	orig, local [][]int32
 }
 
 // NewNet prepares a program for bounding.

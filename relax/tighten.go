@@ -179,6 +179,7 @@ func (w *Worker) boundRows(f *Frame, k int, rows []int32, o *Tightening) []float
 		w.seedRows(f, k, rows)
 	}
 	if o.Alpha <= 1 {
+		w.On(f.Net)
 		w.Begin(R)
 		seed(w)
 		w.Run(f, k)

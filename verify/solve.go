@@ -115,6 +115,7 @@ func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
 		lb := make([]float64, 0, len(rows))
 		for lo := 0; lo < len(rows); lo += 64 {
 			lane := rows[lo:min(len(rows), lo+64)]
+			w.On(f.Net)
 			w.Begin((len(lane) + 7) &^ 7)
 			for k, row := range lane {
 				bab.Seed(w, f, row, k)

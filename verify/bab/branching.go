@@ -38,8 +38,9 @@ func (s *reluSearch) probe(w *relax.Worker, b *reluBranch, more []relax.Split, f
 	R := (len(more) + 7) &^ 7
 	a := relax.NewAscent(w, b.at, R)
 	splits, beta := make([][]relax.Split, R), make([][]float64, R)
+	decided := local(b.at, b.splits)
 	for r, c := range more {
-		splits[r], beta[r] = append(splits[r], b.splits...), widen(b.beta)
+		splits[r], beta[r] = append(splits[r], decided...), widen(b.beta)
 		if c.Sign != 0 {
 			splits[r], beta[r] = append(splits[r], c), append(beta[r], 0)
 		}

@@ -76,7 +76,7 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Po
 // child is the branch with the chosen ReLU decided.
 func (b *reluBranch) child(sign int8) *reluBranch {
 	k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at, alpha: b.alpha}
-	sp := b.next
+	sp := b.at.Net.Original(b.next)
 	sp.Sign = sign
 	k.splits = append(append(k.splits, b.splits...), sp)
 	k.beta = append(append(k.beta, b.beta...), 0)
@@ -88,10 +88,11 @@ func (b *reluBranch) child(sign int8) *reluBranch {
 // Soundness: a branch has to be refuted only where its splits hold and its row is violated, so bounds that hold there suffice.
 func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, pool *relax.Pool, b *reluBranch) (*reluBranch, bool) {
 	ref := &relax.Refutation{Row: s.row(b), From: b.at, Alpha: b.alpha, Beta: b.beta, Bound: b.lb, Only: b.rows}
-	f, ok := b.at.Sub(ctx, pool, relax.Tightening{Alpha: tightSteps, Splits: b.splits, Refute: ref})
+	f, ok := b.at.Sub(ctx, pool, relax.Tightening{Alpha: tightSteps, Splits: local(b.at, b.splits), Refute: ref})
 	if !ok {
 		return nil, true
 	}
+	f = f.Specialise(b.splits)
 	k := *b
 	k.at, k.alpha = f, b.at.MapAlpha(f, b.alpha)
 	k.beta = append([]float32(nil), b.beta...)
@@ -112,7 +113,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 	a := relax.NewAscent(w, f, R)
 	splits, beta := make([][]relax.Split, R), make([][]float64, R)
 	for i, b := range bs {
-		splits[i], beta[i] = b.splits, widen(b.beta)
+		splits[i], beta[i] = local(f, b.splits), widen(b.beta)
 		if b.alpha != nil {
 			a.UnpackAlpha(b.alpha, i, R)
 		}
@@ -162,6 +163,15 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		res[i].cands = shortlist(all, s.cands)
 	}
 	return res
+}
+
+// local numbers splits as the frame's network does.
+func local(f *relax.Frame, splits []relax.Split) []relax.Split {
+	out := make([]relax.Split, len(splits))
+	for i, s := range splits {
+		out[i] = f.Net.Local(s)
+	}
+	return out
 }
 
 func widen(x []float32) []float64 {

@@ -166,6 +166,7 @@ type boxFrame struct {
 }
 
 func newBoxFrame(n *relax.Net, root *relax.Frame, w *relax.Worker) *boxFrame {
+	w.On(n)
 	b := n.NewBounds()
 	b.Copy(root.B)
 	bf := &boxFrame{w: w, pool: &relax.Pool{W: []*relax.Worker{w}}, f: n.NewFrame(root.Box.Clone(), b, root.S)}

@@ -62,12 +62,13 @@ func (s *reluSearch) leaf(ctx context.Context, w *relax.Worker, b *reluBranch) (
 // linear returns the linear form g·x + c of split j's pre-activation (the row's objective for j < 0) with all splits fixed.
 func (s *reluSearch) linear(w *relax.Worker, b *reluBranch, j int) (g []float64, c float64) {
 	const R = 8
+	w.On(b.at.Net)
 	w.Begin(R)
 	splits, beta := make([][]relax.Split, R), make([][]float64, R)
-	splits[0], beta[0] = b.splits, make([]float64, len(b.splits))
+	splits[0], beta[0] = local(b.at, b.splits), make([]float64, len(b.splits))
 	from := s.q.Net.P.Output
 	if j >= 0 {
-		sp := b.splits[j]
+		sp := b.at.Net.Local(b.splits[j])
 		from = s.q.Net.P.Nodes[sp.Act].Src
 		w.Seed(from, int(sp.Elem), 0, 1)
 	} else {
@@ -88,9 +89,10 @@ func (s *reluSearch) evaluate(w *relax.Worker, b *reluBranch, beta []float64) fl
 			return math.Inf(-1)
 		}
 	}
+	w.On(b.at.Net)
 	w.Begin(R)
 	splits, betas := make([][]relax.Split, R), make([][]float64, R)
-	splits[0], betas[0] = b.splits, beta
+	splits[0], betas[0] = local(b.at, b.splits), beta
 	s.seed(w, b, 0)
 	w.SetSplits(splits, betas)
 	w.Run(b.at, s.q.Net.P.Output)

@@ -13,7 +13,7 @@ import (
 // reluBranch is an open sub-problem: a case, the row that is being pushed above zero, and the decided ReLUs.
 type reluBranch struct {
 	c, row int32
-	splits []relax.Split
+	splits []relax.Split // in the numbers of the query's network
 	beta   []float32
 	alpha  []uint8
 	lb     float64
@@ -27,6 +27,7 @@ type reluBranch struct {
 // tightened on the inputs that satisfy its decisions and violate the row (relax.Refutation). Then a neuron is shortlisted by the
 // error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching).
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
+	f = f.Specialise(nil)
 	s := &reluSearch{q: q, root: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
 	if s.steps == 0 {
