@@ -3,8 +3,7 @@ package relax
 import "github.com/spai-project/certify/nn/prog"
 
 // Specialise returns a frame equal to f on a network without the neurons that f shows to be inactive (their output is 0 on all of
-// f's set, so nothing reads them), except those with a split, whose multipliers need them. Only layers between dense or sparse
-// maps are reduced. It returns f itself when less than an eighth of the work would go. Nodes keep their indices, elements are
+// f's set, so nothing reads them), except those with a split, whose multipliers need them. It returns f itself when less than an eighth of the work would go. Nodes keep their indices, elements are
 // renumbered: splits are always given in the numbers of the original network (Local, Original).
 //
 // Soundness: at every point of the set the kept elements have the same values in both networks, so a bound on the one is a bound
@@ -18,8 +17,8 @@ func (f *Frame) Specialise(splits []Split) *Frame {
 	before, after := 0, 0
 	for k := range n.P.Nodes {
 		for _, t := range n.P.Nodes[k].Terms {
-			before += n.P.Nodes[k].N * n.P.Nodes[t.Src].N
-			after += size(keep[k], n.P.Nodes[k].N) * size(keep[t.Src], n.P.Nodes[t.Src].N)
+			before += prog.Work(t.Map)
+			after += prog.SubmatrixWork(t.Map, size(keep[k], n.P.Nodes[k].N), size(keep[t.Src], n.P.Nodes[t.Src].N))
 		}
 	}
 	if 8*(before-after) <= before {
@@ -34,7 +33,7 @@ func (f *Frame) Specialise(splits []Split) *Frame {
 		}
 		nd.Terms = append([]prog.Term(nil), nd.Terms...)
 		for i, t := range nd.Terms {
-			nd.Terms[i].Map, _ = prog.Submatrix(t.Map, keep[k], keep[t.Src]) // kept proposes no other maps
+			nd.Terms[i].Map = prog.Submatrix(t.Map, keep[k], keep[t.Src])
 		}
 	}
 	m := NewNet(p)
@@ -79,17 +78,11 @@ func (f *Frame) kept(splits []Split) [][]int32 {
 	return keep
 }
 
-// reducible reports whether elements of Relu node k can be left out: it is the only reader of an affine node, and dense or
-// sparse maps lead to that node and from the ReLU.
+// reducible reports whether elements of Relu node k can be left out: it is the only reader of an affine node.
 func (n *Net) reducible(k int) bool {
 	src := n.P.Nodes[k].Src
 	if n.P.Nodes[src].Kind != prog.Affine || src == n.P.Output || k == n.P.Output {
 		return false
-	}
-	for _, t := range n.P.Nodes[src].Terms {
-		if !plain(t.Map) {
-			return false
-		}
 	}
 	for i := range n.P.Nodes {
 		nd := &n.P.Nodes[i]
@@ -100,17 +93,12 @@ func (n *Net) reducible(k int) bool {
 			continue
 		}
 		for _, t := range nd.Terms {
-			if t.Src == src || t.Src == k && !plain(t.Map) {
+			if t.Src == src {
 				return false
 			}
 		}
 	}
 	return true
-}
-
-func plain(m prog.Linear) bool {
-	_, ok := prog.Submatrix(m, []int32{}, []int32{})
-	return ok
 }
 
 func size(keep []int32, n int) int {

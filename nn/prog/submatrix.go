@@ -1,10 +1,10 @@
 package prog
 
-// Submatrix returns the given rows and columns of a dense or sparse map, in increasing order (nil: all of them); for other maps
-// it reports false.
-func Submatrix(m Linear, rows, cols []int32) (Linear, bool) {
+// Submatrix returns the given rows and columns of m, both in increasing order (nil: all of them). A part of a dense map is dense,
+// any other is sparse.
+func Submatrix(m Linear, rows, cols []int32) Linear {
 	if rows == nil && cols == nil {
-		return m, true
+		return m
 	}
 	out, in := m.Dims()
 	if rows == nil {
@@ -13,8 +13,7 @@ func Submatrix(m Linear, rows, cols []int32) (Linear, bool) {
 	if cols == nil {
 		cols = upTo(in)
 	}
-	switch d := m.(type) {
-	case *denseMap:
+	if d, ok := m.(*denseMap); ok {
 		w := make([]float64, 0, len(rows)*len(cols))
 		for _, i := range rows {
 			row := d.weights(int(i))
@@ -22,29 +21,68 @@ func Submatrix(m Linear, rows, cols []int32) (Linear, bool) {
 				w = append(w, row[j])
 			}
 		}
-		return Dense(len(rows), len(cols), w), true
-	case *sparseMap:
-		at := make([]int32, in)
-		for j := range at {
-			at[j] = -1
-		}
-		for k, j := range cols {
-			at[j] = int32(k)
-		}
-		ptr := make([]int32, 1, len(rows)+1)
-		var idx []int32
-		var val []float64
-		for _, i := range rows {
-			d.row(int(i), func(j int, v float64) {
-				if at[j] >= 0 {
-					idx, val = append(idx, at[j]), append(val, v)
-				}
-			})
-			ptr = append(ptr, int32(len(idx)))
-		}
-		return Sparse(len(rows), len(cols), ptr, idx, val), true
+		return Dense(len(rows), len(cols), w)
 	}
-	return nil, false
+	at := make([]int32, in)
+	for j := range at {
+		at[j] = -1
+	}
+	for k, j := range cols {
+		at[j] = int32(k)
+	}
+	to := make([]int32, out)
+	for i := range to {
+		to[i] = -1
+	}
+	for k, i := range rows {
+		to[i] = int32(k)
+	}
+	ptr := make([]int32, len(rows)+1)
+	var idx []int32
+	var val []float64
+	m.Each(func(i, j int, v float64) {
+		if to[i] >= 0 && at[j] >= 0 {
+			idx, val = append(idx, at[j]), append(val, v)
+			ptr[to[i]+1] = int32(len(idx))
+		}
+	})
+	for i := range rows {
+		ptr[i+1] = max(ptr[i+1], ptr[i])
+	}
+	return Sparse(len(rows), len(cols), ptr, idx, val)
+}
+
+// sparsePrice is what a multiply-add of a sparse map costs in those of a dense one or a convolution.
+const sparsePrice = 3
+
+// Work estimates the price of applying m to one lane, in multiply-adds of dense maps.
+func Work(m Linear) int {
+	out, in := m.Dims()
+	switch d := m.(type) {
+	case *denseMap:
+		return out * in
+	case *sparseMap:
+		return sparsePrice * len(d.csr.Values())
+	}
+	row, _ := m.Fan()
+	return out * row
+}
+
+// SubmatrixWork estimates Work of a submatrix with the given numbers of rows and columns.
+func SubmatrixWork(m Linear, rows, cols int) int {
+	out, in := m.Dims()
+	if rows == out && cols == in {
+		return Work(m)
+	}
+	if _, ok := m.(*denseMap); ok {
+		return rows * cols
+	}
+	row, _ := m.Fan()
+	nnz := out * row
+	if d, ok := m.(*sparseMap); ok {
+		nnz = len(d.csr.Values())
+	}
+	return int(sparsePrice * float64(nnz) * float64(rows) / float64(max(out, 1)) * float64(cols) / float64(max(in, 1)))
 }
 
 func upTo(n int) []int32 {
