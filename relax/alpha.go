@@ -50,6 +50,19 @@ func NewAscent(w *Worker, f *Frame, R int) *Ascent {
 			}
 		}
 	}
+	for i, sf := range f.sigm {
+		if sf == nil {
+			continue
+		}
+		n := len(sf.tan) * R
+		a.Alpha[i], a.mA[i], a.vA[i] = make([]float64, n), make([]float64, n), make([]float64, n)
+		for s := range sf.tan {
+			row := a.Alpha[i][s*R : s*R+R]
+			for r := range row {
+				row[r] = sf.tan[s].tau
+			}
+		}
+	}
 	a.Best = make([]float64, R)
 	for r := range a.Best {
 		a.Best[r] = math.Inf(-1)
@@ -164,6 +177,11 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 			}
 		})
 	}
+	for k, sf := range f.sigm {
+		if sf != nil && k <= from && w.live[k] && w.net.anc[from][k] {
+			a.moveTangents(sf, k, lrA, ic2)
+		}
+	}
 	for r, sp := range splits {
 		b, m, v := a.Beta[r], a.mB[r], a.vB[r]
 		rate := rateB / c1 * w.betaScale(r)
@@ -225,6 +243,10 @@ func (f *Frame) MapAlpha(g *Frame, src []uint8) []uint8 {
 	}
 	var dst []uint8
 	for k, rf := range f.relu {
+		if sf := f.sigm[k]; sf != nil {
+			dst = append(dst, src[:len(sf.tan)]...)
+			src = src[len(sf.tan):]
+		}
 		if rf == nil {
 			continue
 		}

@@ -34,7 +34,8 @@ type Worker struct {
 	// Stop, if set, is asked between layers; when it reports true the pass is abandoned and every bound is −Inf.
 	Stop func() bool
 
-	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane].
+	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane]; and the default tangents:
+	// per Sigmoid node, [(2*element + side)*R + lane], side 0 below and 1 above.
 	Alpha [][]float64
 	// Splits lists, per lane, the decided ReLUs with their multipliers Beta ≥ 0 (same length).
 	Splits [][]Split
@@ -43,6 +44,7 @@ type Worker struct {
 	keep   bool
 	save   [][]float64
 	saveSp [][]float64 // per lane, per split: coefficient a at the split neuron
+	lines  [][]float64 // per Sigmoid node, when keep and Alpha are set: slope and intercept in use, [2*(j*R+lane)]
 	val    [][]float64 // pseudo-primal values, lanes
 	valBuf [][]float64
 }
@@ -51,7 +53,7 @@ type Worker struct {
 func NewWorker(n *Net) *Worker {
 	k := len(n.P.Nodes)
 	return &Worker{net: n, coef: make([][]float64, k), buf: make([][]float64, k), live: make([]bool, k), win: make([]prog.Window, k),
-		save: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
+		save: make([][]float64, k), lines: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
 }
 
 // Begin starts a batch of R lanes (1 or a multiple of 8) with empty objectives. The caller then adds coefficients with
@@ -315,6 +317,11 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 		w.save[k] = grow(w.save[k], len(a))
 	}
 	clear(w.tmp)
+	if w.Alpha != nil {
+		w.backTangents(sf, k, a, nu)
+		w.chargeSource(f, src)
+		return
+	}
 	for j := range sf.kl {
 		if !w.win[k].Contains(j) {
 			continue

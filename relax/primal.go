@@ -132,6 +132,13 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 		if !w.win[k].Contains(j) {
 			continue
 		}
+		if w.Alpha != nil {
+			o := j * R
+			for r, zz := range z[o : o+R] {
+				v[o+r] = w.lines[k][2*(o+r)]*zz + w.lines[k][2*(o+r)+1]
+			}
+			continue
+		}
 		for r, c := range w.save[k][j*R : j*R+R] {
 			if c >= 0 {
 				v[j*R+r] = sf.kl[j]*z[j*R+r] + sf.tl[j]
