@@ -294,3 +294,27 @@ func TestTangentGradient(t *testing.T) {
 		t.Errorf("%d gradients of any size", checked)
 	}
 }
+
+// TestFarthestTangentIsBelow evaluates the tangent at the right end of the range, exactly, at the far end of the interval.
+func TestFarthestTangentIsBelow(t *testing.T) {
+	r := rand.New(rand.NewPCG(24, 24))
+	n := 0
+	for range 3000 {
+		u := math.Pow(10, 5*r.Float64()-3)
+		l := -u * (0.6 + r.ExpFloat64())
+		g := lowerTangents(l, u)
+		if g.lo == g.hi {
+			continue
+		}
+		n++
+		s := bigSigma(g.hi)
+		v := new(big.Float).Mul(s, bigSigma(-g.hi))
+		v.Mul(v, new(big.Float).Sub(bigOf(u), bigOf(g.hi)))
+		if v.Add(v, s).Cmp(bigSigma(u)) > 0 {
+			t.Fatalf("[%v,%v]: the tangent at %v is above σ at %v", l, u, g.hi, u)
+		}
+	}
+	if n < 2000 {
+		t.Errorf("%d ranges only", n)
+	}
+}
