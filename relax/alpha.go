@@ -19,6 +19,10 @@ type Ascent struct {
 	mB, vB [][]float64
 	Best   []float64 // per lane: best rigorous bound so far
 	step   int
+
+	con          *Constraint // added with multiplier Gamma ≥ 0 per lane
+	Gamma        []float64
+	mG, vG, unit []float64
 }
 
 // Steps configures an ascent.
@@ -96,6 +100,9 @@ func (w *Worker) SetSplits(splits [][]Split, beta [][]float64) {
 func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worker), o Steps) int {
 	w := a.W
 	rateA, rateB := o.RateA, o.RateB
+	if a.con != nil {
+		from = max(from, a.con.top())
+	}
 	stall := 0
 	for it := 0; ; it++ {
 		w.Begin(R)
@@ -104,6 +111,9 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 			w.SetSplits(splits, a.Beta)
 		}
 		seed(w)
+		if a.con != nil {
+			w.seedConstraint(f, a.con, a.Gamma)
+		}
 		last := it >= o.N-1
 		w.keep = !last || o.Final
 		w.Run(f, from)
@@ -181,6 +191,9 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 		if sf != nil && k <= from && w.live[k] && w.net.anc[from][k] {
 			a.moveTangents(sf, k, lrA, ic2)
 		}
+	}
+	if a.con != nil {
+		a.moveConstraint(a.con, rateB/c1, ic2)
 	}
 	for r, sp := range splits {
 		b, m, v := a.Beta[r], a.mB[r], a.vB[r]

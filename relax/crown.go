@@ -17,7 +17,7 @@ type Split struct {
 type Worker struct {
 	net     *Net
 	R       int
-	self    bool        // the last Run had splits in the layer it started from
+	self    bool        // the gradient needs the values of the layer that the last Run started from
 	stopped bool        // the last Run was abandoned
 	coef    [][]float64 // per node, lanes
 	buf     [][]float64 // backing of coef with full capacity
@@ -60,7 +60,7 @@ func NewWorker(n *Net) *Worker {
 // Seed, SeedRow or by writing to Coef, and constants to D.
 func (w *Worker) Begin(R int) {
 	w.R = R
-	w.stopped = false
+	w.stopped, w.self = false, false
 	for k := range w.live {
 		w.live[k] = false
 		w.win[k] = prog.Window{}
@@ -293,7 +293,6 @@ func (w *Worker) putSplits(k, src int) {
 // selfSplits adds the multipliers of splits whose pre-activation is node from itself, to which no coefficient comes through
 // the ReLU: sign·z ≥ 0 there, so objective − β·sign·z is a lower bound of the objective.
 func (w *Worker) selfSplits(from int) {
-	w.self = false
 	for r, sp := range w.Splits {
 		for i, s := range sp {
 			if w.net.P.Nodes[s.Act].Src != from {

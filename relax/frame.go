@@ -18,6 +18,8 @@ type Frame struct {
 	inC  []float64    // box centre
 	inR  []float64    // box radius, rounded up
 	wild bool         // magnitudes beyond maxMagnitude: no bound is offered
+	// Con, if set, restricts the inputs: bounds of the frame hold for the inputs of the box that satisfy it.
+	Con *Constraint
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.

@@ -200,3 +200,13 @@ func (n *Net) NewScale(b *Bounds) Scale {
 	}
 	return s
 }
+
+// Smooth reports whether the network has activations other than ReLU.
+func (n *Net) Smooth() bool {
+	for k := range n.P.Nodes {
+		if n.P.Nodes[k].Kind == prog.Sigmoid {
+			return true
+		}
+	}
+	return false
+}

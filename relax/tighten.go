@@ -77,7 +77,7 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 			}
 			continue
 		}
-		if (!n.inputOnly(k) || o.Splits != nil && n.image(k) == (prog.Window{})) && ctx.Err() == nil {
+		if (!n.inputOnly(k) || f.Con != nil || o.Splits != nil && n.image(k) == (prog.Window{})) && ctx.Err() == nil {
 			if !n.tightenNode(ctx, p, f, k, o) {
 				return false
 			}
@@ -115,7 +115,9 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		part := rows[c*per : min(len(rows), (c+1)*per)]
 		R := (2*len(part) + 7) &^ 7
 		seed := func(w *Worker) {
-			w.PlanWindows(k, part)
+			if f.Con == nil {
+				w.PlanWindows(k, part)
+			}
 			for i, j := range part {
 				w.SeedRow(f, k, int(j), 2*i, 1)
 				w.SeedRow(f, k, int(j), 2*i+1, -1)
@@ -124,8 +126,12 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		var best []float64
 		if o.Alpha > 1 {
 			a := NewAscent(w, f, R)
+			rateB := 0.5
 			splits := w.rowSplits(k, part, o.Splits, a)
-			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
+			if f.Con != nil {
+				a.SetConstraint(f.Con, f.startConstraint(k, part, R), f.startConstraint(k, part, R))
+			}
+			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: rateB, Decay: 0.9, StallRounds: 4})
 			best = a.Best
 		} else {
 			w.Begin(R)

@@ -108,6 +108,13 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 			}
 			k++
 		}
+		if best != nil && !dead && s.q.Net.Smooth() {
+			w, done := s.narrow(ctx, best)
+			if w != nil {
+				return w
+			}
+			dead = done
+		}
 		if best != nil && !dead {
 			s.open = append(s.open, best)
 		}

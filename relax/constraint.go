@@ -1,0 +1,98 @@
+package relax
+
+import (
+	"context"
+	"math"
+)
+
+// A Constraint is Σ Value·v + C ≤ 0 over elements of the network: what a counterexample has to satisfy. Inner bounds need to hold
+// for such inputs only, and that makes them much tighter: any multiple γ ≥ 0 of the constraint may be added to the objective
+// of an inner row (INVPROP, Kotha et al. 2023), so the row's pass starts at the constraint, above the row's own layer.
+type Constraint struct {
+	Terms []ConstraintTerm
+	C     float64
+	Width float64 // the order of the range of the sum, above 0: the unit of multipliers
+}
+
+// ConstraintTerm is a coefficient of one element of a node.
+type ConstraintTerm struct {
+	Node, Elem int
+	Value      float64
+}
+
+// top returns the last node that c reads.
+func (c *Constraint) top() int {
+	k := 0
+	for _, t := range c.Terms {
+		k = max(k, t.Node)
+	}
+	return k
+}
+
+// seedConstraint adds γ times the constraint to every lane.
+//
+// Soundness: where the constraint holds the addition is ≤ 0 for γ ≥ 0, so what bounds the sum from below bounds the objective.
+// The product γ·Value is rounded once, and its sum with other coefficients of the element once: charged.
+func (w *Worker) seedConstraint(f *Frame, c *Constraint, gamma []float64) {
+	for r, g := range gamma {
+		if g == 0 {
+			continue
+		}
+		for _, t := range c.Terms {
+			v := g * t.Value
+			w.Seed(t.Node, t.Elem, r, v)
+			w.Charge(r, 2*math.Abs(v)*max(math.Abs(f.B.L[t.Node][t.Elem]), math.Abs(f.B.U[t.Node][t.Elem])))
+		}
+		w.AddConst(r, g*c.C)
+	}
+	w.self = true // the constraint's own value is its gradient
+}
+
+// moveConstraint makes one Adam step on the multipliers: the gradient is the constraint's value at the pseudo-primal.
+func (a *Ascent) moveConstraint(c *Constraint, rate, ic2 float64) {
+	w := a.W
+	R := w.R
+	for r := range a.Gamma {
+		g := c.C
+		for _, t := range c.Terms {
+			g += t.Value * w.val[t.Node][t.Elem*R+r]
+		}
+		a.mG[r] = adam1*a.mG[r] + (1-adam1)*g
+		a.vG[r] = adam2*a.vG[r] + (1-adam2)*g*g
+		a.Gamma[r] = max(a.Gamma[r]+rate*a.unit[r]*a.mG[r]/(math.Sqrt(a.vG[r]*ic2)+adamEps), 0)
+	}
+}
+
+// SetConstraint lets the lanes add multiples of c, starting at start and moving in steps of the order of unit (one per lane).
+func (a *Ascent) SetConstraint(c *Constraint, start, unit []float64) {
+	a.con, a.Gamma, a.unit = c, start, unit
+	a.mG, a.vG = make([]float64, len(start)), make([]float64, len(start))
+}
+
+// Under returns the frame for the inputs of f's box that satisfy c: every inner bound tightened anew, steps ascent steps each. It
+// reports false when there is none. f is not changed; a constraint that f has already is replaced.
+//
+// Soundness: as for Sub; every bound of f holds for those inputs, and Crown only intersects with bounds that do.
+func (f *Frame) Under(ctx context.Context, p *Pool, c *Constraint, steps int) (*Frame, bool) {
+	n := f.Net
+	b := n.NewBounds()
+	b.Copy(f.B)
+	g := n.NewFrame(f.Box, b, f.S)
+	g.Con = c
+	if !n.Crown(ctx, p, g, Tightening{Alpha: steps}) {
+		return nil, false
+	}
+	return g, true
+}
+
+// startConstraint returns the unit in which the multipliers of a batch of rows of node k move: the row's width by that of the
+// constraint.
+func (f *Frame) startConstraint(k int, part []int32, R int) []float64 {
+	u := make([]float64, R)
+	for i, j := range part {
+		u[2*i] = f.B.U[k][j] - f.B.L[k][j]
+		u[2*i] /= f.Con.Width
+		u[2*i+1] = u[2*i]
+	}
+	return u
+}
