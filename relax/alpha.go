@@ -20,9 +20,9 @@ type Ascent struct {
 	Best   []float64 // per lane: best rigorous bound so far
 	step   int
 
-	con          *Constraint // added with multiplier Gamma ≥ 0 per lane
-	Gamma        []float64
-	mG, vG, unit []float64
+	con    *Constraint // added with multiplier Gamma ≥ 0 per lane
+	Gamma  []float64
+	mG, vG []float64
 }
 
 // Steps configures an ascent.

@@ -48,7 +48,8 @@ func (w *Worker) seedConstraint(f *Frame, c *Constraint, gamma []float64) {
 	w.self = true // the constraint's own value is its gradient
 }
 
-// moveConstraint makes one Adam step on the multipliers: the gradient is the constraint's value at the pseudo-primal.
+// moveConstraint makes one Adam step on the multipliers' logarithms, because their size is known only roughly: the gradient by γ is
+// the constraint's value at the pseudo-primal.
 func (a *Ascent) moveConstraint(c *Constraint, rate, ic2 float64) {
 	w := a.W
 	R := w.R
@@ -57,15 +58,16 @@ func (a *Ascent) moveConstraint(c *Constraint, rate, ic2 float64) {
 		for _, t := range c.Terms {
 			g += t.Value * w.val[t.Node][t.Elem*R+r]
 		}
+		g *= a.Gamma[r]
 		a.mG[r] = adam1*a.mG[r] + (1-adam1)*g
 		a.vG[r] = adam2*a.vG[r] + (1-adam2)*g*g
-		a.Gamma[r] = max(a.Gamma[r]+rate*a.unit[r]*a.mG[r]/(math.Sqrt(a.vG[r]*ic2)+adamEps), 0)
+		a.Gamma[r] *= math.Exp(rate * a.mG[r] / (math.Sqrt(a.vG[r]*ic2) + adamEps))
 	}
 }
 
-// SetConstraint lets the lanes add multiples of c, starting at start and moving in steps of the order of unit (one per lane).
-func (a *Ascent) SetConstraint(c *Constraint, start, unit []float64) {
-	a.con, a.Gamma, a.unit = c, start, unit
+// SetConstraint lets the lanes add multiples of c, at first those in start, one per lane; it keeps start.
+func (a *Ascent) SetConstraint(c *Constraint, start []float64) {
+	a.con, a.Gamma = c, start
 	a.mG, a.vG = make([]float64, len(start)), make([]float64, len(start))
 }
 
@@ -73,26 +75,39 @@ func (a *Ascent) SetConstraint(c *Constraint, start, unit []float64) {
 // reports false when there is none. f is not changed; a constraint that f has already is replaced.
 //
 // Soundness: as for Sub; every bound of f holds for those inputs, and Crown only intersects with bounds that do.
-func (f *Frame) Under(ctx context.Context, p *Pool, c *Constraint, steps int) (*Frame, bool) {
+func (f *Frame) Under(ctx context.Context, p *Pool, c *Constraint, first, steps int) (*Frame, bool) {
 	n := f.Net
 	b := n.NewBounds()
 	b.Copy(f.B)
 	g := n.NewFrame(f.Box, b, f.S)
 	g.Con = c
-	if !n.Crown(ctx, p, g, Tightening{Alpha: steps}) {
+	if !n.Crown(ctx, p, g, Tightening{Alpha: steps, First: first}) {
 		return nil, false
 	}
 	return g, true
 }
 
-// startConstraint returns the unit in which the multipliers of a batch of rows of node k move: the row's width by that of the
-// constraint.
+// startConstraint returns the first multipliers of a batch of rows of node k: the row's width by that of the constraint.
 func (f *Frame) startConstraint(k int, part []int32, R int) []float64 {
 	u := make([]float64, R)
 	for i, j := range part {
-		u[2*i] = f.B.U[k][j] - f.B.L[k][j]
-		u[2*i] /= f.Con.Width
-		u[2*i+1] = u[2*i]
+		v := (f.B.U[k][j] - f.B.L[k][j]) / f.Con.Width
+		if !(v < math.Inf(1)) {
+			v = 0
+		}
+		u[2*i], u[2*i+1] = v, v
 	}
 	return u
+}
+
+// Width estimates the range of the constraint's sum over f's box from both sides by one backward pass.
+func (w *Worker) Width(f *Frame, c *Constraint) float64 {
+	const R = 8
+	w.Begin(R)
+	for _, t := range c.Terms {
+		w.Seed(t.Node, t.Elem, 0, t.Value)
+		w.Seed(t.Node, t.Elem, 1, -t.Value)
+	}
+	w.Run(f, c.top())
+	return max(-w.LB[0]-w.LB[1], 1e-12)
 }

@@ -56,6 +56,8 @@ type Tightening struct {
 	Splits []Split
 	// Need, if set, restricts the rows of each node to a window: what the property can see (Net.Cone).
 	Need []prog.Window
+	// First, if above 0, leaves the nodes before it alone.
+	First int
 }
 
 // Crown recomputes f's bounds layer by layer: an interval step, then for every pre-activation element whose sign is open one
@@ -70,6 +72,9 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 	}
 	var sc ibpScratch
 	for k := 1; k < len(n.P.Nodes); k++ {
+		if k < o.First {
+			continue
+		}
 		n.ibpNode(k, f.B, &sc, true)
 		if len(n.Acts[k]) == 0 || n.P.Nodes[k].Kind != prog.Affine {
 			if len(n.Acts[k]) > 0 {
@@ -127,9 +132,12 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		if o.Alpha > 1 {
 			a := NewAscent(w, f, R)
 			rateB := 0.5
+			if f.Con != nil {
+				rateB = 0.6 // of logarithms
+			}
 			splits := w.rowSplits(k, part, o.Splits, a)
 			if f.Con != nil {
-				a.SetConstraint(f.Con, f.startConstraint(k, part, R), f.startConstraint(k, part, R))
+				a.SetConstraint(f.Con, f.startConstraint(k, part, R))
 			}
 			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: rateB, Decay: 0.9, StallRounds: 4})
 			best = a.Best
