@@ -20,9 +20,8 @@ type Ascent struct {
 	Best   []float64 // per lane: best rigorous bound so far
 	step   int
 
-	con    *Constraint // added with multiplier Gamma ≥ 0 per lane
-	Gamma  []float64
-	mG, vG []float64
+	con           *Constraint // added with a multiplier ≥ 0 per lane
+	gamma, mG, vG []float64
 }
 
 // Steps configures an ascent.
@@ -112,7 +111,7 @@ func (a *Ascent) Run(f *Frame, from, R int, splits [][]Split, seed func(w *Worke
 		}
 		seed(w)
 		if a.con != nil {
-			w.seedConstraint(f, a.con, a.Gamma)
+			w.seedConstraint(f, a.con, a.gamma)
 		}
 		last := it >= o.N-1
 		w.keep = !last || o.Final

@@ -11,7 +11,7 @@ import (
 type Constraint struct {
 	Terms []ConstraintTerm
 	C     float64
-	Width float64 // the order of the range of the sum, above 0: the unit of multipliers
+	Width float64 // the width of the sum's range, roughly: the unit of multipliers (Worker.Width)
 }
 
 // ConstraintTerm is a coefficient of one element of a node.
@@ -41,7 +41,7 @@ func (w *Worker) seedConstraint(f *Frame, c *Constraint, gamma []float64) {
 		for _, t := range c.Terms {
 			v := g * t.Value
 			w.Seed(t.Node, t.Elem, r, v)
-			w.Charge(r, 2*math.Abs(v)*max(math.Abs(f.B.L[t.Node][t.Elem]), math.Abs(f.B.U[t.Node][t.Elem])))
+			w.Charge(r, 2*math.Abs(v)*f.S[t.Node][t.Elem])
 		}
 		w.AddConst(r, g*c.C)
 	}
@@ -53,28 +53,29 @@ func (w *Worker) seedConstraint(f *Frame, c *Constraint, gamma []float64) {
 func (a *Ascent) moveConstraint(c *Constraint, rate, ic2 float64) {
 	w := a.W
 	R := w.R
-	for r := range a.Gamma {
+	for r := range a.gamma {
 		g := c.C
 		for _, t := range c.Terms {
 			g += t.Value * w.val[t.Node][t.Elem*R+r]
 		}
-		g *= a.Gamma[r]
+		g *= a.gamma[r]
 		a.mG[r] = adam1*a.mG[r] + (1-adam1)*g
 		a.vG[r] = adam2*a.vG[r] + (1-adam2)*g*g
-		a.Gamma[r] *= math.Exp(rate * a.mG[r] / (math.Sqrt(a.vG[r]*ic2) + adamEps))
+		a.gamma[r] *= math.Exp(rate * a.mG[r] / (math.Sqrt(a.vG[r]*ic2) + adamEps))
 	}
 }
 
 // SetConstraint lets the lanes add multiples of c, at first those in start, one per lane; it keeps start.
 func (a *Ascent) SetConstraint(c *Constraint, start []float64) {
-	a.con, a.Gamma = c, start
+	a.con, a.gamma = c, start
 	a.mG, a.vG = make([]float64, len(start)), make([]float64, len(start))
 }
 
-// Under returns the frame for the inputs of f's box that satisfy c: every inner bound tightened anew, steps ascent steps each. It
-// reports false when there is none. f is not changed; a constraint that f has already is replaced.
+// Under returns the frame for the inputs of f's box that satisfy c (and f's own constraint, if any): the inner bounds of node first and
+// after are tightened anew, steps ascent steps each, at least 2. It reports false when there is no such input. f is not changed.
 //
-// Soundness: as for Sub; every bound of f holds for those inputs, and Crown only intersects with bounds that do.
+// Soundness: every bound of f holds for those inputs, and Crown only intersects with bounds that hold for them, because the passes
+// use nothing but lines that are valid within f's bounds and multiples of c. An interval that becomes empty proves the set empty.
 func (f *Frame) Under(ctx context.Context, p *Pool, c *Constraint, first, steps int) (*Frame, bool) {
 	n := f.Net
 	b := n.NewBounds()
@@ -87,11 +88,15 @@ func (f *Frame) Under(ctx context.Context, p *Pool, c *Constraint, first, steps 
 	return g, true
 }
 
-// startConstraint returns the first multipliers of a batch of rows of node k: the row's width by that of the constraint.
+// startShare is the first multiplier of a row in units of its width by that of the constraint: small, because rows far below the
+// constraint hardly feel it, and growing is as easy as shrinking.
+const startShare = 0.3
+
+// startConstraint returns the first multipliers of a batch of rows of node k.
 func (f *Frame) startConstraint(k int, part []int32, R int) []float64 {
 	u := make([]float64, R)
 	for i, j := range part {
-		v := (f.B.U[k][j] - f.B.L[k][j]) / f.Con.Width
+		v := startShare * (f.B.U[k][j] - f.B.L[k][j]) / f.Con.Width
 		if !(v < math.Inf(1)) {
 			v = 0
 		}
@@ -100,7 +105,7 @@ func (f *Frame) startConstraint(k int, part []int32, R int) []float64 {
 	return u
 }
 
-// Width estimates the range of the constraint's sum over f's box from both sides by one backward pass.
+// Width estimates the width of the range of c's sum over f's box by one backward pass; it is above 0.
 func (w *Worker) Width(f *Frame, c *Constraint) float64 {
 	const R = 8
 	w.Begin(R)
@@ -109,5 +114,8 @@ func (w *Worker) Width(f *Frame, c *Constraint) float64 {
 		w.Seed(t.Node, t.Elem, 1, -t.Value)
 	}
 	w.Run(f, c.top())
-	return max(-w.LB[0]-w.LB[1], 1e-12)
+	if v := -w.LB[0] - w.LB[1]; v > 1e-12 {
+		return v
+	}
+	return 1e-12
 }

@@ -24,6 +24,7 @@ func (f *Frame) Sub(ctx context.Context, p *Pool, splits []Split, steps int) (*F
 		}
 	}
 	g := n.NewFrame(f.Box, b, f.S)
+	g.Con = f.Con
 	if !n.Crown(ctx, p, g, Tightening{Alpha: steps, Splits: splits}) {
 		return nil, false
 	}

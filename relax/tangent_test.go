@@ -122,12 +122,16 @@ func TestTangentsAgainstExactValues(t *testing.T) {
 	}
 }
 
-// bigEval evaluates a chain of affine maps and sigmoids at x to some 200 bits at the output.
-func bigEval(p *prog.Program, x []float64) []*big.Float {
+// bigEval evaluates the output of a chain of affine maps and sigmoids at x to some 200 bits.
+func bigEval(p *prog.Program, x []float64) []*big.Float { return bigNodes(p, x)[p.Output] }
+
+// bigNodes is bigEval for every node.
+func bigNodes(p *prog.Program, x []float64) [][]*big.Float {
 	v := make([]*big.Float, len(x))
 	for i := range x {
 		v[i] = bigOf(x[i])
 	}
+	all := [][]*big.Float{v}
 	for k := 1; k < len(p.Nodes); k++ {
 		nd := &p.Nodes[k]
 		next := make([]*big.Float, nd.N)
@@ -144,8 +148,9 @@ func bigEval(p *prog.Program, x []float64) []*big.Float {
 			}
 		}
 		v = next
+		all = append(all, v)
 	}
-	return v
+	return all
 }
 
 // bigSigmaOf is bigSigma of a number that is no float64: e^{−z} = e^{−fl(z)}·e^{−(z−fl(z))}, the second by its series.

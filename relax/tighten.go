@@ -120,8 +120,8 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		part := rows[c*per : min(len(rows), (c+1)*per)]
 		R := (2*len(part) + 7) &^ 7
 		seed := func(w *Worker) {
-			if f.Con == nil {
-				w.PlanWindows(k, part)
+			if f.Con == nil || o.Alpha <= 1 {
+				w.PlanWindows(k, part) // else the pass begins above node k
 			}
 			for i, j := range part {
 				w.SeedRow(f, k, int(j), 2*i, 1)
@@ -131,15 +131,11 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		var best []float64
 		if o.Alpha > 1 {
 			a := NewAscent(w, f, R)
-			rateB := 0.5
-			if f.Con != nil {
-				rateB = 0.6 // of logarithms
-			}
 			splits := w.rowSplits(k, part, o.Splits, a)
 			if f.Con != nil {
 				a.SetConstraint(f.Con, f.startConstraint(k, part, R))
 			}
-			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: rateB, Decay: 0.9, StallRounds: 4})
+			a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
 			best = a.Best
 		} else {
 			w.Begin(R)

@@ -2,6 +2,7 @@ package bab
 
 import (
 	"context"
+	"math"
 
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/relax"
@@ -47,11 +48,12 @@ func (s *reluSearch) narrow(ctx context.Context, b *reluBranch) (*spec.Witness, 
 	return nil, false
 }
 
-// constraint is the branch's row as what a counterexample satisfies, with the width of its range for scale.
+// constraint is the branch's row as what a counterexample satisfies, with the width of its range for scale. The decimals' rounding
+// and that of the constant are on the side that admits more inputs.
 func (s *reluSearch) constraint(w *relax.Worker, b *reluBranch) *relax.Constraint {
 	row, f := s.row(b), b.at.f
 	out := f.Net.P.Output
-	c := &relax.Constraint{C: -row.RHSUpper - SlackOf(row, f.B, out)}
+	c := &relax.Constraint{C: math.Nextafter(-row.RHSUpper-SlackOf(row, f.B, out), math.Inf(-1))}
 	for _, t := range row.X {
 		c.Terms = append(c.Terms, relax.ConstraintTerm{Node: 0, Elem: t.Index, Value: t.Value})
 	}
