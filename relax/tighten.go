@@ -186,6 +186,9 @@ func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Spli
 	return splits
 }
 
+// thin is the width up to which a sigmoid's input needs no better bounds.
+const thin = 1e-9
+
 // openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
 func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
@@ -199,7 +202,7 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 		if need != nil && !need[k].Contains(j) {
 			continue
 		}
-		if relu && l < 0 && u > 0 || smooth && u-l > 1e-9 {
+		if relu && l < 0 && u > 0 || smooth && u-l > thin {
 			rows = append(rows, int32(j))
 		}
 	}

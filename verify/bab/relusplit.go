@@ -30,7 +30,8 @@ type subFrame struct {
 // ReluSplit refutes the query by deciding unstable ReLUs. A decision enters as a multiplier β (β-CROWN, Wang et al. 2021) that
 // is ascended together with the slopes α; neurons are shortlisted by the error of their relaxation at the pseudo-primal
 // point and tried with one backward pass for each side (strong branching). Every few levels a branch gets inner bounds of its
-// own, tightened under its decisions (relax.Frame.Sub), which the branches below share.
+// own, tightened under its decisions (relax.Frame.Sub), which the branches below share. Where sigmoids alone are left, there is
+// nothing to split: bounds that assume the row itself (narrow.go) are what remains.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
 	s := &reluSearch{q: q, root: &subFrame{f: f}, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
@@ -108,7 +109,7 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 			}
 			k++
 		}
-		if best != nil && !dead && s.q.Net.Smooth() {
+		if best != nil && !dead && s.q.Net.Smooth() && s.q.Net.Unstable(s.root.f.B) == 0 {
 			w, done := s.narrow(ctx, best)
 			if w != nil {
 				return w
