@@ -54,6 +54,19 @@ func NewAscent(w *Worker, f *Frame, R int) *Ascent {
 			}
 		}
 	}
+	for i, sf := range f.sigm {
+		if sf == nil {
+			continue
+		}
+		n := len(sf.tan) * R
+		a.Alpha[i], a.mA[i], a.vA[i] = make([]float64, n), make([]float64, n), make([]float64, n)
+		for s := range sf.tan {
+			row := a.Alpha[i][s*R : s*R+R]
+			for r := range row {
+				row[r] = sf.tan[s].tau
+			}
+		}
+	}
 	a.Best = make([]float64, R)
 	for r := range a.Best {
 		a.Best[r] = math.Inf(-1)
@@ -155,6 +168,11 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 			kernel.AdamRows(al[lo*R:hi*R], m[lo*R:hi*R], v[lo*R:hi*R], s[lo*R:hi*R], z, rf.unstable[lo:hi], R, step)
 		})
 	}
+	for k, sf := range f.sigm {
+		if sf != nil && k <= from && w.live[k] && w.net.anc[from][k] {
+			a.moveTangents(sf, k, rateA/c1, ic2)
+		}
+	}
 	if a.unsafe != nil {
 		a.unsafe.update(w, rateA, c1, ic2)
 	}
@@ -220,6 +238,10 @@ func (f *Frame) MapAlpha(g *Frame, src []uint8) []uint8 {
 	}
 	var dst []uint8
 	for k, rf := range f.relu {
+		if sf := f.sigm[k]; sf != nil {
+			dst = append(dst, src[:len(sf.tan)]...)
+			src = src[len(sf.tan):]
+		}
 		if rf == nil {
 			continue
 		}

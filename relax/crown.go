@@ -17,7 +17,7 @@ type Split struct {
 type Worker struct {
 	net     *Net
 	R       int
-	self    bool        // the last Run had splits in the layer it started from
+	self    bool        // the gradient needs the values of the layer that the last Run started from
 	stopped bool        // the last Run was abandoned
 	coef    [][]float64 // per node, lanes
 	buf     [][]float64 // backing of coef with full capacity
@@ -35,7 +35,8 @@ type Worker struct {
 	// Stop, if set, is asked between layers; when it reports true the pass is abandoned and every bound is −Inf.
 	Stop func() bool
 
-	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane].
+	// Alpha, if not nil, replaces the default lower slopes: per Relu node, [unstable index*R + lane]; and the default tangents:
+	// per Sigmoid node, [(2*element + side)*R + lane], side 0 below and 1 above.
 	Alpha [][]float64
 	// Splits lists, per lane, the decided ReLUs with their multipliers Beta ≥ 0 (same length).
 	Splits [][]Split
@@ -44,6 +45,7 @@ type Worker struct {
 	keep   bool
 	save   [][]float64
 	saveSp [][]float64 // per lane, per split: coefficient a at the split neuron
+	lines  [][]float64 // per Sigmoid node, when keep and Alpha are set: slope and intercept in use, [2*(j*R+lane)]
 	val    [][]float64 // pseudo-primal values, lanes
 	valBuf [][]float64
 }
@@ -52,7 +54,7 @@ type Worker struct {
 func NewWorker(n *Net) *Worker {
 	k := len(n.P.Nodes)
 	return &Worker{net: n, coef: make([][]float64, k), buf: make([][]float64, k), live: make([]bool, k), win: make([]prog.Window, k),
-		save: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
+		save: make([][]float64, k), lines: make([][]float64, k), val: make([][]float64, k), valBuf: make([][]float64, k)}
 }
 
 // On makes w work on n, a specialisation of the network it was made for or that network; a batch begun before is lost.
@@ -62,7 +64,7 @@ func (w *Worker) On(n *Net) { w.net = n }
 // Seed, SeedRow or by writing to Coef, and constants to D.
 func (w *Worker) Begin(R int) {
 	w.R = R
-	w.stopped = false
+	w.stopped, w.self = false, false
 	for k := range w.live {
 		w.live[k] = false
 		w.win[k] = prog.Window{}
@@ -268,7 +270,6 @@ func (w *Worker) putSplits(k, src int) {
 // selfSplits adds the multipliers of splits whose pre-activation is node from itself, to which no coefficient comes through
 // the ReLU: sign·z ≥ 0 there, so objective − β·sign·z is a lower bound of the objective.
 func (w *Worker) selfSplits(from int) {
-	w.self = false
 	for r, sp := range w.Splits {
 		for i, s := range sp {
 			if w.net.P.Nodes[s.Act].Src != from {
@@ -292,6 +293,11 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 		w.save[k] = grow(w.save[k], len(a))
 	}
 	clear(w.tmp)
+	if w.Alpha != nil {
+		w.backTangents(sf, k, a, nu)
+		w.chargeSource(f, src)
+		return
+	}
 	w.each(k, func(lo, hi int) {
 		x := a[lo*R : hi*R]
 		kernel.RelaxLinesRows(nu[lo*R:hi*R], w.tmp, w.da, x, R, sf.lines(lo, hi))

@@ -31,7 +31,13 @@ type reluFrame struct {
 	pos      []int32   // element → index in unstable, −1 otherwise
 }
 
-type sigmFrame struct{ kl, tl, ku, tu []float64 }
+// sigmFrame holds a sigmoid layer's default lines kl·z+tl ≤ σ(z) ≤ ku·z+tu and the tangents a lane may use instead: tan[2j]
+// below element j, tan[2j+1] above it, mirrored.
+type sigmFrame struct {
+	kl, tl, ku, tu []float64
+	tan            []tangentRange
+	span           []float64 // u − l, rounded up
+}
 
 // lines returns the lines of elements lo..hi-1.
 func (s *sigmFrame) lines(lo, hi int) kernel.Lines[float64] {
@@ -119,10 +125,12 @@ func (f *Frame) refreshSigmoid(act, k int) {
 	sf := f.sigm[act]
 	n := f.Net.P.Nodes[act].N
 	if sf == nil {
-		sf = &sigmFrame{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)}
+		sf = &sigmFrame{make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]tangentRange, 2*n), make([]float64, n)}
 		f.sigm[act] = sf
 	}
 	for j := range n {
-		sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j] = sigmoidLines(f.B.L[k][j], f.B.U[k][j], 0.5)
+		l, u := f.B.L[k][j], f.B.U[k][j]
+		sf.kl[j], sf.tl[j], sf.ku[j], sf.tu[j] = sigmoidLines(l, u, 0.5)
+		sf.tan[2*j], sf.tan[2*j+1], sf.span[j] = lowerTangents(l, u), lowerTangents(-u, -l), up(u-l)
 	}
 }

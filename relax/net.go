@@ -202,3 +202,28 @@ func (n *Net) NewScale(b *Bounds) Scale {
 	}
 	return s
 }
+
+// Open counts the activation inputs that are worth bounding more tightly: ReLU inputs of open sign, sigmoid inputs of some width.
+func (n *Net) Open(b *Bounds) int {
+	c := n.Unstable(b)
+	for k := range n.P.Nodes {
+		if nd := &n.P.Nodes[k]; nd.Kind == prog.Sigmoid {
+			for j, l := range b.L[nd.Src] {
+				if b.U[nd.Src][j]-l > thin {
+					c++
+				}
+			}
+		}
+	}
+	return c
+}
+
+// Smooth reports whether the network has activations other than ReLU.
+func (n *Net) Smooth() bool {
+	for k := range n.P.Nodes {
+		if n.P.Nodes[k].Kind == prog.Sigmoid {
+			return true
+		}
+	}
+	return false
+}

@@ -112,6 +112,14 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 		clear(v)
 		return
 	}
+	if w.Alpha != nil {
+		w.each(k, func(lo, hi int) {
+			for i := lo * R; i < hi*R; i++ {
+				v[i] = w.lines[k][2*i]*z[i] + w.lines[k][2*i+1]
+			}
+		})
+		return
+	}
 	w.each(k, func(lo, hi int) {
 		kernel.PrimalLinesRows(v[lo*R:hi*R], w.save[k][lo*R:hi*R], z[lo*R:hi*R], R, sf.lines(lo, hi))
 	})

@@ -49,11 +49,8 @@ func sigmoidLower(l, u, at float64) (k, t float64) {
 		s := sigma(p)
 		k = s * (1 - s)
 	default:
-		// tangent at p ≤ 0 that passes below (u, σ(u)): the rightmost such p gives the best line near u.
-		p := leftTangent(l, u, su)
-		if at < 0.5 {
-			p = l + (p-l)*(at/0.5)
-		}
+		// tangent at p ≤ 0 that passes below (u, σ(u)); p in the middle, where that is allowed, leaves the least area
+		p := min(leftTangent(l, u, su), l+at*(u-l))
 		s := sigma(p)
 		k = s * (1 - s)
 	}

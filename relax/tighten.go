@@ -59,6 +59,8 @@ type Tightening struct {
 	Splits []Split
 	// Need, if set, restricts the rows of each node to a window: what the property can see (Net.Cone).
 	Need []prog.Window
+	// First, if above 0, leaves the nodes before it alone.
+	First int
 	// Refute, if set, says that only points violating the property matter.
 	Refute *Refutation
 }
@@ -90,6 +92,9 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 	}
 	var sc ibpScratch
 	for k := 1; k < len(n.P.Nodes); k++ {
+		if k < o.First {
+			continue
+		}
 		n.ibpNode(k, f.B, &sc, true)
 		if len(n.Acts[k]) == 0 || n.P.Nodes[k].Kind != prog.Affine {
 			if len(n.Acts[k]) > 0 {
@@ -260,6 +265,9 @@ func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Spli
 	return splits
 }
 
+// thin is the width up to which a sigmoid's input needs no better bounds.
+const thin = 1e-9
+
 // openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
 func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
@@ -273,7 +281,7 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 		if need != nil && !need[k].Contains(j) {
 			continue
 		}
-		if relu && l < 0 && u > 0 || smooth && u-l > 1e-9 {
+		if relu && l < 0 && u > 0 || smooth && u-l > thin {
 			rows = append(rows, int32(j))
 		}
 	}

@@ -46,7 +46,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
-	if !split && r.alphaPays(f) && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: 12, Need: r.cone}) {
+	if !split && r.alphaPays(f) && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone}) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	if split {
@@ -94,9 +94,18 @@ func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Need: r.cone})
 }
 
+// innerSteps is the number of ascent steps per inner row at the root. Tangents need fewer than slopes: they start near their best, and
+// bounds under a row (bab.ReluSplit) follow.
+func (r *run) innerSteps() int {
+	if r.net.Smooth() {
+		return 5
+	}
+	return 12
+}
+
 // alphaPays estimates the cost of ascending every open inner row against the deadline.
 func (r *run) alphaPays(f *relax.Frame) bool {
-	return r.net.Unstable(f.B) <= 3000
+	return r.net.Open(f.B) <= 3000
 }
 
 // aliveAtRoot bounds the rows with one backward pass each and lists the cases that remain.

@@ -25,7 +25,8 @@ type reluBranch struct {
 // ReluSplit refutes the query by deciding unstable ReLUs. A decision enters as a multiplier β (β-CROWN, Wang et al. 2021) that
 // is ascended together with the slopes α. Every branch first gets inner bounds of its own: those that matter most to its row are
 // tightened on the inputs that satisfy its decisions and violate the row (relax.Refutation). Then a neuron is shortlisted by the
-// error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching).
+// error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching). Where
+// sigmoids alone are left, there is nothing to split: inner bounds that assume the row itself (narrow.go) are what remains.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
 	f = f.Specialise(nil)
 	s := &reluSearch{q: q, root: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
@@ -99,6 +100,13 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 				best = branches[k]
 			}
 			k++
+		}
+		if best != nil && !dead && s.q.Net.Smooth() && s.q.Net.Unstable(s.root.B) == 0 {
+			w, done := s.narrow(ctx, best)
+			if w != nil {
+				return w
+			}
+			dead = done
 		}
 		if best != nil && !dead {
 			s.open = append(s.open, best)
