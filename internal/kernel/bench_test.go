@@ -115,6 +115,26 @@ func raceWithPeer[T Float](b *testing.B, list []contender, R, m, k int, w, x, y 
 	}
 }
 
+// BenchmarkGemm measures products of matrices used once, everything packed in the call, as the peer does.
+func BenchmarkGemm(b *testing.B) {
+	for _, n := range []int{32, 128, 512} {
+		b.Run(fmt.Sprintf("float32/%d", n), func(b *testing.B) { benchGemm[float32](b, n) })
+		b.Run(fmt.Sprintf("float64/%d", n), func(b *testing.B) { benchGemm[float64](b, n) })
+	}
+}
+
+func benchGemm[T Float](b *testing.B, n int) {
+	w, x, y := normal[T](n*n), normal[T](n*n), make([]T, n*n)
+	var list []contender
+	for _, name := range Implementations()[1:] {
+		var g Multiplier[T]
+		list = append(list, contender{name, under(name, func() {
+			g.Mul(n, n, n, 1, Matrix[T]{w, n, false}, Matrix[T]{x, n, false}, Matrix[T]{y, n, false})
+		})})
+	}
+	raceWithPeer(b, list, n, n, n, w, x, y)
+}
+
 // BenchmarkRows measures the passes over a layer's neurons against the same numbers of calls for one neuron.
 func BenchmarkRows(b *testing.B) {
 	for _, R := range []int{8, 64} {
