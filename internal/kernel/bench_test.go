@@ -168,10 +168,26 @@ func benchRows[T Float](b *testing.B, R int) {
 	race(b, 6*n*float64(R), list)
 }
 
-// BenchmarkDispatch measures an Axpy that does next to nothing.
+// BenchmarkDispatch measures what a call costs beside its work: an Axpy of eight numbers against a list of them in one call.
 func BenchmarkDispatch(b *testing.B) {
-	x, y := make([]float32, 8), make([]float32, 8)
-	for b.Loop() {
-		Axpy(y, x, 1)
+	b.Run("float32", benchDispatch[float32])
+	b.Run("float64", benchDispatch[float64])
+}
+
+func benchDispatch[T Float](b *testing.B) {
+	const n = 100
+	x, y, idx := make([]T, 8*n), make([]T, 8*n), make([]int32, n)
+	for i := range idx {
+		idx[i] = int32(i)
 	}
+	rate := race(b, n, []contender{
+		{"calls", under(Active(), func() {
+			for i := 0; i < 8*n; i += 8 {
+				Axpy(y[i:i+8], x[i:i+8], 1)
+			}
+		})},
+		{"list", under(Active(), func() { AddRows(y, x, idx, 8) })},
+	})
+	b.ReportMetric(1/rate["calls"], "ns/call")
+	b.ReportMetric(1/rate["list"], "ns/row")
 }

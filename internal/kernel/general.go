@@ -88,17 +88,19 @@ func (g *Multiplier[T]) packA(a Matrix[T], i, h, t, d int, alpha T) {
 
 // gather writes dst[t*ld+i] = src[i*rs+t*cs] for i < h and t < d, where rs or cs is 1.
 func gather[T Float](dst []T, ld int, src []T, rs, cs, h, d int) {
+	if len(dst) < (d-1)*ld+h {
+		tooShort() // also what the assembly relies on
+	}
 	if rs == 1 {
 		copyStrip(dst, ld, src, cs, d, h)
 		return
 	}
 	i := 0
 	for ; i+4 <= h; i += 4 {
-		r0, r1, r2, r3 := src[i*rs:][:d], src[(i+1)*rs:][:d], src[(i+2)*rs:][:d], src[(i+3)*rs:][:d]
-		q := dst[i:]
-		for t := range r0 {
-			p := q[t*ld : t*ld+4 : t*ld+4]
-			p[0], p[1], p[2], p[3] = r0[t], r1[t], r2[t], r3[t]
+		rows := src[i*rs : (i+3)*rs+d]
+		for t := gather4(dst[i:], ld, rows, rs, d); t < d; t++ {
+			p := dst[t*ld+i : t*ld+i+4 : t*ld+i+4]
+			p[0], p[1], p[2], p[3] = rows[t], rows[rs+t], rows[2*rs+t], rows[3*rs+t]
 		}
 	}
 	for ; i < h; i++ {

@@ -9023,7 +9023,7 @@ store1:
 	RET
 
 // func axpyF32AVX512(n int, dst *float32, x *float32, f float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·axpyF32AVX512(SB), NOSPLIT, $0-28
 	MOVQ         dst+8(FP), AX
 	MOVQ         x+16(FP), DX
@@ -9072,6 +9072,20 @@ x1:
 belowx1:
 	ADDQ        $0x10, CX
 	JZ          end
+	SUBQ        $0x08, CX
+	JL          belowhalf
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (DX), Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, DX
+	TESTQ       CX, CX
+	JZ          end
+	SUBQ        $0x08, CX
+
+belowhalf:
+	ADDQ        $0x08, CX
 	MOVQ        $+1, BX
 	SHLQ        CL, BX
 	DECQ        BX
@@ -9086,7 +9100,7 @@ end:
 	RET
 
 // func absAxpyF32AVX512(n int, dst *float32, x *float32, f float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·absAxpyF32AVX512(SB), NOSPLIT, $0-28
 	MOVQ         dst+8(FP), AX
 	MOVQ         x+16(FP), DX
@@ -9142,6 +9156,21 @@ x1:
 belowx1:
 	ADDQ        $0x10, CX
 	JZ          end
+	SUBQ        $0x08, CX
+	JL          belowhalf
+	VMOVUPS     (AX), Y1
+	VMOVUPS     (DX), Y2
+	VANDPS      Y2, Y3, Y2
+	VFMADD231PS Y2, Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, DX
+	TESTQ       CX, CX
+	JZ          end
+	SUBQ        $0x08, CX
+
+belowhalf:
+	ADDQ        $0x08, CX
 	MOVQ        $+1, BX
 	SHLQ        CL, BX
 	DECQ        BX
@@ -9157,7 +9186,7 @@ end:
 	RET
 
 // func signAxpyF32AVX512(n int, dst *float32, a *float32, pos float32, neg float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·signAxpyF32AVX512(SB), NOSPLIT, $0-32
 	MOVQ         dst+8(FP), AX
 	MOVQ         a+16(FP), DX
@@ -9217,6 +9246,21 @@ x1:
 belowx1:
 	ADDQ        $0x10, CX
 	JZ          end
+	SUBQ        $0x08, CX
+	JL          belowhalf
+	VMOVUPS     (DX), Y2
+	VMOVUPS     (AX), Y3
+	VBLENDVPS   Y2, Y1, Y0, Y4
+	VFMADD231PS Y4, Y2, Y3
+	VMOVUPS     Y3, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, DX
+	TESTQ       CX, CX
+	JZ          end
+	SUBQ        $0x08, CX
+
+belowhalf:
+	ADDQ        $0x08, CX
 	MOVQ        $+1, BX
 	SHLQ        CL, BX
 	DECQ        BX
@@ -9451,8 +9495,31 @@ x1row:
 	JGE     x1
 
 belowx1:
-	ADDQ  $0x10, DI
-	JZ    end
+	ADDQ $0x10, DI
+	JZ   end
+	SUBQ $0x08, DI
+	JL   belowhalf
+	XORQ CX, CX
+
+halfrow:
+	MOVQ    idx+8(FP), SI
+	MOVLQSX (SI)(CX*4), SI
+	IMULQ   BX, SI
+	VMOVUPS (AX)(SI*1), Y0
+	VMOVUPS (DX)(SI*1), Y1
+	VADDPS  Y1, Y0, Y0
+	VMOVUPS Y0, (AX)(SI*1)
+	INCQ    CX
+	CMPQ    CX, n+0(FP)
+	JLT     halfrow
+	ADDQ    $+32, AX
+	ADDQ    $+32, DX
+	TESTQ   DI, DI
+	JZ      end
+	SUBQ    $0x08, DI
+
+belowhalf:
+	ADDQ  $0x08, DI
 	MOVQ  DI, CX
 	MOVQ  $+1, SI
 	SHLQ  CL, SI
@@ -9477,7 +9544,7 @@ end:
 	RET
 
 // func relaxSharedF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·relaxSharedF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   nu+32(FP), AX
 	MOVQ   a+48(FP), DX
@@ -9591,8 +9658,43 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R10
-	JZ        end
+	ADDQ    $0x10, R10
+	JZ      end
+	SUBQ    $0x08, R10
+	JL      belowhalf
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Y15
+	XORQ    CX, CX
+
+halfrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (BX)(CX*4), Y0
+	VBROADCASTSS (SI)(CX*4), Y1
+	VBROADCASTSS (DI)(CX*4), Y2
+	VMOVUPS      (DX)(R9*1), Y4
+	VMOVUPS      (AX)(R9*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (AX)(R9*1)
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	TESTQ        R10, R10
+	JZ           end
+	SUBQ         $0x08, R10
+
+belowhalf:
+	ADDQ      $0x08, R10
 	MOVQ      R10, CX
 	MOVQ      $+1, R9
 	SHLQ      CL, R9
@@ -9630,7 +9732,7 @@ end:
 	RET
 
 // func relaxSharedSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·relaxSharedSaveF32AVX512(SB), NOSPLIT, $0-88
 	MOVQ   save+56(FP), AX
 	MOVQ   nu+32(FP), DX
@@ -9756,8 +9858,47 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R12
-	JZ        end
+	ADDQ    $0x10, R12
+	JZ      end
+	SUBQ    $0x08, R12
+	JL      belowhalf
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Y15
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+halfrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Y0
+	VBROADCASTSS (DI)(CX*4), Y1
+	VBROADCASTSS (R8)(CX*4), Y2
+	VMOVUPS      (BX)(R10*1), Y4
+	VMOVUPS      (DX)(R10*1), Y5
+	VBLENDVPS    Y4, Y0, Y2, Y6
+	VFMADD231PS  Y6, Y4, Y5
+	VMINPS       Y4, Y3, Y7
+	VFMADD231PS  Y7, Y1, Y15
+	VMOVUPS      Y5, (DX)(R10*1)
+	VMOVUPS      Y4, (AX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	TESTQ        R12, R12
+	JZ           end
+	SUBQ         $0x08, R12
+
+belowhalf:
+	ADDQ      $0x08, R12
 	MOVQ      R12, CX
 	MOVQ      $+1, R10
 	SHLQ      CL, R10
@@ -9798,7 +9939,7 @@ end:
 	RET
 
 // func relaxLanesF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·relaxLanesF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   slope+72(FP), AX
 	MOVQ   nu+32(FP), DX
@@ -9921,8 +10062,46 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R11
-	JZ        end
+	ADDQ    $0x10, R11
+	JZ      end
+	SUBQ    $0x08, R11
+	JL      belowhalf
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Y15
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+halfrow:
+	MOVQ         idx+8(FP), R9
+	MOVLQSX      (R9)(CX*4), R9
+	IMULQ        R8, R9
+	VBROADCASTSS (SI)(CX*4), Y0
+	VBROADCASTSS (DI)(CX*4), Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VMOVUPS      (BX)(R9*1), Y3
+	VMOVUPS      (DX)(R9*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (DX)(R9*1)
+	ADDQ         R8, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	TESTQ        R11, R11
+	JZ           end
+	SUBQ         $0x08, R11
+
+belowhalf:
+	ADDQ      $0x08, R11
 	MOVQ      R11, CX
 	MOVQ      $+1, R9
 	SHLQ      CL, R9
@@ -9962,7 +10141,7 @@ end:
 	RET
 
 // func relaxLanesSaveF32AVX512(n int, idx *int32, lanes int, stride int, nu *float32, d *float32, a *float32, save *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·relaxLanesSaveF32AVX512(SB), NOSPLIT, $0-88
 	MOVQ   slope+80(FP), AX
 	MOVQ   save+56(FP), DX
@@ -10093,8 +10272,48 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R12
-	JZ        end
+	ADDQ    $0x10, R12
+	JZ      end
+	SUBQ    $0x08, R12
+	JL      belowhalf
+	MOVQ    d+40(FP), CX
+	VMOVUPS (CX), Y15
+	XORQ    CX, CX
+	XORQ    R11, R11
+
+halfrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Y0
+	VBROADCASTSS (R8)(CX*4), Y1
+	VMOVUPS      (AX)(R11*1), Y7
+	VMOVUPS      (SI)(R10*1), Y3
+	VMOVUPS      (BX)(R10*1), Y4
+	VBLENDVPS    Y3, Y0, Y7, Y5
+	VFMADD231PS  Y5, Y3, Y4
+	VMINPS       Y3, Y2, Y6
+	VFMADD231PS  Y6, Y1, Y15
+	VMOVUPS      Y4, (BX)(R10*1)
+	VMOVUPS      Y3, (DX)(R11*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+40(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	TESTQ        R12, R12
+	JZ           end
+	SUBQ         $0x08, R12
+
+belowhalf:
+	ADDQ      $0x08, R12
 	MOVQ      R12, CX
 	MOVQ      $+1, R10
 	SHLQ      CL, R10
@@ -10135,7 +10354,7 @@ end:
 	RET
 
 // func relaxLinesF32AVX512(n int, lanes int, stride int, nu *float32, d *float32, m *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
-// Requires: AVX, AVX512DQ, AVX512F
+// Requires: AVX, AVX512DQ, AVX512F, FMA3
 TEXT ·relaxLinesF32AVX512(SB), NOSPLIT, $0-88
 	MOVQ         nu+24(FP), AX
 	MOVQ         a+48(FP), DX
@@ -10289,8 +10508,52 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R11
-	JZ        end
+	ADDQ    $0x10, R11
+	JZ      end
+	SUBQ    $0x08, R11
+	JL      belowhalf
+	MOVQ    d+32(FP), CX
+	VMOVUPS (CX), Y15
+	MOVQ    m+40(FP), CX
+	VMOVUPS (CX), Y11
+	XORQ    CX, CX
+	XORQ    R10, R10
+
+halfrow:
+	VBROADCASTSS (BX)(CX*4), Y0
+	VBROADCASTSS (SI)(CX*4), Y1
+	VBROADCASTSS (DI)(CX*4), Y2
+	VBROADCASTSS (R8)(CX*4), Y3
+	VMOVUPS      (DX)(R10*1), Y5
+	VMOVUPS      (AX)(R10*1), Y6
+	VBLENDVPS    Y5, Y2, Y0, Y7
+	VFMADD231PS  Y7, Y5, Y6
+	VMOVUPS      Y6, (AX)(R10*1)
+	VBLENDVPS    Y5, Y3, Y1, Y7
+	VMULPS       Y5, Y7, Y7
+	VADDPS       Y7, Y15, Y15
+	VANDPS       Y7, Y4, Y7
+	VADDPS       Y7, Y11, Y11
+	ADDQ         R9, R10
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+32(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+32(FP)
+	MOVQ         m+40(FP), CX
+	VMOVUPS      Y11, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, m+40(FP)
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	TESTQ        R11, R11
+	JZ           end
+	SUBQ         $0x08, R11
+
+belowhalf:
+	ADDQ      $0x08, R11
 	MOVQ      R11, CX
 	MOVQ      $+1, R10
 	SHLQ      CL, R10
@@ -10338,7 +10601,7 @@ end:
 	RET
 
 // func primalSharedF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·primalSharedF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   a+48(FP), AX
 	MOVQ   v+32(FP), DX
@@ -10441,8 +10704,41 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ  $0x10, R12
-	JZ    end
+	ADDQ $0x10, R12
+	JZ   end
+	SUBQ $0x08, R12
+	JL   belowhalf
+	XORQ CX, CX
+	XORQ R11, R11
+
+halfrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (SI)(CX*4), Y0
+	VBROADCASTSS (DI)(CX*4), Y1
+	VBROADCASTSS (R8)(CX*4), Y2
+	VMOVUPS      (AX)(R11*1), Y4
+	VMOVUPS      (BX)(R10*1), Y5
+	VMULPS       Y5, Y2, Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y5, Y0, Y7
+	VCMPPS       $0x1d, Y3, Y4, Y8
+	VBLENDVPS    Y8, Y6, Y7, Y7
+	VMOVUPS      Y7, (DX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	TESTQ        R12, R12
+	JZ           end
+	SUBQ         $0x08, R12
+
+belowhalf:
+	ADDQ  $0x08, R12
 	MOVQ  R12, CX
 	MOVQ  $+1, R10
 	SHLQ  CL, R10
@@ -10476,7 +10772,7 @@ end:
 	RET
 
 // func primalLanesF32AVX512(n int, idx *int32, lanes int, stride int, v *float32, z *float32, a *float32, s *float32, t *float32, slope *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·primalLanesF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   a+48(FP), AX
 	MOVQ   slope+72(FP), DX
@@ -10584,8 +10880,42 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ  $0x10, R12
-	JZ    end
+	ADDQ $0x10, R12
+	JZ   end
+	SUBQ $0x08, R12
+	JL   belowhalf
+	XORQ CX, CX
+	XORQ R11, R11
+
+halfrow:
+	MOVQ         idx+8(FP), R10
+	MOVLQSX      (R10)(CX*4), R10
+	IMULQ        R9, R10
+	VBROADCASTSS (DI)(CX*4), Y0
+	VBROADCASTSS (R8)(CX*4), Y1
+	VMOVUPS      (DX)(R11*1), Y8
+	VMOVUPS      (AX)(R11*1), Y3
+	VMOVUPS      (SI)(R10*1), Y4
+	VMULPS       Y4, Y8, Y5
+	VMOVAPS      Y1, Y6
+	VFMADD231PS  Y4, Y0, Y6
+	VCMPPS       $0x1d, Y2, Y3, Y7
+	VBLENDVPS    Y7, Y5, Y6, Y6
+	VMOVUPS      Y6, (BX)(R10*1)
+	ADDQ         R9, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	ADDQ         $+32, SI
+	TESTQ        R12, R12
+	JZ           end
+	SUBQ         $0x08, R12
+
+belowhalf:
+	ADDQ  $0x08, R12
 	MOVQ  R12, CX
 	MOVQ  $+1, R10
 	SHLQ  CL, R10
@@ -10619,7 +10949,7 @@ end:
 	RET
 
 // func primalLinesF32AVX512(n int, lanes int, stride int, v *float32, z *float32, a *float32, kl *float32, tl *float32, ku *float32, tu *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·primalLinesF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ   v+24(FP), AX
 	MOVQ   z+32(FP), DX
@@ -10724,8 +11054,40 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ  $0x10, R12
-	JZ    end
+	ADDQ $0x10, R12
+	JZ   end
+	SUBQ $0x08, R12
+	JL   belowhalf
+	XORQ CX, CX
+	XORQ R11, R11
+
+halfrow:
+	VBROADCASTSS (SI)(CX*4), Y0
+	VBROADCASTSS (DI)(CX*4), Y1
+	VBROADCASTSS (R8)(CX*4), Y2
+	VBROADCASTSS (R9)(CX*4), Y3
+	VMOVUPS      (BX)(R11*1), Y5
+	VMOVUPS      (DX)(R11*1), Y6
+	VMOVAPS      Y1, Y7
+	VFMADD231PS  Y6, Y0, Y7
+	VMOVAPS      Y3, Y8
+	VFMADD231PS  Y6, Y2, Y8
+	VCMPPS       $0x1d, Y4, Y5, Y9
+	VBLENDVPS    Y9, Y7, Y8, Y8
+	VMOVUPS      Y8, (AX)(R11*1)
+	ADDQ         R10, R11
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	ADDQ         $+32, BX
+	TESTQ        R12, R12
+	JZ           end
+	SUBQ         $0x08, R12
+
+belowhalf:
+	ADDQ  $0x08, R12
 	MOVQ  R12, CX
 	MOVQ  $+1, R11
 	SHLQ  CL, R11
@@ -10758,7 +11120,7 @@ end:
 	RET
 
 // func adamF32AVX512(n int, idx *int32, lanes int, stride int, alpha *float32, m *float32, v *float32, a *float32, z *float32, par *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·adamF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ         alpha+32(FP), AX
 	MOVQ         m+40(FP), DX
@@ -10952,8 +11314,57 @@ x1row:
 	JGE         x1
 
 belowx1:
-	ADDQ  $0x10, R11
-	JZ    end
+	ADDQ $0x10, R11
+	JZ   end
+	SUBQ $0x08, R11
+	JL   belowhalf
+	XORQ CX, CX
+	XORQ R10, R10
+
+halfrow:
+	MOVQ        idx+8(FP), R9
+	MOVLQSX     (R9)(CX*4), R9
+	IMULQ       R8, R9
+	VMOVUPS     (SI)(R10*1), Y9
+	VMOVUPS     (DI)(R9*1), Y13
+	VMAXPS      Y9, Y8, Y9
+	VMULPS      Y13, Y9, Y9
+	VMOVUPS     (DX)(R10*1), Y10
+	VMULPS      Y0, Y10, Y10
+	VFMADD231PS Y1, Y9, Y10
+	VMOVUPS     Y10, (DX)(R10*1)
+	VMULPS      Y3, Y9, Y13
+	VMOVUPS     (BX)(R10*1), Y11
+	VMULPS      Y2, Y11, Y11
+	VFMADD231PS Y9, Y13, Y11
+	VMOVUPS     Y11, (BX)(R10*1)
+	VMULPS      Y5, Y11, Y11
+	VSQRTPS     Y11, Y11
+	VADDPS      Y6, Y11, Y11
+	VMULPS      Y4, Y10, Y13
+	VDIVPS      Y11, Y13, Y13
+	VMOVUPS     (AX)(R10*1), Y12
+	VADDPS      Y12, Y13, Y13
+	VMAXPS      Y13, Y8, Y13
+	VMINPS      Y13, Y7, Y13
+	VCMPPS      $0x04, Y8, Y10, Y9
+	VBLENDVPS   Y9, Y13, Y12, Y12
+	VMOVUPS     Y12, (AX)(R10*1)
+	ADDQ        R8, R10
+	INCQ        CX
+	CMPQ        CX, n+0(FP)
+	JLT         halfrow
+	ADDQ        $+32, AX
+	ADDQ        $+32, DX
+	ADDQ        $+32, BX
+	ADDQ        $+32, SI
+	ADDQ        $+32, DI
+	TESTQ       R11, R11
+	JZ          end
+	SUBQ        $0x08, R11
+
+belowhalf:
+	ADDQ  $0x08, R11
 	MOVQ  R11, CX
 	MOVQ  $+1, R9
 	SHLQ  CL, R9
@@ -11072,8 +11483,32 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ  $0x10, R9
-	JZ    end
+	ADDQ $0x10, R9
+	JZ   end
+	SUBQ $0x08, R9
+	JL   belowhalf
+	XORQ CX, CX
+	XORQ R8, R8
+
+halfrow:
+	VBROADCASTSS (BX)(CX*4), Y0
+	VBROADCASTSS (SI)(CX*4), Y1
+	VMOVUPS      (DX)(R8*1), Y3
+	VCMPPS       $0x1d, Y2, Y3, Y5
+	VBLENDVPS    Y5, Y0, Y1, Y4
+	VMOVUPS      Y4, (AX)(R8*1)
+	ADDQ         DI, R8
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	ADDQ         $+32, AX
+	ADDQ         $+32, DX
+	TESTQ        R9, R9
+	JZ           end
+	SUBQ         $0x08, R9
+
+belowhalf:
+	ADDQ  $0x08, R9
 	MOVQ  R9, CX
 	MOVQ  $+1, R8
 	SHLQ  CL, R8
@@ -11099,7 +11534,7 @@ end:
 	RET
 
 // func sumRowsF32AVX512(n int, lanes int, stride int, d *float32, e *float32, a *float32, b *float32, S *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·sumRowsF32AVX512(SB), NOSPLIT, $0-64
 	MOVQ         a+40(FP), AX
 	MOVQ         b+48(FP), DX
@@ -11204,8 +11639,43 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, R8
-	JZ        end
+	ADDQ    $0x10, R8
+	JZ      end
+	SUBQ    $0x08, R8
+	JL      belowhalf
+	MOVQ    d+24(FP), CX
+	VMOVUPS (CX), Y15
+	MOVQ    e+32(FP), CX
+	VMOVUPS (CX), Y11
+	XORQ    CX, CX
+	XORQ    DI, DI
+
+halfrow:
+	VBROADCASTSS (DX)(CX*4), Y0
+	VBROADCASTSS (BX)(CX*4), Y1
+	VMOVUPS      (AX)(DI*1), Y3
+	VFMADD231PS  Y3, Y0, Y15
+	VANDPS       Y3, Y2, Y3
+	VFMADD231PS  Y3, Y1, Y11
+	ADDQ         SI, DI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         d+24(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, d+24(FP)
+	MOVQ         e+32(FP), CX
+	VMOVUPS      Y11, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, e+32(FP)
+	ADDQ         $+32, AX
+	TESTQ        R8, R8
+	JZ           end
+	SUBQ         $0x08, R8
+
+belowhalf:
+	ADDQ      $0x08, R8
 	MOVQ      R8, CX
 	MOVQ      $+1, DI
 	SHLQ      CL, DI
@@ -11243,7 +11713,7 @@ end:
 	RET
 
 // func sumAbsRowsF32AVX512(n int, lanes int, stride int, e *float32, a *float32, S *float32)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, FMA3
 TEXT ·sumAbsRowsF32AVX512(SB), NOSPLIT, $0-48
 	MOVQ         a+32(FP), AX
 	MOVQ         S+40(FP), DX
@@ -11322,8 +11792,35 @@ x1row:
 	JGE          x1
 
 belowx1:
-	ADDQ      $0x10, DI
-	JZ        end
+	ADDQ    $0x10, DI
+	JZ      end
+	SUBQ    $0x08, DI
+	JL      belowhalf
+	MOVQ    e+24(FP), CX
+	VMOVUPS (CX), Y15
+	XORQ    CX, CX
+	XORQ    SI, SI
+
+halfrow:
+	VBROADCASTSS (DX)(CX*4), Y0
+	VMOVUPS      (AX)(SI*1), Y2
+	VANDPS       Y2, Y1, Y2
+	VFMADD231PS  Y2, Y0, Y15
+	ADDQ         BX, SI
+	INCQ         CX
+	CMPQ         CX, n+0(FP)
+	JLT          halfrow
+	MOVQ         e+24(FP), CX
+	VMOVUPS      Y15, (CX)
+	ADDQ         $+32, CX
+	MOVQ         CX, e+24(FP)
+	ADDQ         $+32, AX
+	TESTQ        DI, DI
+	JZ           end
+	SUBQ         $0x08, DI
+
+belowhalf:
+	ADDQ      $0x08, DI
 	MOVQ      DI, CX
 	MOVQ      $+1, SI
 	SHLQ      CL, SI
@@ -13814,6 +14311,43 @@ x1row:
 
 belowx1:
 	ADDQ $0x04, DI
+	VZEROUPPER
+	RET
+
+// func gather4F64AVX2(d int, dst *float64, ld int, src *float64, rs int)
+// Requires: AVX
+TEXT ·gather4F64AVX2(SB), NOSPLIT, $0-40
+	MOVQ d+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ ld+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ rs+32(FP), SI
+	SHLQ $0x03, DX
+	SHLQ $0x03, SI
+	LEAQ (SI)(SI*2), DI
+	LEAQ (DX)(DX*2), R8
+
+block:
+	VMOVUPD    (BX), Y0
+	VMOVUPD    (BX)(SI*1), Y1
+	VMOVUPD    (BX)(SI*2), Y2
+	VMOVUPD    (BX)(DI*1), Y3
+	VUNPCKLPD  Y1, Y0, Y4
+	VUNPCKHPD  Y1, Y0, Y5
+	VUNPCKLPD  Y3, Y2, Y6
+	VUNPCKHPD  Y3, Y2, Y7
+	VPERM2F128 $0x20, Y6, Y4, Y0
+	VPERM2F128 $0x20, Y7, Y5, Y1
+	VPERM2F128 $0x31, Y6, Y4, Y2
+	VPERM2F128 $0x31, Y7, Y5, Y3
+	VMOVUPD    Y0, (CX)
+	VMOVUPD    Y1, (CX)(DX*1)
+	VMOVUPD    Y2, (CX)(DX*2)
+	VMOVUPD    Y3, (CX)(R8*1)
+	ADDQ       $0x20, BX
+	LEAQ       (CX)(DX*4), CX
+	SUBQ       $0x04, AX
+	JNZ        block
 	VZEROUPPER
 	RET
 
@@ -17246,5 +17780,42 @@ x1row:
 
 belowx1:
 	ADDQ $0x08, DI
+	VZEROUPPER
+	RET
+
+// func gather4F32AVX2(d int, dst *float32, ld int, src *float32, rs int)
+// Requires: AVX
+TEXT ·gather4F32AVX2(SB), NOSPLIT, $0-40
+	MOVQ d+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ ld+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ rs+32(FP), SI
+	SHLQ $0x02, DX
+	SHLQ $0x02, SI
+	LEAQ (SI)(SI*2), DI
+	LEAQ (DX)(DX*2), R8
+
+block:
+	VMOVUPS   (BX), X0
+	VMOVUPS   (BX)(SI*1), X1
+	VMOVUPS   (BX)(SI*2), X2
+	VMOVUPS   (BX)(DI*1), X3
+	VUNPCKLPS X1, X0, X4
+	VUNPCKHPS X1, X0, X5
+	VUNPCKLPS X3, X2, X6
+	VUNPCKHPS X3, X2, X7
+	VUNPCKLPD X6, X4, X0
+	VUNPCKHPD X6, X4, X1
+	VUNPCKLPD X7, X5, X2
+	VUNPCKHPD X7, X5, X3
+	VMOVUPS   X0, (CX)
+	VMOVUPS   X1, (CX)(DX*1)
+	VMOVUPS   X2, (CX)(DX*2)
+	VMOVUPS   X3, (CX)(R8*1)
+	ADDQ      $0x10, BX
+	LEAQ      (CX)(DX*4), CX
+	SUBQ      $0x04, AX
+	JNZ       block
 	VZEROUPPER
 	RET
