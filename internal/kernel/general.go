@@ -1,6 +1,9 @@
 package kernel
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // A Multiplier computes products of matrices that are used once, packing both as it goes. It keeps the room for that
 // between calls, so it allocates only when it meets a larger product than before. The zero value is ready. It serves one
@@ -9,9 +12,9 @@ type Multiplier[T Float] struct {
 	a, b, c []T
 }
 
-// blockM is the number of rows of A that are packed at a time: in the depth of a pass, 384 KB of float32 stay in the second
-// cache while the strips of B go by.
-const blockM = 384
+// blockA is the number of bytes of A that are packed at a time: they stay near while the strips of B go by. Fewer
+// would fit the second cache better, but then every strip is copied more often; see BenchmarkGemm.
+const blockA = 1 << 20
 
 // A Matrix is a row-major matrix whose rows begin at a distance of Stride, or the transpose of one.
 type Matrix[T Float] struct {
@@ -51,7 +54,8 @@ func (g *Multiplier[T]) Mul(m, n, k int, alpha T, a, b, c Matrix[T]) {
 		return
 	}
 	strip, depth := stripLanes[T](), passDepth(k, passLimit())
-	rows := min(m, blockM)
+	var x T
+	rows := passDepth(m, blockA/(depth*int(unsafe.Sizeof(x))))
 	g.a = slices.Grow(g.a[:0], rows*depth)[:rows*depth]
 	g.b = slices.Grow(g.b[:0], depth*strip)[:depth*strip]
 	g.c = slices.Grow(g.c[:0], panelHeight*strip)[:panelHeight*strip]
