@@ -123,11 +123,8 @@ func (g *Multiplier[T]) direct(b Matrix[T], t, d int, c []T, ldc, h, w int) {
 
 // strip adds the product of the packed rows of A with w columns of B from j on to the h rows of c.
 func (g *Multiplier[T]) strip(b Matrix[T], t, d, j, w int, c []T, ldc, h int) {
-	lanes := (w + 7) &^ 7
+	lanes := (w + 7) &^ 7 // the tiles want eight: what stands in the columns too many does not matter
 	rs, cs := b.strides()
-	if lanes > w { // the tiles want eight: columns of zeros
-		clear(g.b[:d*lanes])
-	}
 	gather(g.b, lanes, b.Data[t*rs+j*cs:], cs, rs, w, d)
 	split(h, func(row, ph int) {
 		p := g.a[row*d:]
