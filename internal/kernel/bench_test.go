@@ -115,6 +115,26 @@ func raceWithPeer[T Float](b *testing.B, list []contender, R, m, k int, w, x, y 
 	}
 }
 
+// BenchmarkGemm measures products of matrices used once, everything packed in the call, as the peer does.
+func BenchmarkGemm(b *testing.B) {
+	for _, n := range []int{32, 128, 512} {
+		b.Run(fmt.Sprintf("float32/%d", n), func(b *testing.B) { benchGemm[float32](b, n) })
+		b.Run(fmt.Sprintf("float64/%d", n), func(b *testing.B) { benchGemm[float64](b, n) })
+	}
+}
+
+func benchGemm[T Float](b *testing.B, n int) {
+	w, x, y := normal[T](n*n), normal[T](n*n), make([]T, n*n)
+	var list []contender
+	for _, name := range Implementations()[1:] {
+		var g Multiplier[T]
+		list = append(list, contender{name, under(name, func() {
+			g.Mul(n, n, n, 1, Matrix[T]{w, n, false}, Matrix[T]{x, n, false}, Matrix[T]{y, n, false})
+		})})
+	}
+	raceWithPeer(b, list, n, n, n, w, x, y)
+}
+
 // BenchmarkRows measures the passes over a layer's neurons against the same numbers of calls for one neuron.
 func BenchmarkRows(b *testing.B) {
 	for _, R := range []int{8, 64} {
@@ -148,10 +168,26 @@ func benchRows[T Float](b *testing.B, R int) {
 	race(b, 6*n*float64(R), list)
 }
 
-// BenchmarkDispatch measures an Axpy that does next to nothing.
+// BenchmarkDispatch measures what a call costs beside its work: an Axpy of eight numbers against a list of them in one call.
 func BenchmarkDispatch(b *testing.B) {
-	x, y := make([]float32, 8), make([]float32, 8)
-	for b.Loop() {
-		Axpy(y, x, 1)
+	b.Run("float32", benchDispatch[float32])
+	b.Run("float64", benchDispatch[float64])
+}
+
+func benchDispatch[T Float](b *testing.B) {
+	const n = 100
+	x, y, idx := make([]T, 8*n), make([]T, 8*n), make([]int32, n)
+	for i := range idx {
+		idx[i] = int32(i)
 	}
+	rate := race(b, n, []contender{
+		{"calls", under(Active(), func() {
+			for i := 0; i < 8*n; i += 8 {
+				Axpy(y[i:i+8], x[i:i+8], 1)
+			}
+		})},
+		{"list", under(Active(), func() { AddRows(y, x, idx, 8) })},
+	})
+	b.ReportMetric(1/rate["calls"], "ns/call")
+	b.ReportMetric(1/rate["list"], "ns/row")
 }

@@ -13,6 +13,7 @@ func panel[T Float](h, k int, a []T, as int, b []T, off int, idx []int32, ldb in
 func axpy[T Float](dst, x []T, f T) int                                                   { return 0 }
 func absAxpy[T Float](dst, x []T, f T) int                                                { return 0 }
 func signAxpy[T Float](dst, a []T, pos, neg T) int                                        { return 0 }
+func gather4[T Float](dst []T, ld int, src []T, rs, d int) int                            { return 0 }
 func dot[T Float](x, y []T) (sum T, done int)                                             { return 0, 0 }
 func absDot[T Float](x, y []T) (sum T, done int)                                          { return 0, 0 }
 func addRows[T Float](nu, a []T, idx []int32, R int) int                                  { return 0 }

@@ -7,7 +7,7 @@ import (
 
 const (
 	panelHeight = 12  // rows of the largest register tile
-	blockK      = 256 // depth of one pass: a panel of A and a strip of B stay in the caches; see BenchmarkPacked
+	blockK      = 384 // depth of one pass over all lanes: a panel of A stays in the caches; see BenchmarkPacked
 )
 
 // A Packed is an immutable m×k matrix in the order in which the tiles read it: panels of at most 12 rows of nearly equal
@@ -84,7 +84,7 @@ func (p *Packed[T]) Mul(c []T, ldc int, b []T, R int) {
 		p.mulStrips(c, ldc, b, R, strip)
 		return
 	}
-	depth := passDepth(p.k)
+	depth := passDepth(p.k, blockK)
 	for t := 0; t < p.k; t += depth {
 		n := min(depth, p.k-t)
 		for i := range p.panels {
@@ -94,9 +94,9 @@ func (p *Packed[T]) Mul(c []T, ldc int, b []T, R int) {
 	}
 }
 
-// passDepth returns the depth of a pass so that all passes over depth k are nearly equal and none exceeds blockK.
-func passDepth(k int) int {
-	passes := max((k+blockK-1)/blockK, 1)
+// passDepth returns the depth of a pass so that all passes over depth k are nearly equal and none exceeds limit.
+func passDepth(k, limit int) int {
+	passes := max((k+limit-1)/limit, 1)
 	return max((k+passes-1)/passes, 1)
 }
 

@@ -93,6 +93,9 @@ func testMul[T Float](t *testing.T) {
 			k += blockK
 		}
 		R := 8 * rapid.IntRange(1, 17).Draw(t, "R/8")
+		if rapid.IntRange(0, 9).Draw(t, "strips") == 0 {
+			m, R = m+stripRows, R+4*stripLanes[T]()
+		}
 		ldc := R + rapid.IntRange(0, 9).Draw(t, "gap")
 		w, b, c := draw[T](t, m*k, "w"), draw[T](t, k*R, "b"), draw[T](t, m*ldc, "c")
 		rows := make([]int, k)

@@ -4,6 +4,7 @@ import "unsafe"
 
 const (
 	stripBytes = 128 // bytes of a row of a strip: two vectors of AVX-512, the lanes of the tile of full height
+	stripDepth = 256 // rows of B in a pass, at most
 	stripRows  = 64  // fewer rows of A do not pay for copying B
 )
 
@@ -14,16 +15,16 @@ func stripLanes[T Float]() int {
 }
 
 // mulStrips is Mul for many lanes: rows of B are then far apart, so that a tile would touch a page or a cache set per row.
-// Each strip of lanes is copied to where it is contiguous, in a pass's depth 32 KB, and serves all rows of A.
+// Each strip of lanes is copied to where it is contiguous, stripDepth rows at a time, and serves all rows of A.
 func (p *Packed[T]) mulStrips(c []T, ldc int, b []T, R, strip int) {
-	var room [blockK * stripBytes / 8]float64
-	buf := unsafe.Slice((*T)(unsafe.Pointer(&room)), blockK*strip)
-	depth := passDepth(p.k)
+	var room [stripDepth * stripBytes / 8]float64
+	buf := unsafe.Slice((*T)(unsafe.Pointer(&room)), stripDepth*strip)
+	depth := passDepth(p.k, passLimit())
 	for t := 0; t < p.k; t += depth {
 		n := min(depth, p.k-t)
 		for r := 0; r < R; r += strip {
 			w := min(strip, R-r)
-			copyStrip(buf, b[t*R+r:], R, n, w)
+			copyStrip(buf, w, b[t*R+r:], R, n, w)
 			for i := range p.panels {
 				q := &p.panels[i]
 				panel(q.h, n, q.a[t*q.stride:], q.stride, buf, 0, nil, w, c[q.row*ldc+r:], ldc, w)
@@ -32,15 +33,25 @@ func (p *Packed[T]) mulStrips(c []T, ldc int, b []T, R, strip int) {
 	}
 }
 
-// copyStrip copies n rows of w lanes, at distance ld in src, to dst, where they follow each other.
-func copyStrip[T Float](dst, src []T, ld, n, w int) {
+// passLimit returns the largest depth of a pass over strips. The tiles of AVX2 are half as wide and as high, so they read a
+// strip and A twice as often and need both in the first cache.
+func passLimit() int {
+	if active == isaAVX2 {
+		return stripDepth / 2
+	}
+	return stripDepth
+}
+
+// copyStrip copies n rows of w elements from distance lds in src to distance ldd in dst.
+func copyStrip[T Float](dst []T, ldd int, src []T, lds, n, w int) {
 	if w*int(unsafe.Sizeof(src[0])) != stripBytes {
 		for t := range n {
-			copy(dst[t*w:t*w+w], src[t*ld:])
+			copy(dst[t*ldd:t*ldd+w], src[t*lds:t*lds+w])
 		}
 		return
 	}
 	for t := range n { // the size is a constant: no call
-		*(*[stripBytes]byte)(unsafe.Pointer(&dst[t*w : t*w+w][0])) = *(*[stripBytes]byte)(unsafe.Pointer(&src[t*ld : t*ld+w][0]))
+		d, s := dst[t*ldd:t*ldd+w], src[t*lds:t*lds+w]
+		*(*[stripBytes]byte)(unsafe.Pointer(&d[0])) = *(*[stripBytes]byte)(unsafe.Pointer(&s[0]))
 	}
 }

@@ -388,6 +388,12 @@ func sumRowsF64AVX2(n int, lanes int, stride int, d *float64, e *float64, a *flo
 //go:noescape
 func sumAbsRowsF64AVX2(n int, lanes int, stride int, e *float64, a *float64, S *float64)
 
+// gather4F64AVX2 computes dst[t*ld+i] = src[i*rs+t] for i < 4 and t < d.
+// d is a positive multiple of 4.
+//
+//go:noescape
+func gather4F64AVX2(d int, dst *float64, ld int, src *float64, rs int)
+
 // tile8F32AVX2 computes C[h×8] += A[h×k]·B for 1 <= h <= 12 and k >= 1. A is k-major: A[i,t] is at a[t*as+i].
 // Row t of B starts at b[(off+idx[t])*ldb], or at b[(off+t)*ldb] when idx is nil; row i of C at c[i*ldc].
 //
@@ -513,3 +519,9 @@ func sumRowsF32AVX2(n int, lanes int, stride int, d *float32, e *float32, a *flo
 //
 //go:noescape
 func sumAbsRowsF32AVX2(n int, lanes int, stride int, e *float32, a *float32, S *float32)
+
+// gather4F32AVX2 computes dst[t*ld+i] = src[i*rs+t] for i < 4 and t < d.
+// d is a positive multiple of 4.
+//
+//go:noescape
+func gather4F32AVX2(d int, dst *float32, ld int, src *float32, rs int)

@@ -3,12 +3,12 @@ package kernel
 // tooShort is the panic of every function whose slices do not hold what its shape says: the assembly does not look at lengths.
 func tooShort() { panic("kernel: slice too short") }
 
-// abs is math.Abs for both types; negating is exact, and the comparison lets NaN through.
+// abs is the absolute value; negating is exact, and the comparison lets NaN through. The sign of zero stays.
 func abs[T Float](x T) T {
 	if x < 0 {
 		return -x
 	}
-	return x + 0 // −0 becomes 0
+	return x
 }
 
 // Axpy computes dst[i] += f·x[i]. It panics if x is shorter than dst. dst and x may be the same slice.

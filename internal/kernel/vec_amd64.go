@@ -99,3 +99,17 @@ func absDot[T Float](x, y []T) (sum T, done int) {
 	}
 	return sum, n
 }
+
+// gather4 computes dst[t*ld+i] = src[i*rs+t] for i < 4 and the t < d that it handles.
+func gather4[T Float](dst []T, ld int, src []T, rs, d int) int {
+	n := d &^ 3
+	if active == isaGo || n == 0 {
+		return 0
+	}
+	if pick[T]()&1 == 1 {
+		gather4F32AVX2(n, f32(dst), ld, f32(src), rs)
+	} else {
+		gather4F64AVX2(n, f64(dst), ld, f64(src), rs)
+	}
+	return n
+}

@@ -29,6 +29,9 @@ const policy = `
 	# Suites are run and reported with the report's forms.
 	verify/report < benchmarks/...;
 
+	# gonum on our kernels, for those who may use gonum.
+	internal/... < internal/kernel/blas < sdp/..., privacy/..., cmd/...;
+
 	# The trusted checker is called where verdicts are made.
 	verify/kernel < verify;
 
@@ -42,7 +45,7 @@ const modules = `
 	golang.org/x/sync: attacks/..., verify/bab, verify, privacy/..., benchmarks/..., cmd/...
 	github.com/go-air/gini: smt
 	github.com/lukpank/go-glpk: smt/glpk
-	gonum.org/v1/gonum: sdp/..., privacy/...
+	gonum.org/v1/gonum: sdp/..., privacy/..., internal/kernel/blas
 	gonum.org/v1/plot: benchmarks/...
 	gorgonia.org/tensor: nn
 	google.golang.org/protobuf: nn/onnx, nn/spec
@@ -56,8 +59,8 @@ const modules = `
 
 // restricted says which packages may import these packages of the standard library.
 const restricted = `
-	unsafe: internal/kernel
-	C: smt/glpk
+	unsafe: internal/kernel, internal/kernel/openblas
+	C: smt/glpk, internal/kernel/openblas
 	plugin:
 `
 

@@ -39,6 +39,12 @@ func (s isa) width() int { return s.bytes / s.elem }
 // mask returns the set with loads and stores restricted to the elements of K2.
 func (s isa) mask() isa { s.masked = true; return s }
 
+// half returns the set with vectors of half the width: the lower halves of the same registers.
+func (s isa) half() isa {
+	s.bytes, s.regs = 32, ymm
+	return s
+}
+
 // op emits the instruction for the element type: functions of avo, whose types differ by their number of forms.
 func (s isa) op(f64, f32 any, ops ...Op) {
 	f := f64

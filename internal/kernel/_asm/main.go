@@ -28,6 +28,9 @@ func main() {
 		adam(s)
 		corner(s)
 		sumRows(s)
+		if !s.wide() {
+			gather4(s)
+		}
 	}
 	Generate()
 }

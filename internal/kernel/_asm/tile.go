@@ -8,6 +8,9 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
+// ahead is the distance in bytes at which A, read once per tile in order, is asked for.
+const ahead = 1024
+
 // maxHeight is the number of rows that fit in the registers beside nv vectors of B and a temporary.
 func (s isa) maxHeight(nv int) int {
 	return min(12, (len(s.regs)-nv-1)/nv)
@@ -60,6 +63,7 @@ func log2(n int) (e int) {
 // tileBody writes both loops and the write-back of one height.
 func tileBody(s isa, nv, h int, r tileArgs) {
 	acc, rest := s.regs[:h*nv], s.regs[h*nv:]
+	prefetchC(s, nv, h, r)
 	for _, v := range acc {
 		s.clear(v)
 	}
@@ -94,6 +98,23 @@ func tileBody(s isa, nv, h int, r tileArgs) {
 	VZEROUPPER()
 }
 
+// prefetchC asks for the tile of C, which is needed last, if it is large enough to be worth it.
+func prefetchC(s isa, nv, h int, r tileArgs) {
+	if nv != 2 || h < 4 {
+		return
+	}
+	p := GP64()
+	MOVQ(r.c, p)
+	for i := 0; i < h; i++ {
+		for j := 0; j < nv*s.bytes; j += 64 {
+			PREFETCHT0(Mem{Base: p, Disp: j})
+		}
+		if i < h-1 {
+			ADDQ(r.ldc, p)
+		}
+	}
+}
+
 // step writes the rank-1 update with row p of B; it ends with the flags of the decremented counter.
 func step(s isa, nv, h int, r tileArgs, p Register, acc, rest []VecPhysical) {
 	for j := 0; j < nv; j++ {
@@ -110,6 +131,9 @@ func step(s isa, nv, h int, r tileArgs, p Register, acc, rest []VecPhysical) {
 		for j := 0; j < nv; j++ {
 			s.fma(rest[j], t, acc[i*nv+j])
 		}
+	}
+	if nv == 2 {
+		PREFETCHT0(Mem{Base: r.a, Disp: ahead})
 	}
 	ADDQ(r.as, r.a)
 	DECQ(r.k)

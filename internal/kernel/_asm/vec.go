@@ -47,7 +47,8 @@ func pointers(names ...string) []Register {
 }
 
 // chunks writes body for n elements: in groups of up to unroll vectors while they last, then single vectors, then (AVX-512)
-// a masked rest. After each, the pointers move on. It ends with the return.
+// half a vector of float32, because eight lanes are the most frequent rest and masked stores are slow, then a masked rest.
+// After each, the pointers move on. It ends with the return.
 func chunks(s isa, n Register, ptrs []Register, body func(s isa, name string, u int)) {
 	for _, u := range []int{unroll, 1} {
 		name := fmt.Sprintf("x%d", u)
@@ -65,6 +66,20 @@ func chunks(s isa, n Register, ptrs []Register, body func(s isa, name string, u 
 	}
 	if s.wide() {
 		JZ(LabelRef("end"))
+		if s.elem == 4 {
+			half := s.half()
+			SUBQ(U8(half.width()), n)
+			JL(LabelRef("belowhalf"))
+			body(half, "half", 1)
+			for _, p := range ptrs {
+				ADDQ(I32(half.bytes), p)
+			}
+			TESTQ(n, n)
+			JZ(LabelRef("end"))
+			SUBQ(U8(half.width()), n)
+			Label("belowhalf")
+			ADDQ(U8(half.width()), n)
+		}
 		tailMask(n)
 		body(s.mask(), "tail", 1)
 	}
@@ -87,6 +102,7 @@ func axpy(s isa) {
 	p, v := pointers("dst", "x"), s.regs
 	s.param("f", v[0])
 	pass(s, p, func(s isa, at func(Register) Mem) {
+		v := s.regs
 		s.load(at(p[0]), v[1])
 		s.load(at(p[1]), v[2])
 		s.fma(v[2], v[0], v[1])
@@ -100,6 +116,7 @@ func absAxpy(s isa) {
 	s.param("f", v[0])
 	s.absMask(v[3])
 	pass(s, p, func(s isa, at func(Register) Mem) {
+		v := s.regs
 		s.load(at(p[0]), v[1])
 		s.load(at(p[1]), v[2])
 		s.and(v[2], v[3], v[2])
@@ -114,6 +131,7 @@ func signAxpy(s isa) {
 	s.param("pos", v[0])
 	s.param("neg", v[1])
 	pass(s, p, func(s isa, at func(Register) Mem) {
+		v := s.regs
 		s.load(at(p[1]), v[2])
 		s.load(at(p[0]), v[3])
 		s.bySign(v[2], v[1], v[0], v[4])
