@@ -69,6 +69,7 @@ type run struct {
 	pool  *relax.Pool
 	cone  []prog.Window // per node: the part the property depends on
 	p     *spec.Problem
+	bound *spec.Problem // p as bounds see it: an equivalent question, perhaps about an earlier node
 	opt   Options
 	start time.Time
 	res   *Result
@@ -98,7 +99,13 @@ func (r *run) decide() {
 		res.Verdict, res.Vacuous, res.Reason = Holds, true, "no input satisfies the input constraints"
 		return
 	}
-	r.prog = prog.Simplify(r.full, neededOutputs(r.p))
+	r.bound = r.p
+	whole := r.full
+	if inner, q := peel(r.full, r.p); inner != nil {
+		r.bound, whole = q, inner
+		r.note("final ReLU: the question is restated before it")
+	}
+	r.prog = prog.Simplify(whole, neededOutputs(r.bound))
 	r.tryer = newTryer(r)
 	for i := range r.prog.Nodes {
 		if r.prog.Nodes[i].Kind == prog.Relu {
@@ -115,7 +122,7 @@ func (r *run) decide() {
 		return
 	}
 	r.net = relax.NewNet(r.prog)
-	r.cone = r.net.Cone(listed(neededOutputs(r.p)))
+	r.cone = r.net.Cone(listed(neededOutputs(r.bound)))
 	r.pool = relax.NewPool(r.net, r.opt.Workers)
 	for _, w := range r.pool.W {
 		w.Stop = func() bool { return r.ctx.Err() != nil }

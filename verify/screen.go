@@ -18,7 +18,7 @@ type group struct {
 // screen bounds every box by intervals and keeps what that does not refute. Queries with thousands of tiny boxes (one per
 // row of a table) mostly end here.
 func (r *run) screen() []*group {
-	groups := byBox(r.p, allInts(len(r.p.Cases)))
+	groups := byBox(r.bound, allInts(len(r.bound.Cases)))
 	out := make([]*group, len(groups))
 	bounds := sync.Pool{New: func() any { return r.net.NewBounds() }}
 	refuted := 0
@@ -32,11 +32,11 @@ func (r *run) screen() []*group {
 				out[i] = r.group(groups[i])
 				continue
 			}
-			box := &r.p.Boxes[r.p.Cases[groups[i][0]].Box]
+			box := &r.bound.Boxes[r.bound.Cases[groups[i][0]].Box]
 			r.net.IBP(relax.Box{Lo: box.Lower, Hi: box.Upper}, b)
 			var left []int
 			for _, c := range groups[i] {
-				if !r.intervalRefutes(&r.p.Cases[c], b) {
+				if !r.intervalRefutes(&r.bound.Cases[c], b) {
 					left = append(left, c)
 				}
 			}
@@ -56,16 +56,16 @@ func (r *run) screen() []*group {
 			open += len(g.cases)
 		}
 	}
-	r.note("intervals: %d of %d cases refuted, %d boxes left", refuted, len(r.p.Cases), len(rest))
+	r.note("intervals: %d of %d cases refuted, %d boxes left", refuted, len(r.bound.Cases), len(rest))
 	return rest
 }
 
 func (r *run) group(cases []int) *group {
-	id := r.p.Cases[cases[0]].Box
-	box := &r.p.Boxes[id]
+	id := r.bound.Cases[cases[0]].Box
+	box := &r.bound.Boxes[id]
 	q := &bab.Query{Net: r.net, Box: relax.Box{Lo: box.Lower, Hi: box.Upper}}
 	for _, c := range cases {
-		q.Cases = append(q.Cases, r.p.Cases[c])
+		q.Cases = append(q.Cases, r.bound.Cases[c])
 	}
 	return &group{query: q, box: id, cases: cases}
 }
