@@ -16,11 +16,12 @@ import (
 //
 // Soundness: every rounded step adds its a-priori error γ·(|M|·mag + |b|) to e, mag the sum of absolute coefficients.
 func (n *Net) Forward(f *Frame) bool {
-	if f.wild {
-		return true
-	}
 	if len(n.Acts[0]) > 0 {
 		f.Refresh(0)
+	}
+	f.restart()
+	if f.reach == 0 {
+		return true
 	}
 	var dims []int
 	for i, r := range f.inR {
@@ -37,8 +38,11 @@ func (n *Net) Forward(f *Frame) bool {
 		for _, t := range nd.Terms {
 			w.uses[t.Src]++
 		}
-		if nd.Kind == prog.Relu || nd.Kind == prog.Sigmoid {
+		if nd.Kind != prog.Affine && nd.Kind != prog.Input {
 			w.uses[nd.Src]++
+		}
+		if nd.Kind == prog.Product {
+			w.uses[nd.Src2]++
 		}
 	}
 	w.input(dims)
@@ -46,6 +50,7 @@ func (n *Net) Forward(f *Frame) bool {
 	for k := 1; k < len(n.P.Nodes); k++ {
 		nd := &n.P.Nodes[k]
 		n.ibpNode(k, f.B, &sc, true)
+		f.rescale(k)
 		w.alloc(k)
 		switch nd.Kind {
 		case prog.Affine:
@@ -54,9 +59,11 @@ func (n *Net) Forward(f *Frame) bool {
 			w.relu(k, nd.Src)
 		case prog.Sigmoid:
 			w.sigmoid(k, nd.Src)
+		case prog.Curve, prog.Product:
+			w.planes(k, nd)
 		}
 		w.release(nd)
-		if !w.concretize(k) {
+		if k < f.reach && !w.concretize(k) {
 			return false
 		}
 		if len(n.Acts[k]) > 0 {
@@ -104,8 +111,11 @@ func (w *forwardPass) release(nd *prog.Node) {
 	for _, t := range nd.Terms {
 		drop(t.Src)
 	}
-	if nd.Kind == prog.Relu || nd.Kind == prog.Sigmoid {
+	if nd.Kind != prog.Affine {
 		drop(nd.Src)
+	}
+	if nd.Kind == prog.Product {
+		drop(nd.Src2)
 	}
 }
 
@@ -211,8 +221,12 @@ func (w *forwardPass) concretize(k int) bool {
 			m += math.Abs(C[q]) + math.Abs(D[q])
 		}
 		err := D[p+1] + g*(m+math.Abs(C[p])+math.Abs(D[p])+D[p+1])
-		L[j] = max(L[j], down(C[p]-D[p]-sl-err))
-		U[j] = min(U[j], up(C[p]+D[p]+su+err))
+		if lo := down(C[p] - D[p] - sl - err); lo > L[j] { // false where a form is not a number
+			L[j] = lo
+		}
+		if hi := up(C[p] + D[p] + su + err); hi < U[j] {
+			U[j] = hi
+		}
 		if L[j] > U[j] {
 			return false
 		}

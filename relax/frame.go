@@ -9,15 +9,18 @@ import (
 // A Frame is what a batch of lanes is bounded against: shared bounds over one box, their scale, and the relaxation
 // parameters that depend on the bounds alone. Build one per box (or root of a tree), use it from several workers.
 type Frame struct {
-	Net  *Net
-	Box  Box
-	B    *Bounds
-	S    Scale
-	relu []*reluFrame // per Relu node
-	sigm []*sigmFrame // per Sigmoid node
-	inC  []float64    // box centre
-	inR  []float64    // box radius, rounded up
-	wild bool         // magnitudes beyond maxMagnitude: no bound is offered
+	Net   *Net
+	Box   Box
+	B     *Bounds
+	S     Scale
+	relu  []*reluFrame // per Relu node
+	sigm  []*sigmFrame // per Sigmoid node
+	curve []*planes    // per Curve or Product node
+	inC   []float64    // box centre
+	inR   []float64    // box radius, rounded up
+	// reach is the first node whose magnitudes are beyond maxMagnitude: from there on no bound is offered.
+	reach int
+	given Scale // what S was set to; S may replace its wild part (scale.go)
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
@@ -33,7 +36,8 @@ type sigmFrame struct{ kl, tl, ku, tu []float64 }
 
 // NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
 func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
-	f := &Frame{Net: n, Box: box, B: b, S: s, wild: !s.tame(), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f := &Frame{Net: n, Box: box, B: b, curve: make([]*planes, len(n.P.Nodes)), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f.SetScale(s)
 	f.inC, f.inR = make([]float64, len(box.Lo)), make([]float64, len(box.Lo))
 	for i := range box.Lo {
 		f.inC[i], f.inR[i] = centreRadius(box.Lo[i], box.Hi[i])
@@ -56,10 +60,15 @@ func (f *Frame) SetBox() {
 // Refresh recomputes the relaxation of the activations of pre-activation node k after its bounds changed.
 func (f *Frame) Refresh(k int) {
 	for _, act := range f.Net.Acts[k] {
-		if f.Net.P.Nodes[act].Kind == prog.Relu {
+		switch f.Net.P.Nodes[act].Kind {
+		case prog.Relu:
 			f.refreshRelu(act, k)
-		} else {
+		case prog.Sigmoid:
 			f.refreshSigmoid(act, k)
+		case prog.Curve:
+			f.refreshCurve(act, k)
+		case prog.Product:
+			f.refreshProduct(act)
 		}
 	}
 }

@@ -62,15 +62,14 @@ type Tightening struct {
 // backward pass for its lower and one for its upper bound (Zhang et al. 2018), intersected with what is known. It reports
 // false when some interval became empty: then the box contains no point that satisfies the bounds f started from.
 func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
-	if f.wild {
-		return true
-	}
 	if len(n.Acts[0]) > 0 {
 		f.Refresh(0)
 	}
 	var sc ibpScratch
+	f.restart()
 	for k := 1; k < len(n.P.Nodes); k++ {
 		n.ibpNode(k, f.B, &sc, true)
+		f.rescale(k)
 		if len(n.Acts[k]) == 0 || n.P.Nodes[k].Kind != prog.Affine {
 			if len(n.Acts[k]) > 0 {
 				f.Refresh(k)
@@ -181,7 +180,7 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
 	for _, a := range f.Net.Acts[k] {
 		relu = relu || f.Net.P.Nodes[a].Kind == prog.Relu
-		smooth = smooth || f.Net.P.Nodes[a].Kind == prog.Sigmoid
+		smooth = smooth || f.Net.P.Nodes[a].Kind != prog.Relu
 	}
 	var rows []int32
 	for j, l := range f.B.L[k] {

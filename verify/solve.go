@@ -30,7 +30,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		// the box has points, so bounds that exclude each other are a defect, not a proof
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
-	f.S = r.net.NewScale(f.B)
+	f.SetScale(r.net.NewScale(f.B))
 	r.res.Stats.Unstable = r.net.Unstable(f.B)
 	alive := r.aliveAtRoot(g, f)
 	if len(alive) == 0 {
