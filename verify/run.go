@@ -98,7 +98,7 @@ func (r *run) decide() {
 		res.Verdict, res.Vacuous, res.Reason = Holds, true, "no input satisfies the input constraints"
 		return
 	}
-	r.prog = prog.Simplify(r.full, neededOutputs(r.p))
+	r.prog = prog.CentreQuotients(prog.Simplify(r.full, neededOutputs(r.p)), centre(&r.p.Boxes[r.p.Cases[0].Box]))
 	r.tryer = newTryer(r)
 	for i := range r.prog.Nodes {
 		if r.prog.Nodes[i].Kind == prog.Relu {
@@ -208,6 +208,15 @@ func (r *run) undecided(reason string) {
 	if math.IsInf(r.res.Margin, 1) {
 		r.res.Margin = math.Inf(-1)
 	}
+}
+
+// centre returns the middle of a box.
+func centre(b *spec.Box) []float64 {
+	x := make([]float64, len(b.Lower))
+	for i, lo := range b.Lower {
+		x[i] = lo + (b.Upper[i]-lo)/2
+	}
+	return x
 }
 
 // neededOutputs marks the outputs that some row reads.
