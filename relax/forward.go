@@ -23,12 +23,7 @@ func (n *Net) Forward(f *Frame) bool {
 	if f.reach == 0 {
 		return true
 	}
-	var dims []int
-	for i, r := range f.inR {
-		if r > 0 {
-			dims = append(dims, i)
-		}
-	}
+	dims := f.varying()
 	p := len(dims)
 	w := &forwardPass{n: n, f: f, p: p, R: (p + 2 + 7) &^ 7}
 	w.C, w.D = make([][]float64, len(n.P.Nodes)), make([][]float64, len(n.P.Nodes))
@@ -71,6 +66,21 @@ func (n *Net) Forward(f *Frame) bool {
 		}
 	}
 	return true
+}
+
+// varying lists the inputs that get a lane of their own: those wider than rounding, and not vanishing beside the widest.
+func (f *Frame) varying() []int {
+	widest := 0.0
+	for _, r := range f.inR {
+		widest = max(widest, r)
+	}
+	var dims []int
+	for i, r := range f.inR {
+		if r > 1e-9*widest && (2*r > thin*math.Abs(f.inC[i]) || r > 1e-6*widest) {
+			dims = append(dims, i)
+		}
+	}
+	return dims
 }
 
 type forwardPass struct {
@@ -124,8 +134,11 @@ func (w *forwardPass) input(dims []int) {
 	for i, c := range w.f.inC {
 		w.C[0][i*w.R+w.p] = c
 	}
+	for i, r := range w.f.inR {
+		w.D[0][i*w.R+w.p+1] = r // an input without a lane of its own is its centre and an error
+	}
 	for q, i := range dims {
-		w.C[0][i*w.R+q] = w.f.inR[i]
+		w.C[0][i*w.R+q], w.D[0][i*w.R+w.p+1] = w.f.inR[i], 0
 	}
 }
 

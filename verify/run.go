@@ -73,7 +73,9 @@ type run struct {
 	start time.Time
 	res   *Result
 	tryer *tryer
-	seed  uint64
+	// rounds counts the rounds of branch and bound, seed the attacks between them.
+	rounds int
+	seed   uint64
 	// attacker is kept between the slices of the attack; attacked is set once the full attack ran.
 	attacker *attacks.Searcher
 	attacked bool
@@ -118,9 +120,13 @@ func (r *run) decide() {
 	r.cone = r.net.Cone(listed(neededOutputs(r.p)))
 	r.pool = relax.NewPool(r.net, r.opt.Workers)
 	for _, w := range r.pool.W {
-		w.Stop = func() bool { return r.ctx.Err() != nil }
+		w.Stop = r.stopped
 	}
-	groups := r.screen()
+	groups, witness := r.screen()
+	if witness != nil {
+		r.violated(witness)
+		return
+	}
 	res.Margin = math.Inf(1)
 	reason := ""
 	for i, q := range groups {

@@ -1,0 +1,413 @@
+package relax
+
+import (
+	"math"
+
+	"github.com/spai-project/certify/nn/prog"
+)
+
+// A Special is a network reduced to what varies over one box: inputs that are fixed there, and everything computed from them
+// alone, have become constants, and a product with such a constant is affine (partial evaluation). Queries that ask about
+// thousands of rows of a table fix nearly all inputs in each.
+//
+// The constants that did not fit into exact coefficients are further inputs, after the free ones, each confined to the thin
+// interval that encloses its value.
+type Special struct {
+	Net  *Net
+	Box  Box
+	Free []int // the inputs of the original network that the first len(Free) inputs stand for
+}
+
+// thin is the relative width up to which an input counts as fixed: a decimal that float32 cannot hold is a thin interval.
+const thin = 1e-6
+
+// Specialize reduces n over a box, given interval bounds b on it (IBP's, or tighter). It reports false when less than half of
+// the inputs are fixed, or none varies.
+//
+// Soundness: at every point of the box, the values of the original network's elements solve the reduced program for some
+// values of the added inputs in their intervals: an element that depends on fixed inputs alone is inside its bounds in b, a
+// stably inactive ReLU is 0, a product with 0 is 0, and a row's constant part is enclosed with outward rounding.
+func (n *Net) Specialize(box Box, b *Bounds) (*Special, bool) {
+	s := &specializer{n: n, b: b, fixed: make([][]bool, len(n.P.Nodes)), at: make([]int, len(n.P.Nodes)), idx: make([][]int32, len(n.P.Nodes))}
+	sp := &Special{}
+	s.fixed[0] = make([]bool, len(box.Lo))
+	s.idx[0] = make([]int32, len(box.Lo))
+	for i, lo := range box.Lo {
+		s.idx[0][i] = -1
+		if box.Hi[i]-lo <= thin*max(math.Abs(lo), math.Abs(box.Hi[i])) {
+			s.fixed[0][i] = true
+			continue
+		}
+		s.idx[0][i] = int32(len(sp.Free))
+		sp.Free = append(sp.Free, i)
+		s.lo, s.hi = append(s.lo, lo), append(s.hi, box.Hi[i])
+	}
+	if len(sp.Free) == 0 || 2*len(sp.Free) > len(box.Lo) {
+		return nil, false
+	}
+	for k := 1; k < len(n.P.Nodes); k++ {
+		s.fix(k)
+		s.number(k)
+	}
+	p := s.build(len(sp.Free))
+	if p == nil {
+		return nil, false
+	}
+	sp.Net = NewNet(prog.Simplify(p, nil))
+	sp.Box = Box{s.lo, s.hi}
+	return sp, true
+}
+
+// specializer is the state of one Specialize. An element of a node is fixed when it is constant for its readers; idx numbers
+// the elements that the reduced node has, −1 for the others. Dead ReLUs are both: present, and 0 for their readers.
+type specializer struct {
+	n      *Net
+	b      *Bounds
+	fixed  [][]bool
+	idx    [][]int32
+	size   []int
+	at     []int // reduced node
+	nodes  []prog.Node
+	lo, hi []float64 // the reduced box
+	sc     ibpScratch
+}
+
+// zero reports whether an element is exactly 0.
+func (s *specializer) zero(k, j int) bool { return s.b.L[k][j] == 0 && s.b.U[k][j] == 0 }
+
+// fix finds the fixed elements of node k.
+func (s *specializer) fix(k int) {
+	nd := &s.n.P.Nodes[k]
+	f := make([]bool, nd.N)
+	s.fixed[k] = f
+	switch nd.Kind {
+	case prog.Affine:
+		free := make([]float64, nd.N)
+		for _, t := range nd.Terms {
+			v := make([]float64, s.n.P.Nodes[t.Src].N)
+			for j, fx := range s.fixed[t.Src] {
+				if !fx {
+					v[j] = 1
+				}
+			}
+			t.Map.ForwardAbs(free, v, 1)
+		}
+		for j, v := range free {
+			f[j] = v == 0
+		}
+	case prog.Product:
+		for j := range f {
+			f[j] = s.fixed[nd.Src][j] && s.fixed[nd.Src2][j] || s.zero(nd.Src, j) || s.zero(nd.Src2, j)
+		}
+	default:
+		for j := range f {
+			f[j] = s.fixed[nd.Src][j] || nd.Kind == prog.Relu && s.b.U[nd.Src][j] <= 0
+		}
+	}
+}
+
+// number gives the elements that the reduced node has their places.
+func (s *specializer) number(k int) {
+	nd := &s.n.P.Nodes[k]
+	if nd.Kind != prog.Affine && nd.Kind != prog.Product {
+		s.idx[k] = s.idx[nd.Src]
+		return
+	}
+	s.idx[k] = make([]int32, nd.N)
+	c := int32(0)
+	for j, fx := range s.fixed[k] {
+		s.idx[k][j] = -1
+		if !fx {
+			s.idx[k][j] = c
+			c++
+		}
+	}
+}
+
+// rows lists the elements of node k that the reduced node has.
+func (s *specializer) rows(k int) []int {
+	var r []int
+	for j, i := range s.idx[k] {
+		if i >= 0 {
+			r = append(r, j)
+		}
+	}
+	return r
+}
+
+// constant appends an input for a value in [lo, hi] and returns its place.
+func (s *specializer) constant(lo, hi float64) int32 {
+	s.lo, s.hi = append(s.lo, lo), append(s.hi, hi)
+	return int32(len(s.lo) - 1)
+}
+
+// build emits the reduced program, nil where a bound is not finite. Maps that read the input are made last, when it is known
+// how many inputs there are.
+func (s *specializer) build(free int) *prog.Program {
+	s.nodes = []prog.Node{{Kind: prog.Input, Name: "input"}}
+	var late []lateTerm
+	for k := 1; k < len(s.n.P.Nodes); k++ {
+		nd := &s.n.P.Nodes[k]
+		rows := s.rows(k)
+		if len(rows) == 0 {
+			continue
+		}
+		switch nd.Kind {
+		case prog.Affine:
+			late = append(late, s.affine(k, nd, rows)...)
+		case prog.Product:
+			late = append(late, s.product(k, nd, rows)...)
+		default:
+			s.add(k, prog.Node{Kind: nd.Kind, Fn: nd.Fn, N: len(rows), Name: nd.Name, Src: s.at[nd.Src]})
+		}
+	}
+	out := s.n.P.Output
+	late = append(late, s.choose(out, allRows(s.n.P.Nodes[out].N), "output")...)
+	s.nodes[0].N = len(s.lo)
+	for i, v := range s.lo {
+		if math.IsInf(v, 0) || math.IsInf(s.hi[i], 0) || math.IsNaN(v) || math.IsNaN(s.hi[i]) {
+			return nil
+		}
+	}
+	for _, t := range late {
+		s.nodes[t.node].Terms = append(s.nodes[t.node].Terms, prog.Term{Src: 0, Map: t.linear(len(s.lo))})
+	}
+	p := &prog.Program{Nodes: s.nodes, Output: len(s.nodes) - 1}
+	if p.Check() != nil {
+		return nil
+	}
+	return p
+}
+
+func allRows(n int) []int {
+	r := make([]int, n)
+	for i := range r {
+		r[i] = i
+	}
+	return r
+}
+
+func (s *specializer) add(k int, nd prog.Node) {
+	s.nodes = append(s.nodes, nd)
+	s.at[k] = len(s.nodes) - 1
+}
+
+// A lateTerm is a term of a reduced node that reads the inputs: entries (row, column, value) in row order.
+type lateTerm struct {
+	node int
+	rows int
+	ptr  []int32
+	idx  []int32
+	val  []float64
+}
+
+func (t *lateTerm) add(j int32, v float64) { t.idx, t.val = append(t.idx, j), append(t.val, v) }
+func (t *lateTerm) end()                   { t.ptr = append(t.ptr, int32(len(t.idx))) }
+func (t *lateTerm) linear(n int) prog.Linear {
+	if 2*len(t.idx) > t.rows*n {
+		w := make([]float64, t.rows*n)
+		for i := range t.rows {
+			for e := t.ptr[i]; e < t.ptr[i+1]; e++ {
+				w[i*n+int(t.idx[e])] += t.val[e]
+			}
+		}
+		return prog.Dense(t.rows, n, w)
+	}
+	return prog.Sparse(t.rows, n, t.ptr, t.idx, t.val)
+}
+
+// choose emits an affine node that holds the given elements of node k, fixed ones as inputs of their own.
+func (s *specializer) choose(k int, rows []int, name string) []lateTerm {
+	sel, any := make([]int32, len(rows)), false
+	t := lateTerm{node: len(s.nodes), rows: len(rows), ptr: []int32{0}}
+	for i, j := range rows {
+		sel[i] = -1
+		switch {
+		case s.fixed[k][j] || s.idx[k][j] < 0:
+			t.add(s.constant(s.b.L[k][j], s.b.U[k][j]), 1)
+		case k == 0:
+			t.add(s.idx[0][j], 1)
+		default:
+			sel[i], any = s.idx[k][j], true
+		}
+		t.end()
+	}
+	nd := prog.Node{Kind: prog.Affine, N: len(rows), Name: name}
+	if any {
+		nd.Terms = []prog.Term{{Src: s.at[k], Map: prog.Index(len(s.rows(k)), sel)}}
+	}
+	s.nodes = append(s.nodes, nd)
+	if len(t.idx) == 0 {
+		return nil
+	}
+	return []lateTerm{t}
+}
+
+// affine emits the rows of an affine node that vary: what fixed elements add to a row becomes an input of its own.
+func (s *specializer) affine(k int, nd *prog.Node, rows []int) []lateTerm {
+	lo, hi, touched := s.constants(k, nd)
+	red := prog.Node{Kind: prog.Affine, N: len(rows), Name: nd.Name, Rel: nd.Rel}
+	in := lateTerm{node: len(s.nodes), rows: len(rows), ptr: []int32{0}}
+	var bias []float64
+	for i, j := range rows {
+		if !touched[j] && nd.Bias != nil && nd.Bias[j] != 0 {
+			if bias == nil {
+				bias = make([]float64, len(rows))
+			}
+			bias[i] = nd.Bias[j]
+		}
+	}
+	red.Bias = bias
+	direct := make([][]int32, len(rows)) // entries on free inputs
+	value := make([][]float64, len(rows))
+	for _, t := range nd.Terms {
+		s.part(t, rows, &red, direct, value)
+	}
+	for i, j := range rows {
+		for e, c := range direct[i] {
+			in.add(c, value[i][e])
+		}
+		if touched[j] {
+			in.add(s.constant(lo[j], hi[j]), 1)
+		}
+		in.end()
+	}
+	s.add(k, red)
+	if len(in.idx) == 0 {
+		return nil
+	}
+	return []lateTerm{in}
+}
+
+// part appends what a term adds to the reduced node: its entries in the given rows and in the columns that vary.
+func (s *specializer) part(t prog.Term, rows []int, red *prog.Node, direct [][]int32, value [][]float64) {
+	fixed, idx := s.fixed[t.Src], s.idx[t.Src]
+	varies := false
+	for j := range fixed {
+		varies = varies || !fixed[j]
+	}
+	if !varies {
+		return
+	}
+	sub := lateTerm{rows: len(rows), ptr: []int32{0}}
+	ptr, col, val := prog.Rows(t.Map, rows)
+	for i := range rows {
+		for e := ptr[i]; e < ptr[i+1]; e++ {
+			switch j := col[e]; {
+			case fixed[j] || val[e] == 0:
+			case t.Src == 0:
+				direct[i], value[i] = append(direct[i], idx[j]), append(value[i], val[e])
+			default:
+				sub.add(idx[j], val[e])
+			}
+		}
+		sub.end()
+	}
+	if t.Src != 0 && len(sub.idx) > 0 {
+		cols := s.nodes[s.at[t.Src]].N
+		red.Terms = append(red.Terms, prog.Term{Src: s.at[t.Src], Map: sub.linear(cols)})
+	}
+}
+
+// constants encloses, for every row, the bias and what fixed elements contribute; touched marks the rows where some do.
+func (s *specializer) constants(k int, nd *prog.Node) (lo, hi []float64, touched []bool) {
+	sc := &s.sc
+	lo, hi, touched = make([]float64, nd.N), make([]float64, nd.N), make([]bool, nd.N)
+	sc.zc, sc.zr, sc.zs = zeroed(sc.zc, nd.N), zeroed(sc.zr, nd.N), zeroed(sc.zs, nd.N)
+	copy(sc.zc, nd.Bias)
+	for _, t := range nd.Terms {
+		m := s.n.P.Nodes[t.Src].N
+		sc.c, sc.r, sc.m = zeroed(sc.c, m), zeroed(sc.r, m), zeroed(sc.m, m)
+		for j, fx := range s.fixed[t.Src] {
+			if fx {
+				l, u := s.value(t.Src, j)
+				sc.c[j], sc.r[j] = centreRadius(l, u)
+				sc.m[j] = math.Abs(sc.c[j])
+			}
+		}
+		t.Map.Forward(sc.zc, sc.c, 1)
+		t.Map.ForwardAbs(sc.zr, sc.r, 1)
+		t.Map.ForwardAbs(sc.zs, sc.m, 1)
+	}
+	g := 2 * gamma(s.n.rowFan[k]+nd.Rel+8)
+	for j := range lo {
+		touched[j] = sc.zs[j] != 0 || sc.zr[j] != 0
+		mag := sc.zs[j]
+		if nd.Bias != nil {
+			mag += math.Abs(nd.Bias[j])
+		}
+		r := sc.zr[j] + g*(mag+sc.zr[j]) + 1e-300
+		r += r * 4 * unit
+		lo[j], hi[j] = down(sc.zc[j]-r), up(sc.zc[j]+r)
+	}
+	return lo, hi, touched
+}
+
+// value returns the interval of a fixed element as its readers see it.
+func (s *specializer) value(k, j int) (lo, hi float64) {
+	if s.n.P.Nodes[k].Kind == prog.Relu && s.b.U[s.n.P.Nodes[k].Src][j] <= 0 {
+		return 0, 0
+	}
+	return s.b.L[k][j], s.b.U[k][j]
+}
+
+// product emits a product's elements that vary: affine where one factor is a constant known to a few units in the last place.
+func (s *specializer) product(k int, nd *prog.Node, rows []int) []lateTerm {
+	x, y := nd.Src, nd.Src2
+	if d, rel, ok := s.factors(y, rows); ok {
+		return s.scale(k, x, rows, d, rel)
+	}
+	if d, rel, ok := s.factors(x, rows); ok {
+		return s.scale(k, y, rows, d, rel)
+	}
+	late := s.choose(x, rows, nd.Name)
+	xs := len(s.nodes) - 1
+	late = append(late, s.choose(y, rows, nd.Name)...)
+	s.add(k, prog.Node{Kind: prog.Product, N: len(rows), Name: nd.Name, Src: xs, Src2: len(s.nodes) - 1})
+	return late
+}
+
+// maxFactorRel is the largest relative error, in units of 2⁻⁵³, with which a constant factor becomes a coefficient.
+const maxFactorRel = 32
+
+// factors returns the constants that the given elements of node k are, if all are known well enough.
+func (s *specializer) factors(k int, rows []int) (d []float64, rel int, ok bool) {
+	d = make([]float64, len(rows))
+	for i, j := range rows {
+		if !s.fixed[k][j] {
+			return nil, 0, false
+		}
+		l, u := s.value(k, j)
+		c, r := centreRadius(l, u)
+		if d[i] = c; r > 0 {
+			q := math.Ceil(r/math.Abs(c)/unit) + 1
+			if !(q <= maxFactorRel) || !(math.Abs(c) > 1e-100) {
+				return nil, 0, false
+			}
+			rel = max(rel, int(q))
+		}
+		if !(math.Abs(c) < 1e100) {
+			return nil, 0, false
+		}
+	}
+	return d, rel, true
+}
+
+// scale emits diag(d)·(elements of node k).
+func (s *specializer) scale(k, src int, rows []int, d []float64, rel int) []lateTerm {
+	t := lateTerm{node: len(s.nodes), rows: len(rows), ptr: []int32{0}}
+	for i, j := range rows {
+		if s.idx[src][j] >= 0 && d[i] != 0 {
+			t.add(s.idx[src][j], d[i])
+		}
+		t.end()
+	}
+	nd := prog.Node{Kind: prog.Affine, N: len(rows), Name: s.n.P.Nodes[k].Name, Rel: rel}
+	if src == 0 {
+		s.add(k, nd)
+		return []lateTerm{t}
+	}
+	nd.Terms = []prog.Term{{Src: s.at[src], Map: t.linear(s.nodes[s.at[src]].N)}}
+	s.add(k, nd)
+	return nil
+}
