@@ -59,7 +59,7 @@ func (pt *Point) curve(k int, n *Node, i int, gm float64) (slope, cost float64) 
 	slope = n.Fn.Slope(v)
 	mag := max(math.Abs(pt.e.L[k][i]), math.Abs(pt.e.U[k][i]), math.Abs(pt.v[k][i]))
 	cost = n.Fn.bend(l, u)*d*d*(1+0x1p-50) + (4*unit64+2*gm)*math.Abs(slope)*d + 2*pt.e.own(n, mag) + curveTiny
-	if s := math.Abs(slope); !(cost < far) || !(s < 0x1p500) || s < 0x1p-500 && s != 0 {
+	if s := math.Abs(slope); !(cost < far) || !(s < 0x1p500) || s < 0x1p-500 && v != 0 {
 		return 0, far
 	}
 	return slope, cost

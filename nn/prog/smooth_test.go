@@ -40,7 +40,7 @@ func TestImagesAgainstExactValues(t *testing.T) {
 	finite := 0
 	for s := range uint64(20000) {
 		r := rand.New(rand.NewPCG(s, 3))
-		l, u, points := drawInterval(r, []int{2, 40, 300}[r.IntN(3)])
+		l, u, points := drawInterval(r, []int{2, 40, 300, 540}[r.IntN(4)])
 		fn := allFns[r.IntN(3)]
 		lo, hi := fn.Image(l, u)
 		if !math.IsInf(hi-lo, 0) {
@@ -57,11 +57,14 @@ func TestImagesAgainstExactValues(t *testing.T) {
 				t.Fatalf("seed %d: %v at %v outside [%v, %v], the image of [%v, %v]", s, fn, z, lo, hi, l, u)
 			}
 		}
+		if math.IsInf(fn.Value(u), 0) {
+			continue
+		}
 		if a, b := fn.At(u); !within(a, b, exactCurve(fn, rat(u))) {
 			t.Fatalf("%v(%v) outside [%v, %v]", fn, u, a, b)
 		}
 		bend := fn.bend(l, u)
-		if math.IsInf(bend, 1) || math.Abs(l) < 0x1p-200 && l != 0 || math.Abs(u) > 0x1p200 {
+		if math.IsInf(bend, 1) || math.Abs(l) < 0x1p-200 && l != 0 || max(math.Abs(l), math.Abs(u)) > 0x1p200 {
 			continue
 		}
 		at := exactCurve(fn, rat(l))
@@ -257,5 +260,62 @@ func TestRestrictKeepsDenominators(t *testing.T) {
 	}
 	if got := q.Eval(x, 1, nil)[q.Output][2]; got != 0.25 {
 		t.Errorf("1/4 = %v", got)
+	}
+}
+
+// TestSmoothRoundsInItself has functions of exact inputs: what differs from float64 is their own rounding alone.
+func TestSmoothRoundsInItself(t *testing.T) {
+	for s := range uint64(300) {
+		r := rand.New(rand.NewPCG(s, 7))
+		b := NewBuilder(2)
+		out := b.Product("p", 0, 0)
+		if s%4 > 0 {
+			out = b.Curve("c", allFns[s%4-1], 0)
+		}
+		p, err := b.Program(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := []float64{float64(float32(1 + r.Float64())), float64(float32(-1 - r.Float64()))}
+		pt := p.NewPoint(x, Unit32)
+		for range 20 {
+			f := f32Eval(p, x, r)
+			checkFloats(t, pt.e.L, pt.e.U, f)
+			if lo, hi := pt.Bound([]float64{1, 0}); !(lo <= f[out][0] && f[out][0] <= hi) {
+				t.Fatalf("%v of %v: binary32 %v outside [%v, %v]", p.Nodes[out].Fn, x, f[out][0], lo, hi)
+			}
+		}
+	}
+}
+
+// TestSmoothSecondOrder has arguments that are 0 in float64 and one unit away in some binary32 order of summation, so that
+// slopes vanish and only the curvature is left.
+func TestSmoothSecondOrder(t *testing.T) {
+	b := NewBuilder(4)
+	z := b.Affine("z", 2, nil, 0, Term{0, Dense(2, 4, []float64{1, 1, 1, 1, 1, 1, 1, 1})})
+	sq := b.Curve("sq", Square, z)
+	w := b.Affine("w", 2, nil, 0, Term{z, Index(2, []int32{1, 0})})
+	y := b.Affine("y", 2, nil, 0, Term{sq, Dense(2, 2, []float64{1, 0, 0, 0})}, Term{b.Product("p", z, w), Dense(2, 2, []float64{0, 0, 1, 0})})
+	p, err := b.Program(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := []float64{1 << 24, 1, -1 << 24, -1}
+	pt := p.NewPoint(x, Unit32)
+	r := rand.New(rand.NewPCG(1, 8))
+	hit := 0
+	for range 1000 {
+		f := f32Eval(p, x, r)[y]
+		for i, c := range [][]float64{{1, 0}, {0, 1}} {
+			if lo, hi := pt.Bound(c); !(lo <= f[i] && f[i] <= hi) {
+				t.Fatalf("output %d: %v outside [%v, %v]", i, f[i], lo, hi)
+			}
+			if f[i] != 0 {
+				hit++
+			}
+		}
+	}
+	if hit < 100 {
+		t.Errorf("only %d executions differ: the test shows nothing", hit)
 	}
 }
