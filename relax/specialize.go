@@ -82,15 +82,19 @@ func (s *specializer) fix(k int) {
 	s.fixed[k] = f
 	switch nd.Kind {
 	case prog.Affine:
-		free := make([]float64, nd.N)
+		s.sc.zs = zeroed(s.sc.zs, nd.N)
+		free := s.sc.zs
 		for _, t := range nd.Terms {
-			v := make([]float64, s.n.P.Nodes[t.Src].N)
+			s.sc.m = zeroed(s.sc.m, s.n.P.Nodes[t.Src].N)
+			varies := false
 			for j, fx := range s.fixed[t.Src] {
 				if !fx {
-					v[j] = 1
+					s.sc.m[j], varies = 1, true
 				}
 			}
-			t.Map.ForwardAbs(free, v, 1)
+			if varies {
+				t.Map.ForwardAbs(free, s.sc.m, 1)
+			}
 		}
 		for j, v := range free {
 			f[j] = v == 0
@@ -244,31 +248,35 @@ func (s *specializer) choose(k int, rows []int, name string) []lateTerm {
 }
 
 // affine emits the rows of an affine node that vary: what fixed elements add to a row becomes an input of its own.
+//
+// Soundness of that input's interval: a row's constant part is bias + Σ w·x over fixed x ∈ c ± r; the computed centre errs by at
+// most γ·(|bias| + Σ|w||c|), γ covering the coefficients' own error, and the radius is Σ|w|·r, both rounded outward.
 func (s *specializer) affine(k int, nd *prog.Node, rows []int) []lateTerm {
-	lo, hi, touched := s.constants(k, nd)
 	red := prog.Node{Kind: prog.Affine, N: len(rows), Name: nd.Name, Rel: nd.Rel}
 	in := lateTerm{node: len(s.nodes), rows: len(rows), ptr: []int32{0}}
-	var bias []float64
-	for i, j := range rows {
-		if !touched[j] && nd.Bias != nil && nd.Bias[j] != 0 {
-			if bias == nil {
-				bias = make([]float64, len(rows))
-			}
-			bias[i] = nd.Bias[j]
+	sums := make([]rowSum, len(rows))
+	if nd.Bias != nil {
+		red.Bias = make([]float64, len(rows))
+		for i, j := range rows {
+			sums[i].c, sums[i].mag = nd.Bias[j], math.Abs(nd.Bias[j])
 		}
 	}
-	red.Bias = bias
-	direct := make([][]int32, len(rows)) // entries on free inputs
-	value := make([][]float64, len(rows))
 	for _, t := range nd.Terms {
-		s.part(t, rows, &red, direct, value)
+		s.part(t, rows, &red, sums)
 	}
-	for i, j := range rows {
-		for e, c := range direct[i] {
-			in.add(c, value[i][e])
+	g := 2 * gamma(s.n.rowFan[k]+nd.Rel+8)
+	for i := range sums {
+		q := &sums[i]
+		for e, c := range q.idx {
+			in.add(c, q.val[e])
 		}
-		if touched[j] {
-			in.add(s.constant(lo[j], hi[j]), 1)
+		switch {
+		case q.touched:
+			r := q.r + g*(q.mag+q.r) + 1e-300
+			r += r * 4 * unit
+			in.add(s.constant(down(q.c-r), up(q.c+r)), 1)
+		case nd.Bias != nil:
+			red.Bias[i] = q.c
 		}
 		in.end()
 	}
@@ -279,68 +287,69 @@ func (s *specializer) affine(k int, nd *prog.Node, rows []int) []lateTerm {
 	return []lateTerm{in}
 }
 
-// part appends what a term adds to the reduced node: its entries in the given rows and in the columns that vary.
-func (s *specializer) part(t prog.Term, rows []int, red *prog.Node, direct [][]int32, value [][]float64) {
+// A rowSum collects a row of a reduced affine node: its entries on free inputs, and centre, radius and magnitude of what is
+// constant; touched says that something besides the bias is.
+type rowSum struct {
+	idx       []int32
+	val       []float64
+	c, r, mag float64
+	touched   bool
+}
+
+// part adds a term to the reduced node: its entries in the given rows, those on fixed elements to the rows' constants.
+func (s *specializer) part(t prog.Term, rows []int, red *prog.Node, sums []rowSum) {
 	fixed, idx := s.fixed[t.Src], s.idx[t.Src]
+	m := s.n.P.Nodes[t.Src].N
+	s.sc.c, s.sc.r = grow(s.sc.c, m), grow(s.sc.r, m)
 	varies := false
-	for j := range fixed {
-		varies = varies || !fixed[j]
+	for j, fx := range fixed {
+		varies = varies || !fx
+		if fx {
+			s.sc.c[j], s.sc.r[j] = centreRadius(s.value(t.Src, j))
+		}
 	}
+	row := prog.RowReader(t.Map)
 	if !varies {
+		for i, j := range rows {
+			row(j, func(j int, v float64) { sums[i].constant(v, s.sc.c[j], s.sc.r[j]) })
+		}
 		return
 	}
+	fan, _ := t.Map.Fan()
 	sub := lateTerm{rows: len(rows), ptr: []int32{0}}
-	ptr, col, val := prog.Rows(t.Map, rows)
-	for i := range rows {
-		for e := ptr[i]; e < ptr[i+1]; e++ {
-			switch j := col[e]; {
-			case fixed[j] || val[e] == 0:
+	if t.Src != 0 {
+		sub.idx, sub.val = make([]int32, 0, fan*len(rows)), make([]float64, 0, fan*len(rows))
+	}
+	for i, j := range rows {
+		q := &sums[i]
+		row(j, func(j int, v float64) {
+			switch {
+			case v == 0:
+			case fixed[j]:
+				q.constant(v, s.sc.c[j], s.sc.r[j])
 			case t.Src == 0:
-				direct[i], value[i] = append(direct[i], idx[j]), append(value[i], val[e])
+				q.idx, q.val = append(q.idx, idx[j]), append(q.val, v)
 			default:
-				sub.add(idx[j], val[e])
+				sub.add(idx[j], v)
 			}
-		}
+		})
 		sub.end()
 	}
-	if t.Src != 0 && len(sub.idx) > 0 {
-		cols := s.nodes[s.at[t.Src]].N
-		red.Terms = append(red.Terms, prog.Term{Src: s.at[t.Src], Map: sub.linear(cols)})
+	if len(sub.idx) > 0 {
+		src := s.at[t.Src]
+		red.Terms = append(red.Terms, prog.Term{Src: src, Map: sub.linear(s.nodes[src].N)})
 	}
 }
 
-// constants encloses, for every row, the bias and what fixed elements contribute; touched marks the rows where some do.
-func (s *specializer) constants(k int, nd *prog.Node) (lo, hi []float64, touched []bool) {
-	sc := &s.sc
-	lo, hi, touched = make([]float64, nd.N), make([]float64, nd.N), make([]bool, nd.N)
-	sc.zc, sc.zr, sc.zs = zeroed(sc.zc, nd.N), zeroed(sc.zr, nd.N), zeroed(sc.zs, nd.N)
-	copy(sc.zc, nd.Bias)
-	for _, t := range nd.Terms {
-		m := s.n.P.Nodes[t.Src].N
-		sc.c, sc.r, sc.m = zeroed(sc.c, m), zeroed(sc.r, m), zeroed(sc.m, m)
-		for j, fx := range s.fixed[t.Src] {
-			if fx {
-				l, u := s.value(t.Src, j)
-				sc.c[j], sc.r[j] = centreRadius(l, u)
-				sc.m[j] = math.Abs(sc.c[j])
-			}
-		}
-		t.Map.Forward(sc.zc, sc.c, 1)
-		t.Map.ForwardAbs(sc.zr, sc.r, 1)
-		t.Map.ForwardAbs(sc.zs, sc.m, 1)
+// constant adds v times a value in c ± r.
+func (q *rowSum) constant(v, c, r float64) {
+	if v == 0 || c == 0 && r == 0 {
+		return
 	}
-	g := 2 * gamma(s.n.rowFan[k]+nd.Rel+8)
-	for j := range lo {
-		touched[j] = sc.zs[j] != 0 || sc.zr[j] != 0
-		mag := sc.zs[j]
-		if nd.Bias != nil {
-			mag += math.Abs(nd.Bias[j])
-		}
-		r := sc.zr[j] + g*(mag+sc.zr[j]) + 1e-300
-		r += r * 4 * unit
-		lo[j], hi[j] = down(sc.zc[j]-r), up(sc.zc[j]+r)
-	}
-	return lo, hi, touched
+	q.touched = true
+	q.c += v * c
+	q.mag += math.Abs(v * c)
+	q.r += math.Abs(v) * r
 }
 
 // value returns the interval of a fixed element as its readers see it.

@@ -214,29 +214,21 @@ func (s *sparseMap) Each(f func(i, j int, v float64)) {
 	}
 }
 
-// Rows returns the given rows of a map in compressed form: row rows[i] has the entries ptr[i] to ptr[i+1] of idx and val. Stored
-// zeros may be among them.
-func Rows(m Linear, rows []int) (ptr, idx []int32, val []float64) {
-	a, ok := m.(adjoint)
-	if !ok {
-		n, cols := m.Dims()
-		b := newCSRBuilder(n, 0)
-		m.Each(func(i, j int, v float64) {
-			for len(b.ptr) <= i {
-				b.endRow()
-			}
-			b.add(int32(j), v)
-		})
-		for len(b.ptr) <= n {
+// RowReader returns a function that calls f for the entries of row i of m, stored zeros possibly among them.
+func RowReader(m Linear) func(i int, f func(j int, v float64)) {
+	if a, ok := m.(adjoint); ok {
+		return a.row
+	}
+	rows, cols := m.Dims()
+	b := newCSRBuilder(rows, 0)
+	m.Each(func(i, j int, v float64) {
+		for len(b.ptr) <= i {
 			b.endRow()
 		}
-		a = b.build(cols).(*sparseMap)
-	}
-	row, _ := m.Fan()
-	b := newCSRBuilder(len(rows), row*len(rows))
-	for _, i := range rows {
-		a.row(i, func(j int, v float64) { b.add(int32(j), v) })
+		b.add(int32(j), v)
+	})
+	for len(b.ptr) <= rows {
 		b.endRow()
 	}
-	return b.ptr, b.idx, b.val
+	return b.build(cols).(*sparseMap).row
 }
