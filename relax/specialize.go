@@ -21,8 +21,11 @@ type Special struct {
 // thin is the relative width up to which an input counts as fixed: a decimal that float32 cannot hold is a thin interval.
 const thin = 1e-6
 
+// specialEntries bounds the entries that the maps of a reduced network may have: convolutions are written out row by row.
+const specialEntries = 1 << 22
+
 // Specialize reduces n over a box, given interval bounds b on it (IBP's, or tighter). It reports false when less than half of
-// the inputs are fixed, or none varies.
+// the inputs are fixed, none varies, or the reduced maps would be too large to be written out.
 //
 // Soundness: at every point of the box, the values of the original network's elements solve the reduced program for some
 // values of the added inputs in their intervals: an element that depends on fixed inputs alone is inside its bounds in b, a
@@ -45,9 +48,13 @@ func (n *Net) Specialize(box Box, b *Bounds) (*Special, bool) {
 	if len(sp.Free) == 0 || 2*len(sp.Free) > len(box.Lo) {
 		return nil, false
 	}
+	work := 0
 	for k := 1; k < len(n.P.Nodes); k++ {
 		s.fix(k)
 		s.number(k)
+		if work += n.rowFan[k] * len(s.rows(k)); work > specialEntries {
+			return nil, false
+		}
 	}
 	p := s.build(len(sp.Free))
 	if p == nil {

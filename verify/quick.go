@@ -16,11 +16,18 @@ const (
 	quickBranches = 512
 	// quickUnstable is the number of open ReLUs up to which inner neurons get backward passes in the first pass.
 	quickUnstable = 1200
+	// quickInputs is the number of varying inputs up to which a box has a first pass at all; beyond maxSplitInputs it is not
+	// bisected there.
+	quickInputs = 64
 )
 
 // quick tries to decide a group with the worker's own means. b holds interval bounds of the group's box.
 func (r *run) quick(w *relax.Worker, g *group, b *relax.Bounds) *bab.Outcome {
 	q, net, free := *g.query, r.net, []int(nil)
+	n := varying(q.Box)
+	if n > quickInputs {
+		return &bab.Outcome{Reason: "budget", Bound: math.Inf(-1)}
+	}
 	if sp, ok := r.net.Specialize(q.Box, b); ok && !readsInputs(q.Cases) {
 		net, free = sp.Net, sp.Free
 		q.Net, q.Box, q.Free = net, sp.Box, len(free)
@@ -28,13 +35,6 @@ func (r *run) quick(w *relax.Worker, g *group, b *relax.Bounds) *bab.Outcome {
 		w.Stop = r.stopped
 		b = net.NewBounds()
 		net.IBP(q.Box, b)
-	}
-	n := q.Free
-	if n == 0 {
-		n = varying(q.Box)
-	}
-	if n > maxSplitInputs {
-		return &bab.Outcome{Reason: "budget", Bound: math.Inf(-1)}
 	}
 	f := net.NewFrame(q.Box, b, net.NewScale(b))
 	if !net.Forward(f) {
@@ -48,6 +48,9 @@ func (r *run) quick(w *relax.Worker, g *group, b *relax.Bounds) *bab.Outcome {
 	alive := aliveRows(w, &q, f)
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
+	}
+	if n > maxSplitInputs {
+		return &bab.Outcome{Reason: "budget", Bound: math.Inf(-1)}
 	}
 	try := r.tryer.on(g.box)
 	if free != nil {
