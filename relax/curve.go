@@ -6,7 +6,7 @@ import (
 	"github.com/spai-project/certify/nn/prog"
 )
 
-// Lines for the elementwise functions of Curve nodes (square, cube, reciprocal). A slope is picked by the usual rules; the
+// Lines for the elementwise functions of Curve nodes. A slope is picked by the usual rules; the
 // intercept is then moved until the stored line is provably on its side, so any slope is sound (as for the sigmoid).
 
 // curveLines returns lines kl·z+tl ≤ φ(z) ≤ ku·z+tu valid on [l,u]; where φ has no bounds there, the intercepts are infinite.
@@ -116,7 +116,7 @@ func (c side) piece(l, u, k float64, convex bool) float64 {
 	}
 	p := min(max(c.stationary(l, u, k), l), u)
 	d := c.sign * c.fn.Slope(p)
-	e := math.Abs(d)*8*unit + 1e-300
+	e := math.Abs(d)*32*unit + 1e-300
 	right := min(0, d-e-k) * (u - p)
 	left := min(0, k-d-e) * (p - l)
 	lo, _ := c.at(p)
@@ -135,6 +135,8 @@ func (c side) stationary(l, u, k float64) float64 {
 		p = math.Copysign(math.Sqrt(max(k, 0)/3), l+u)
 	case prog.Reciprocal:
 		p = math.Copysign(1/math.Sqrt(max(-k, 1e-300)), l+u)
+	case prog.Exp:
+		p = math.Log(max(k, 1e-300))
 	}
 	if math.IsNaN(p) {
 		return l + (u-l)/2

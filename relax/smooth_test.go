@@ -262,3 +262,27 @@ func TestCancellingContributions(t *testing.T) {
 		rowsAgainstExact(t, r, net, f, points, s)
 	}
 }
+
+// TestExpLinesAgainstExactValues checks lines of the exponential at the ends, between them and where one touches.
+func TestExpLinesAgainstExactValues(t *testing.T) {
+	for s := range uint64(300) {
+		r := rand.New(rand.NewPCG(s, 36))
+		l := 40 * (r.Float64() - 0.5)
+		u := l + r.ExpFloat64()*[]float64{1e-9, 1e-3, 1}[r.IntN(3)]
+		kl, tl, ku, tu := curveLines(prog.Exp, l, u)
+		z := []float64{l, u, l + (u-l)/2, l + r.Float64()*(u-l)}
+		if p := math.Log(kl); p >= l && p <= u {
+			z = append(z, p)
+		}
+		for _, z := range z {
+			sg, _ := bigSigma(z).Rat(nil)
+			v := new(big.Rat).Quo(sg, new(big.Rat).Sub(big.NewRat(1, 1), sg))
+			if plane(kl, 0, tl, ratOf(z), ratOf(z)).Cmp(v) > 0 || plane(ku, 0, tu, ratOf(z), ratOf(z)).Cmp(v) < 0 {
+				t.Fatalf("seed %d: [%v, %v] at %v: a line is on the wrong side", s, l, u, z)
+			}
+		}
+		if gap, w := (ku-kl)*l+tu-tl, u-l; gap > 2*math.Exp(u)*w*w+1e-12*math.Exp(u)*(1+math.Abs(l)) {
+			t.Errorf("seed %d: lines %v apart on [%v, %v]", s, gap, l, u)
+		}
+	}
+}

@@ -79,3 +79,42 @@ var _ = register(&Spec{
 		return example("Reciprocal", 13, nil, t)
 	},
 })
+
+// maxProducts bounds the elementwise products that a matrix product of two variables becomes.
+const maxProducts = 1 << 20
+
+// lowerProducts appends scale·a·b + bias for two variables: every product of entries is one element of a Product node.
+func (p *matmul) lowerProducts(n *Node, bd *prog.Builder, a, b Value, scale float64, bias []float64, rel int) (int, error) {
+	outs := len(p.aOff) * p.m * p.n
+	if p.k > 0 && outs > maxProducts/p.k {
+		return 0, unsupported(n, "more than %d products of variables", maxProducts)
+	}
+	l, r := make([]int32, 0, outs*p.k), make([]int32, 0, outs*p.k)
+	var sum csr
+	for t := range p.aOff {
+		for i := range p.m {
+			for j := range p.n {
+				for q := range p.k {
+					sum.add(int32(len(l)), scale)
+					l = append(l, p.aOff[t]+int32(i*p.ai+q*p.al))
+					r = append(r, p.bOff[t]+int32(q*p.bl+j*p.bj))
+				}
+				sum.endRow()
+			}
+		}
+	}
+	x := bd.Affine(n.Name, len(l), nil, 0, prog.Term{Src: a.Node, Map: prog.Index(Size(a.Shape), l)})
+	y := bd.Affine(n.Name, len(r), nil, 0, prog.Term{Src: b.Node, Map: prog.Index(Size(b.Shape), r)})
+	z := bd.Product(n.Name, x, y)
+	return bd.Affine(n.Name, outs, bias, rel, prog.Term{Src: z, Map: sum.linear(len(l))}), nil
+}
+
+var _ = register(&Spec{
+	Name: "Exp",
+	Doc:  "e^x, elementwise",
+	Eval: arity(1, 1, func(n *Node, in []*Tensor) ([]*Tensor, error) { return mapUnary(n, in, math.Exp) }),
+	Lower: func(n *Node, b *prog.Builder, in []Value, out [][]int) ([]Value, error) {
+		return node(b.Curve(n.Name, prog.Exp, in[0].Node), in[0].Shape), nil
+	},
+	Example: func(r *rand.Rand) Example { return example("Exp", 13, nil, randTensor(r, 2, 3)) },
+})

@@ -11,7 +11,6 @@ var _ = registerUnary([]unary{
 	{"Cos", "cos(x)", math.Cos},
 	{"Tan", "tan(x)", math.Tan},
 	{"Sqrt", "√x", math.Sqrt},
-	{"Exp", "e^x", math.Exp},
 	{"Log", "natural logarithm", math.Log},
 	{"Floor", "largest integer below", math.Floor},
 	{"Ceil", "smallest integer above", math.Ceil},

@@ -51,6 +51,9 @@ func exactCurve(f Fn, z *big.Rat) *big.Rat {
 		return v.Mul(z, z)
 	case Cube:
 		return v.Mul(v.Mul(z, z), z)
+	case Exp:
+		s := exactSigmoid(z)
+		return v.Quo(s, new(big.Rat).Sub(big.NewRat(1, 1), s))
 	}
 	return v.Inv(z)
 }

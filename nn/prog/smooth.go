@@ -48,7 +48,7 @@ func (e *enclosure) own(n *Node, mag float64) float64 {
 }
 
 // curve returns the slope of element i of a Curve node and what a unit coefficient costs: φ(x) = φ(v) + φ'(v)·(x−v) ± bend·(x−v)²,
-// the slope errs by 4 units, and both values by own.
+// the slope errs by 16 units, and both values by own.
 func (pt *Point) curve(k int, n *Node, i int, gm float64) (slope, cost float64) {
 	l, u, v := pt.e.L[n.Src][i], pt.e.U[n.Src][i], pt.v[n.Src][i]
 	far := pt.dev(k, i)
@@ -58,7 +58,7 @@ func (pt *Point) curve(k int, n *Node, i int, gm float64) (slope, cost float64) 
 	d := pt.dev(n.Src, i)
 	slope = n.Fn.Slope(v)
 	mag := max(math.Abs(pt.e.L[k][i]), math.Abs(pt.e.U[k][i]), math.Abs(pt.v[k][i]))
-	cost = n.Fn.bend(l, u)*d*d*(1+0x1p-50) + (4*unit64+2*gm)*math.Abs(slope)*d + 2*pt.e.own(n, mag) + curveTiny
+	cost = n.Fn.bend(l, u)*d*d*(1+0x1p-50) + (16*unit64+2*gm)*math.Abs(slope)*d + 2*pt.e.own(n, mag) + curveTiny
 	if s := math.Abs(slope); !(cost < far) || !(s < 0x1p500) || s < 0x1p-500 && v != 0 {
 		return 0, far
 	}

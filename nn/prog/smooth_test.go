@@ -319,3 +319,40 @@ func TestSmoothSecondOrder(t *testing.T) {
 		t.Errorf("only %d executions differ: the test shows nothing", hit)
 	}
 }
+
+// TestExpAgainstExactValues is TestImagesAgainstExactValues for the exponential, with values to some 200 bits.
+func TestExpAgainstExactValues(t *testing.T) {
+	for s := range uint64(400) {
+		r := rand.New(rand.NewPCG(s, 10))
+		l := 60 * (r.Float64() - 0.5)
+		u := l + math.Abs(awkward(r, 4))*float64(r.IntN(2))
+		if u > 60 {
+			u = l
+		}
+		lo, hi := Exp.Image(l, u)
+		at := exactCurve(Exp, rat(l))
+		bend := rat(Exp.bend(l, u))
+		for i := range int64(5) {
+			d := new(big.Rat).Mul(new(big.Rat).Sub(rat(u), rat(l)), big.NewRat(i, 4))
+			z := new(big.Rat).Add(rat(l), d)
+			v := exactCurve(Exp, z)
+			if !within(lo, hi, v) {
+				t.Fatalf("e^[%v, %v] is not in [%v, %v]", l, u, lo, hi)
+			}
+			rest := new(big.Rat).Sub(v, at)
+			rest.Sub(rest, new(big.Rat).Mul(at, d))
+			if rest.Cmp(new(big.Rat).Mul(bend, new(big.Rat).Mul(d, d))) > 0 {
+				t.Fatalf("e^z on [%v, %v] bends more than %v", l, u, bend)
+			}
+		}
+		if w := hi - lo; l == u && !(w <= 1e-14*hi) {
+			t.Errorf("e^%v has width %v", l, w)
+		}
+	}
+	if lo, hi := Exp.Image(-900, -800); lo != 0 || !(hi > 0 && hi < 1e-300) {
+		t.Errorf("e^[-900, -800] is [%v, %v]", lo, hi)
+	}
+	if _, hi := Exp.Image(0, 800); !math.IsInf(hi, 1) {
+		t.Errorf("e^[0, 800] is at most %v", hi)
+	}
+}
