@@ -140,3 +140,50 @@ func summary(r *verify.Result) string {
 	}
 	return fmt.Sprint(r.Verdict, r.Stats.Branches, r.Reason)
 }
+
+// TestPoles asks about quotients whose denominator vanishes inside the box: nothing bounds them, so nothing may be proved of
+// them by any method, and nothing may break; where the denominator keeps its sign behind a ReLU, the query is decided.
+func TestPoles(t *testing.T) {
+	for _, in := range []int{1, 3, 20} {
+		for _, method := range []string{"", "ibp", "crown", "alpha", "input-split", "relu-split"} {
+			for _, shift := range []float64{0, 0.75} {
+				b := prog.NewBuilder(in)
+				w := make([]float64, in)
+				w[0] = 1
+				x := b.Affine("", 1, nil, 0, prog.Term{Src: 0, Map: prog.Dense(1, in, w)})
+				bias := make([]float64, in)
+				for i := range bias {
+					bias[i] = 0.5
+				}
+				h := b.Relu("", b.Affine("", in, bias, 0, prog.Term{Src: 0, Map: prog.Identity(in)}))
+				if shift > 0 {
+					x = b.Affine("", 1, []float64{shift}, 0, prog.Term{Src: b.Relu("", x), Map: prog.Identity(1)})
+				}
+				q := b.Product("", b.Affine("", 1, nil, 0, prog.Term{Src: h, Map: prog.Dense(1, in, w)}), b.Curve("", prog.Reciprocal, x))
+				p, err := b.Program(q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				box := spec.Box{}
+				for range in {
+					box.Lower, box.Upper = append(box.Lower, -1), append(box.Upper, 1)
+					box.InLower, box.InUpper = append(box.InLower, -1), append(box.InUpper, 1)
+				}
+				// (x+1/2)⁺/x takes every value, (x+1/2)⁺/(x⁺+3/4) none below 0
+				limit := -1.0
+				prob := &spec.Problem{NumInputs: in, NumOutputs: 1, Boxes: []spec.Box{box},
+					Cases: []spec.Case{{Rows: []spec.Row{{Y: []spec.Coef{{Value: 1}}, RHSLower: limit, RHSUpper: limit}}}}}
+				res, err := verify.Program(context.Background(), p, prob, verify.Options{Method: method, NoAttack: true, Timeout: 150 * time.Millisecond})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if shift == 0 && res.Verdict == verify.Holds {
+					t.Errorf("%d inputs, method %q: a pole is proved away", in, method)
+				}
+				if shift > 0 && res.Verdict != verify.Holds {
+					t.Errorf("%d inputs, method %q: %v without a pole", in, method, res.Verdict)
+				}
+			}
+		}
+	}
+}
