@@ -139,7 +139,7 @@ func TestLowerPorts(t *testing.T) {
 // TestLowerListsAll checks that all refused nodes are reported, also those behind a refused one.
 func TestLowerListsAll(t *testing.T) {
 	g := build(t, draft([]string{"u", "v"}, []string{"y"}, nil,
-		nd("Mul", "p", "u", "v"), nd("Relu", "r", "p"), nd("Mul", "q", "r", "v"), nd("Add", "y", "q", "u")))
+		nd("Sin", "p", "u"), nd("Relu", "r", "p"), nd("Sin", "q", "r"), nd("Add", "y", "q", "v")))
 	_, err := g.Lower()
 	var u *UnsupportedError
 	if !errors.As(err, &u) || len(u.Nodes) != 2 || u.Nodes[0].Node != "p" || u.Nodes[1].Node != "q" {

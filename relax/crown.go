@@ -146,9 +146,11 @@ func (w *Worker) Run(f *Frame, from int) {
 			w.backRelu(f, k, nd.Src)
 		case prog.Sigmoid:
 			w.backSigmoid(f, k, nd.Src)
+		case prog.Curve, prog.Product:
+			w.backPlanes(f, k, nd)
 		}
 	}
-	w.concretize(f)
+	w.concretize(f, from)
 }
 
 // backAffine moves the coefficients of an affine node to its sources.
@@ -312,7 +314,7 @@ func (w *Worker) backSigmoid(f *Frame, k, src int) {
 }
 
 // concretize minimises the input term over the box and subtracts the rounding error.
-func (w *Worker) concretize(f *Frame) {
+func (w *Worker) concretize(f *Frame, from int) {
 	R := w.R
 	a := w.Coef(0)
 	tmp, rad, da := w.tmp, w.rad, w.da
@@ -330,7 +332,7 @@ func (w *Worker) concretize(f *Frame) {
 		w.Err[r] = E
 		v := w.D[r] + w.dn[r] + (tmp[r] - rad[r])
 		w.LB[r] = down(v - E)
-		if f.wild || !(math.Abs(v) <= math.MaxFloat64) || !(E <= math.MaxFloat64) {
+		if from >= f.reach || !(math.Abs(v) <= math.MaxFloat64) || !(E <= math.MaxFloat64) {
 			w.LB[r] = math.Inf(-1)
 		}
 	}

@@ -16,18 +16,14 @@ import (
 //
 // Soundness: every rounded step adds its a-priori error γ·(|M|·mag + |b|) to e, mag the sum of absolute coefficients.
 func (n *Net) Forward(f *Frame) bool {
-	if f.wild {
-		return true
-	}
 	if len(n.Acts[0]) > 0 {
 		f.Refresh(0)
 	}
-	var dims []int
-	for i, r := range f.inR {
-		if r > 0 {
-			dims = append(dims, i)
-		}
+	f.restart()
+	if f.reach == 0 {
+		return true
 	}
+	dims := f.varying()
 	p := len(dims)
 	w := &forwardPass{n: n, f: f, p: p, R: (p + 2 + 7) &^ 7}
 	w.C, w.D = make([][]float64, len(n.P.Nodes)), make([][]float64, len(n.P.Nodes))
@@ -37,8 +33,11 @@ func (n *Net) Forward(f *Frame) bool {
 		for _, t := range nd.Terms {
 			w.uses[t.Src]++
 		}
-		if nd.Kind == prog.Relu || nd.Kind == prog.Sigmoid {
+		if nd.Kind != prog.Affine && nd.Kind != prog.Input {
 			w.uses[nd.Src]++
+		}
+		if nd.Kind == prog.Product {
+			w.uses[nd.Src2]++
 		}
 	}
 	w.input(dims)
@@ -46,6 +45,7 @@ func (n *Net) Forward(f *Frame) bool {
 	for k := 1; k < len(n.P.Nodes); k++ {
 		nd := &n.P.Nodes[k]
 		n.ibpNode(k, f.B, &sc, true)
+		f.rescale(k)
 		w.alloc(k)
 		switch nd.Kind {
 		case prog.Affine:
@@ -54,9 +54,11 @@ func (n *Net) Forward(f *Frame) bool {
 			w.relu(k, nd.Src)
 		case prog.Sigmoid:
 			w.sigmoid(k, nd.Src)
+		case prog.Curve, prog.Product:
+			w.planes(k, nd)
 		}
 		w.release(nd)
-		if !w.concretize(k) {
+		if k < f.reach && !w.concretize(k) {
 			return false
 		}
 		if len(n.Acts[k]) > 0 {
@@ -64,6 +66,21 @@ func (n *Net) Forward(f *Frame) bool {
 		}
 	}
 	return true
+}
+
+// varying lists the inputs that get a lane of their own: those wider than rounding, and not vanishing beside the widest.
+func (f *Frame) varying() []int {
+	widest := 0.0
+	for _, r := range f.inR {
+		widest = max(widest, r)
+	}
+	var dims []int
+	for i, r := range f.inR {
+		if r > 1e-9*widest && (2*r > thin*math.Abs(f.inC[i]) || r > 1e-6*widest) {
+			dims = append(dims, i)
+		}
+	}
+	return dims
 }
 
 type forwardPass struct {
@@ -104,8 +121,11 @@ func (w *forwardPass) release(nd *prog.Node) {
 	for _, t := range nd.Terms {
 		drop(t.Src)
 	}
-	if nd.Kind == prog.Relu || nd.Kind == prog.Sigmoid {
+	if nd.Kind != prog.Affine {
 		drop(nd.Src)
+	}
+	if nd.Kind == prog.Product {
+		drop(nd.Src2)
 	}
 }
 
@@ -114,8 +134,11 @@ func (w *forwardPass) input(dims []int) {
 	for i, c := range w.f.inC {
 		w.C[0][i*w.R+w.p] = c
 	}
+	for i, r := range w.f.inR {
+		w.D[0][i*w.R+w.p+1] = r // an input without a lane of its own is its centre and an error
+	}
 	for q, i := range dims {
-		w.C[0][i*w.R+q] = w.f.inR[i]
+		w.C[0][i*w.R+q], w.D[0][i*w.R+w.p+1] = w.f.inR[i], 0
 	}
 }
 
@@ -211,8 +234,12 @@ func (w *forwardPass) concretize(k int) bool {
 			m += math.Abs(C[q]) + math.Abs(D[q])
 		}
 		err := D[p+1] + g*(m+math.Abs(C[p])+math.Abs(D[p])+D[p+1])
-		L[j] = max(L[j], down(C[p]-D[p]-sl-err))
-		U[j] = min(U[j], up(C[p]+D[p]+su+err))
+		if lo := down(C[p] - D[p] - sl - err); lo > L[j] { // false where a form is not a number
+			L[j] = lo
+		}
+		if hi := up(C[p] + D[p] + su + err); hi < U[j] {
+			U[j] = hi
+		}
 		if L[j] > U[j] {
 			return false
 		}

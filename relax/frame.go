@@ -16,10 +16,13 @@ type Frame struct {
 	S     Scale
 	relu  []*reluFrame // per Relu node
 	sigm  []*sigmFrame // per Sigmoid node
+	curve []*planes    // per Curve or Product node
 	inC   []float64    // box centre
 	inR   []float64    // box radius, rounded up
 	inMag []float64    // |centre| + radius
-	wild  bool         // magnitudes beyond maxMagnitude: no bound is offered
+	// reach is the first node whose magnitudes are beyond maxMagnitude: from there on no bound is offered.
+	reach int
+	given Scale // what S was set to; S may replace its wild part (scale.go)
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
@@ -46,7 +49,8 @@ func (s *sigmFrame) lines(lo, hi int) kernel.Lines[float64] {
 
 // NewFrame prepares the relaxation for bounds b over box. It keeps b: change b only together with Refresh.
 func (n *Net) NewFrame(box Box, b *Bounds, s Scale) *Frame {
-	f := &Frame{Net: n, Box: box, B: b, S: s, wild: !s.tame(), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f := &Frame{Net: n, Box: box, B: b, curve: make([]*planes, len(n.P.Nodes)), relu: make([]*reluFrame, len(n.P.Nodes)), sigm: make([]*sigmFrame, len(n.P.Nodes))}
+	f.SetScale(s)
 	m := len(box.Lo)
 	f.inC, f.inR, f.inMag = make([]float64, m), make([]float64, m), make([]float64, m)
 	f.setCentre()
@@ -74,10 +78,15 @@ func (f *Frame) setCentre() {
 // Refresh recomputes the relaxation of the activations of pre-activation node k after its bounds changed.
 func (f *Frame) Refresh(k int) {
 	for _, act := range f.Net.Acts[k] {
-		if f.Net.P.Nodes[act].Kind == prog.Relu {
+		switch f.Net.P.Nodes[act].Kind {
+		case prog.Relu:
 			f.refreshRelu(act, k)
-		} else {
+		case prog.Sigmoid:
 			f.refreshSigmoid(act, k)
+		case prog.Curve:
+			f.refreshCurve(act, k)
+		case prog.Product:
+			f.refreshProduct(act)
 		}
 	}
 }

@@ -54,6 +54,17 @@ func (n *Net) ibpNode(k int, b *Bounds, sc *ibpScratch, meet bool) {
 			_, hi := sigmoidEnclosure(b.U[nd.Src][j])
 			set(j, lo, hi)
 		}
+	case prog.Curve:
+		for j, l := range b.L[nd.Src] {
+			lo, hi := nd.Fn.Image(l, b.U[nd.Src][j])
+			set(j, lo, hi)
+		}
+	case prog.Product:
+		x, y := nd.Src, nd.Src2
+		for j, l := range b.L[x] {
+			lo, hi := prog.ProductImage(l, b.U[x][j], b.L[y][j], b.U[y][j])
+			set(j, lo, hi)
+		}
 	case prog.Affine:
 		sc.zc, sc.zr, sc.zs = grow(sc.zc, nd.N), grow(sc.zr, nd.N), grow(sc.zs, nd.N)
 		clear(sc.zr)

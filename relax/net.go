@@ -27,7 +27,7 @@ type Net struct {
 	sumLen   int // longest sum of terms added to a lane's constant
 	rowFan   []int
 	relMax   int
-	// orig and local number the elements of a specialised network (nil: as they are).
+	// orig and local number the elements of a network without its inactive neurons (nil: as they are).
 	orig, local [][]int32
 }
 
@@ -46,12 +46,12 @@ func NewNet(p *prog.Program) *Net {
 				col[t.Src] += c
 				n.rowFan[k] += row
 			}
-		case prog.Relu, prog.Sigmoid:
-			col[nd.Src]++
-			if len(n.Acts[nd.Src]) == 0 {
-				n.Pre = append(n.Pre, nd.Src)
+		case prog.Input:
+		default:
+			n.act(nd.Src, k, col)
+			if nd.Kind == prog.Product {
+				n.act(nd.Src2, k, col)
 			}
-			n.Acts[nd.Src] = append(n.Acts[nd.Src], k)
 		}
 	}
 	n.Pre = sortedInts(n.Pre)
@@ -65,6 +65,15 @@ func NewNet(p *prog.Program) *Net {
 	}
 	n.anc[p.Output] = n.ancestors(p.Output)
 	return n
+}
+
+// act registers node k as an activation of src.
+func (n *Net) act(src, k int, col []int) {
+	col[src]++
+	if len(n.Acts[src]) == 0 {
+		n.Pre = append(n.Pre, src)
+	}
+	n.Acts[src] = append(n.Acts[src], k)
 }
 
 func sortedInts(x []int) []int {
@@ -91,6 +100,9 @@ func (n *Net) ancestors(k int) []bool {
 			}
 		} else {
 			m[nd.Src] = true
+			if nd.Kind == prog.Product {
+				m[nd.Src2] = true
+			}
 		}
 	}
 	return m
@@ -156,13 +168,20 @@ const (
 	tinyError    = 1e-170
 )
 
-// tame reports whether every magnitude is finite and small enough.
-func (s Scale) tame() bool {
-	for _, v := range s {
-		for _, x := range v {
-			if !(x <= maxMagnitude) {
-				return false
-			}
+// reach returns the first node with a magnitude that is not finite or too large, len(s) when there is none.
+func (s Scale) reach() int {
+	for k, v := range s {
+		if !tame(v) {
+			return k
+		}
+	}
+	return len(s)
+}
+
+func tame(v []float64) bool {
+	for _, x := range v {
+		if !(x <= maxMagnitude) {
+			return false
 		}
 	}
 	return true
@@ -175,30 +194,41 @@ func (n *Net) NewScale(b *Bounds) Scale {
 	mag := make([][]float64, len(n.P.Nodes))
 	magOf := func(k int) []float64 {
 		if mag[k] == nil {
-			mag[k] = make([]float64, n.P.Nodes[k].N)
-			for j := range mag[k] {
-				mag[k][j] = max(math.Abs(b.L[k][j]), math.Abs(b.U[k][j]))
-			}
+			mag[k] = b.magnitude(k)
 		}
 		return mag[k]
 	}
 	for k := range n.P.Nodes {
-		nd := &n.P.Nodes[k]
-		if nd.Kind != prog.Affine {
-			s[k] = magOf(k)
-			continue
-		}
-		s[k] = make([]float64, nd.N)
-		for j, v := range nd.Bias {
-			s[k][j] = math.Abs(v)
-		}
-		for _, t := range nd.Terms {
-			t.Map.ForwardAbs(s[k], magOf(t.Src), 1)
-		}
-		f := 1 + gamma(n.rowFan[k]+4)
-		for j := range s[k] {
-			s[k][j] = s[k][j]*f + 0x1p-1000 // the constant covers products that underflow
-		}
+		s[k] = n.scaleNode(k, magOf)
+	}
+	return s
+}
+
+// magnitude returns the largest absolute values of node k.
+func (b *Bounds) magnitude(k int) []float64 {
+	m := make([]float64, len(b.L[k]))
+	for j := range m {
+		m[j] = max(math.Abs(b.L[k][j]), math.Abs(b.U[k][j]))
+	}
+	return m
+}
+
+// scaleNode returns S of node k from the magnitudes of nodes.
+func (n *Net) scaleNode(k int, magOf func(k int) []float64) []float64 {
+	nd := &n.P.Nodes[k]
+	if nd.Kind != prog.Affine {
+		return magOf(k)
+	}
+	s := make([]float64, nd.N)
+	for j, v := range nd.Bias {
+		s[j] = math.Abs(v)
+	}
+	for _, t := range nd.Terms {
+		t.Map.ForwardAbs(s, magOf(t.Src), 1)
+	}
+	f := 1 + gamma(n.rowFan[k]+4)
+	for j := range s {
+		s[j] = s[j]*f + 0x1p-1000 // the constant covers products that underflow
 	}
 	return s
 }
@@ -209,7 +239,7 @@ func (n *Net) Open(b *Bounds) int {
 	for k := range n.P.Nodes {
 		if nd := &n.P.Nodes[k]; nd.Kind == prog.Sigmoid {
 			for j, l := range b.L[nd.Src] {
-				if b.U[nd.Src][j]-l > thin {
+				if b.U[nd.Src][j]-l > thinInput {
 					c++
 				}
 			}

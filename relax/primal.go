@@ -31,6 +31,8 @@ func (w *Worker) primal(f *Frame, from int, self bool) {
 			w.primalRelu(f, k, nd.Src)
 		case prog.Sigmoid:
 			w.primalSigmoid(f, k, nd.Src)
+		case prog.Curve, prog.Product:
+			w.primalPlanes(f, k, nd)
 		}
 	}
 }

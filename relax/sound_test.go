@@ -36,6 +36,10 @@ func exactEval(p *prog.Program, x []float64) [][]*big.Rat {
 				if s := v[nd.Src][j]; s.Sign() > 0 {
 					v[k][j] = s
 				}
+			case prog.Curve:
+				v[k][j] = exactCurve(nd.Fn, v[nd.Src][j])
+			case prog.Product:
+				v[k][j] = new(big.Rat).Mul(v[nd.Src][j], v[nd.Src2][j])
 			}
 		}
 		for _, t := range nd.Terms {

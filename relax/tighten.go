@@ -84,18 +84,17 @@ type Refutation struct {
 // backward pass for its lower and one for its upper bound (Zhang et al. 2018), intersected with what is known. It reports
 // false when some interval became empty: then the box contains no point that satisfies the bounds f started from.
 func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
-	if f.wild {
-		return true
-	}
 	if len(n.Acts[0]) > 0 {
 		f.Refresh(0)
 	}
 	var sc ibpScratch
+	f.restart()
 	for k := 1; k < len(n.P.Nodes); k++ {
 		if k < o.First {
 			continue
 		}
 		n.ibpNode(k, f.B, &sc, true)
+		f.rescale(k)
 		if len(n.Acts[k]) == 0 || n.P.Nodes[k].Kind != prog.Affine {
 			if len(n.Acts[k]) > 0 {
 				f.Refresh(k)
@@ -265,15 +264,15 @@ func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Spli
 	return splits
 }
 
-// thin is the width up to which a sigmoid's input needs no better bounds.
-const thin = 1e-9
+// thinInput is the width up to which a sigmoid's input needs no better bounds.
+const thinInput = 1e-9
 
 // openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
 func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
 	for _, a := range f.Net.Acts[k] {
 		relu = relu || f.Net.P.Nodes[a].Kind == prog.Relu
-		smooth = smooth || f.Net.P.Nodes[a].Kind == prog.Sigmoid
+		smooth = smooth || f.Net.P.Nodes[a].Kind != prog.Relu
 	}
 	var rows []int32
 	for j, l := range f.B.L[k] {
@@ -281,7 +280,7 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 		if need != nil && !need[k].Contains(j) {
 			continue
 		}
-		if relu && l < 0 && u > 0 || smooth && u-l > thin {
+		if relu && l < 0 && u > 0 || smooth && u-l > thinInput {
 			rows = append(rows, int32(j))
 		}
 	}

@@ -33,6 +33,9 @@ func (w *Worker) PlanWindows(k int, rows []int32) {
 		nd := &n.P.Nodes[i]
 		if nd.Kind != prog.Affine {
 			add(nd.Src, w.win[i])
+			if nd.Kind == prog.Product {
+				add(nd.Src2, w.win[i])
+			}
 			continue
 		}
 		for _, t := range nd.Terms {

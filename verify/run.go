@@ -74,7 +74,9 @@ type run struct {
 	start time.Time
 	res   *Result
 	tryer *tryer
-	seed  uint64
+	// rounds counts the rounds of branch and bound, seed the attacks between them.
+	rounds int
+	seed   uint64
 	// attacker is kept between the slices of the attack; attacked is set once the full attack ran.
 	attacker *attacks.Searcher
 	attacked bool
@@ -104,8 +106,12 @@ func (r *run) decide() {
 	if inner, q := peel(r.full, r.p); inner != nil {
 		r.bound, whole = q, inner
 		r.note("final ReLU: the question is restated before it")
+		if len(q.Cases) == 0 {
+			res.Verdict, res.Margin = Holds, 0 // no output of a ReLU is below 0
+			return
+		}
 	}
-	r.prog = prog.Simplify(whole, neededOutputs(r.bound))
+	r.prog = prog.CentreQuotients(prog.Simplify(whole, neededOutputs(r.bound)), centre(&r.bound.Boxes[r.bound.Cases[0].Box]))
 	r.tryer = newTryer(r)
 	for i := range r.prog.Nodes {
 		if r.prog.Nodes[i].Kind == prog.Relu {
@@ -125,9 +131,13 @@ func (r *run) decide() {
 	r.cone = r.net.Cone(listed(neededOutputs(r.bound)))
 	r.pool = relax.NewPool(r.net, r.opt.Workers)
 	for _, w := range r.pool.W {
-		w.Stop = func() bool { return r.ctx.Err() != nil }
+		w.Stop = r.stopped
 	}
-	groups := r.screen()
+	groups, witness := r.screen()
+	if witness != nil {
+		r.violated(witness)
+		return
+	}
 	res.Margin = math.Inf(1)
 	reason := ""
 	for i, q := range groups {
@@ -215,6 +225,15 @@ func (r *run) undecided(reason string) {
 	if math.IsInf(r.res.Margin, 1) {
 		r.res.Margin = math.Inf(-1)
 	}
+}
+
+// centre returns the middle of a box.
+func centre(b *spec.Box) []float64 {
+	x := make([]float64, len(b.Lower))
+	for i, lo := range b.Lower {
+		x[i] = lo + (b.Upper[i]-lo)/2
+	}
+	return x
 }
 
 // neededOutputs marks the outputs that some row reads.

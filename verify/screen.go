@@ -2,6 +2,7 @@ package verify
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/relax"
@@ -15,49 +16,85 @@ type group struct {
 	cases []int // indices into Problem.Cases, parallel to query.Cases
 }
 
-// screen bounds every box by intervals and keeps what that does not refute. Queries with thousands of tiny boxes (one per
-// row of a table) mostly end here.
-func (r *run) screen() []*group {
+// screen bounds every box by intervals, gives what is left of a query with several boxes to quick, and returns what is left then.
+// Queries with thousands of tiny boxes (one per row of a table) mostly end here. A witness is that of the first box with one, so
+// that it does not depend on the number of workers: boxes before it are always finished.
+func (r *run) screen() (rest []*group, w *spec.Witness) {
 	groups := byBox(r.bound, allInts(len(r.bound.Cases)))
-	out := make([]*group, len(groups))
-	bounds := sync.Pool{New: func() any { return r.net.NewBounds() }}
-	refuted := 0
-	var mu sync.Mutex
-	const span = 64 // boxes per task: tiny nets make tiny tasks
+	s := &screening{run: r, groups: groups, out: make([]*group, len(groups)), done: make([]*bab.Outcome, len(groups))}
+	s.bounds.New = func() any { return r.net.NewBounds() }
+	s.found.Store(int64(len(groups)))
+	span := 64 // boxes per task: tiny nets make tiny tasks
+	if s.quick = len(groups) > 1 && (r.opt.Method == "" || r.opt.Method == "input-split"); s.quick {
+		span = 4
+	}
 	r.pool.Each((len(groups)+span-1)/span, func(w *relax.Worker, t int) {
-		b := bounds.Get().(*relax.Bounds)
-		defer bounds.Put(b)
 		for i := t * span; i < min(len(groups), (t+1)*span); i++ {
-			if r.ctx.Err() != nil {
-				out[i] = r.group(groups[i])
-				continue
-			}
-			box := &r.bound.Boxes[r.bound.Cases[groups[i][0]].Box]
-			r.net.IBP(relax.Box{Lo: box.Lower, Hi: box.Upper}, b)
-			var left []int
-			for _, c := range groups[i] {
-				if !r.intervalRefutes(&r.bound.Cases[c], b) {
-					left = append(left, c)
-				}
-			}
-			if len(left) > 0 {
-				out[i] = r.group(left)
-			}
-			mu.Lock()
-			refuted += len(groups[i]) - len(left)
-			mu.Unlock()
+			s.box(w, i)
 		}
 	})
-	var rest []*group
-	open := 0
-	for _, g := range out {
+	for i, g := range s.out {
+		if o := s.done[i]; o != nil {
+			r.res.Stats.Branches += o.Branches
+			if o.Status == bab.Found {
+				return nil, o.Witness
+			}
+		}
 		if g != nil {
 			rest = append(rest, g)
-			open += len(g.cases)
 		}
 	}
-	r.note("intervals: %d of %d cases refuted, %d boxes left", refuted, len(r.bound.Cases), len(rest))
-	return rest
+	r.note("intervals: %d of %d cases refuted", s.refuted.Load(), len(r.bound.Cases))
+	if s.quick {
+		r.note("first pass: %d of %d boxes left", len(rest), len(groups))
+	}
+	return rest, nil
+}
+
+// screening is the state of one screen.
+type screening struct {
+	*run
+	quick          bool
+	groups         [][]int
+	out            []*group       // per box: what is left
+	done           []*bab.Outcome // per box: of the first pass
+	bounds         sync.Pool
+	refuted, found atomic.Int64 // found: the least index of a box with a witness
+}
+
+// box screens box i.
+func (s *screening) box(w *relax.Worker, i int) {
+	r := s.run
+	if r.ctx.Err() != nil || int64(i) > s.found.Load() {
+		s.out[i] = r.group(s.groups[i])
+		return
+	}
+	b := s.bounds.Get().(*relax.Bounds)
+	defer s.bounds.Put(b)
+	box := &r.bound.Boxes[r.bound.Cases[s.groups[i][0]].Box]
+	r.net.IBP(relax.Box{Lo: box.Lower, Hi: box.Upper}, b)
+	var left []int
+	for _, c := range s.groups[i] {
+		if !r.intervalRefutes(&r.bound.Cases[c], b) {
+			left = append(left, c)
+		}
+	}
+	s.refuted.Add(int64(len(s.groups[i]) - len(left)))
+	if len(left) == 0 {
+		return
+	}
+	s.out[i] = r.group(left)
+	if !s.quick {
+		return
+	}
+	o := r.quick(w, s.out[i], b)
+	switch s.done[i] = o; o.Status {
+	case bab.Closed:
+		s.out[i] = nil
+	case bab.Found:
+		for at := s.found.Load(); int64(i) < at && !s.found.CompareAndSwap(at, int64(i)); at = s.found.Load() {
+		}
+	}
 }
 
 func (r *run) group(cases []int) *group {

@@ -30,9 +30,9 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		// the box has points, so bounds that exclude each other are a defect, not a proof
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
-	f.S = r.net.NewScale(f.B)
+	f.SetScale(r.net.NewScale(f.B))
 	r.res.Stats.Unstable = r.net.Unstable(f.B)
-	alive := r.aliveAtRoot(g, f)
+	alive := aliveRows(r.pool.W[0], q, f)
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
@@ -108,11 +108,9 @@ func (r *run) alphaPays(f *relax.Frame) bool {
 	return r.net.Open(f.B) <= 3000
 }
 
-// aliveAtRoot bounds the rows with one backward pass each and lists the cases that remain.
-func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
-	q := g.query
+// aliveRows bounds the rows with one backward pass each and lists the cases that remain.
+func aliveRows(w *relax.Worker, q *bab.Query, f *relax.Frame) []int32 {
 	var alive []int32
-	w := r.pool.W[0]
 	for at := 0; at < len(q.Cases); at += 32 {
 		part := q.Cases[at:min(len(q.Cases), at+32)]
 		var rows []*spec.Row
@@ -129,7 +127,7 @@ func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
 			for k, row := range lane {
 				bab.Seed(w, f, row, k)
 			}
-			w.Run(f, r.prog.Output)
+			w.Run(f, q.Net.P.Output)
 			lb = append(lb, w.LB[:len(lane)]...)
 		}
 		k := 0
@@ -148,21 +146,17 @@ func (r *run) aliveAtRoot(g *group, f *relax.Frame) []int32 {
 }
 
 // pause returns the function that interleaves attacks with branch and bound: after 4, 8, 16, … rounds, each with a fresh seed
-// and twice the work of the one before.
+// and twice the work of the one before. Boxes share the count.
 func (r *run) pause() func() *spec.Witness {
 	if r.opt.NoAttack {
 		return nil
 	}
-	rounds, next := 0, 4
-	evals := int64(3000)
 	return func() *spec.Witness {
-		rounds++
-		if rounds < next || r.attacker == nil {
+		r.rounds++
+		if r.rounds < 4<<r.seed || r.attacker == nil {
 			return nil
 		}
-		next *= 2
-		evals *= 2
 		r.seed++
-		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(evals, 1e11), Time: r.attackTime()})
+		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()})
 	}
 }

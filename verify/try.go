@@ -11,10 +11,16 @@ import (
 type tryer struct {
 	r    *run
 	bufs sync.Pool
+	// cases lists the cases of every box.
+	cases [][]int
 }
 
 func newTryer(r *run) *tryer {
-	t := &tryer{r: r}
+	t := &tryer{r: r, cases: make([][]int, len(r.p.Boxes))}
+	for i := range r.p.Cases {
+		b := r.p.Cases[i].Box
+		t.cases[b] = append(t.cases[b], i)
+	}
 	t.bufs.New = func() any { v := r.full.NewValues(1); return &v }
 	return t
 }
@@ -22,12 +28,7 @@ func newTryer(r *run) *tryer {
 // on returns the check for candidates of one box.
 func (t *tryer) on(box int) func(x []float64) *spec.Witness {
 	p := t.r.p
-	var cases []int
-	for i := range p.Cases {
-		if p.Cases[i].Box == box {
-			cases = append(cases, i)
-		}
-	}
+	cases := t.cases[box]
 	b := &p.Boxes[box]
 	return func(x []float64) *spec.Witness {
 		buf := t.bufs.Get().(*[][]float64)

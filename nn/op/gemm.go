@@ -8,7 +8,7 @@ import (
 
 var _ = register(&Spec{
 	Name: "Gemm",
-	Doc:  "alpha·A·B + beta·C, A and B optionally transposed; bounded when A or B is constant",
+	Doc:  "alpha·A·B + beta·C, A and B optionally transposed",
 	Eval: arity(2, 3, evalGemm),
 	Lower: pad(3, func(n *Node, b *prog.Builder, in []Value, out [][]int) ([]Value, error) {
 		p, err := newGemm(n, in[0].Shape, in[1].Shape)

@@ -8,7 +8,7 @@ import (
 
 var _ = register(&Spec{
 	Name: "MatMul",
-	Doc:  "numpy's matrix product, batched and broadcast; bounded when one factor is constant",
+	Doc:  "numpy's matrix product, batched and broadcast",
 	Eval: arity(2, 2, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 		p, err := newMatmul(n, in[0].Shape, in[1].Shape)
 		if err != nil {

@@ -22,14 +22,17 @@ type side struct {
 	in   int       // size of the variable
 }
 
-// lower appends scale·a·b + bias, exactly one of a and b being variable; rel is the error of bias. It returns the node.
+// lower appends scale·a·b + bias, at least one of a and b being variable; rel is the error of bias. It returns the node.
 func (p *matmul) lower(n *Node, bd *prog.Builder, a, b Value, scale float64, bias []float64, rel int) (int, error) {
 	v, c := a, b
 	if !v.variable() {
 		v, c = b, a
 	}
+	if a.variable() && b.variable() {
+		return p.lowerProducts(n, bd, a, b, scale, bias, rel)
+	}
 	if !v.variable() || c.Const == nil {
-		return 0, unsupported(n, "both factors depend on the input")
+		return 0, unsupported(n, "a factor is missing")
 	}
 	if err := realConst(n, c.Const); err != nil {
 		return 0, err

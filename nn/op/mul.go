@@ -9,7 +9,7 @@ import (
 
 var _ = register(&Spec{
 	Name: "Mul",
-	Doc:  "a·b with broadcasting; bounded when one factor is constant",
+	Doc:  "a·b with broadcasting",
 	Eval: arity(2, 2, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 		return one(mapBinary(n, 0, in[0], in[1], func(x, y float64) float64 { return x * y }))
 	}),
@@ -18,8 +18,11 @@ var _ = register(&Spec{
 		if !v.variable() {
 			v, c = c, v
 		}
-		if !v.variable() || c.Const == nil {
-			return nil, unsupported(n, "both factors depend on the input")
+		if !v.variable() || !c.variable() && c.Const == nil {
+			return nil, unsupported(n, "a factor is missing")
+		}
+		if c.variable() {
+			return node(lowerProduct(n, b, v, c, out[0]), out[0]), nil
 		}
 		if err := realConst(n, c.Const); err != nil {
 			return nil, err
@@ -32,7 +35,7 @@ var _ = register(&Spec{
 
 var _ = register(&Spec{
 	Name: "Div",
-	Doc:  "a/b with broadcasting (integers truncate toward zero); bounded when the denominator is constant",
+	Doc:  "a/b with broadcasting (integers truncate toward zero), as a product with the reciprocal; a denominator must be bounded away from zero",
 	Eval: arity(2, 2, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 		if in[0].Type.integer() {
 			for _, d := range in[1].Data {
@@ -45,8 +48,8 @@ var _ = register(&Spec{
 		return one(mapBinary(n, 0, in[0], in[1], func(x, y float64) float64 { return x / y }))
 	}),
 	Lower: func(n *Node, b *prog.Builder, in []Value, out [][]int) ([]Value, error) {
-		if in[1].Const == nil {
-			return nil, unsupported(n, "the denominator depends on the input")
+		if in[1].variable() {
+			return lowerQuotient(n, b, in[0], in[1], out[0])
 		}
 		if err := realConst(n, in[1].Const); err != nil {
 			return nil, err
@@ -74,7 +77,7 @@ var _ = register(&Spec{
 
 var _ = register(&Spec{
 	Name: "Pow",
-	Doc:  "a^b with broadcasting; bounded only when every exponent is the constant 1",
+	Doc:  "a^b with broadcasting; bounded when all exponents are the same constant 1, 2, 3 or −1",
 	Eval: arity(2, 2, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 		t := in[0].Type
 		return one(mapBinary(n, 0, in[0], in[1], func(x, y float64) float64 {
@@ -89,17 +92,11 @@ var _ = register(&Spec{
 		if in[1].Const == nil || !in[0].variable() {
 			return nil, unsupported(n, "the exponent depends on the input")
 		}
-		for _, e := range in[1].Const.Data {
-			if e != 1 {
-				return nil, unsupported(n, "exponent %g", e)
-			}
-		}
-		k := b.Affine(n.Name, Size(out[0]), nil, 0, term(in[0], out[0], 1))
-		return node(k, out[0]), nil
+		return lowerPower(n, b, in[0], in[1].Const.Data, out[0])
 	},
 	Example: func(r *rand.Rand) Example {
 		e := randTensor(r)
-		e.Data[0] = 1
+		e.Data[0] = float64(1 + r.IntN(3))
 		return example("Pow", 13, nil, randTensor(r, 2, 3), e)
 	},
 })

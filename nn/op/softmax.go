@@ -3,18 +3,21 @@ package op
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/spai-project/certify/nn/prog"
 )
 
-var _ = registerSoftmax("Softmax", "e^x divided by its sum over an axis (before opset 13: over all axes from axis on; not bounded)",
-	func(v, top, sum float64) float64 { return math.Exp(v-top) / sum })
+var _ = registerSoftmax("Softmax", "e^x divided by its sum over an axis (before opset 13: over all axes from axis on), as 1/Σ_j e^(x_j − x_i)",
+	func(v, top, sum float64) float64 { return math.Exp(v-top) / sum }, lowerSoftmax)
 
 var _ = registerSoftmax("LogSoftmax", "logarithm of Softmax (not bounded)",
-	func(v, top, sum float64) float64 { return v - top - math.Log(sum) })
+	func(v, top, sum float64) float64 { return v - top - math.Log(sum) }, nil)
 
-func registerSoftmax(name, doc string, f func(v, top, sum float64) float64) *Spec {
+func registerSoftmax(name, doc string, f func(v, top, sum float64) float64, lower lowerFunc) *Spec {
 	return register(&Spec{
-		Name: name,
-		Doc:  doc,
+		Name:  name,
+		Doc:   doc,
+		Lower: lower,
 		Eval: arity(1, 1, func(n *Node, in []*Tensor) ([]*Tensor, error) {
 			outer, size, inner, err := softmaxAxes(n, in[0].Shape)
 			if err != nil {
@@ -33,6 +36,41 @@ func registerSoftmax(name, doc string, f func(v, top, sum float64) float64) *Spe
 			return example(name, opset, map[string]Attr{"axis": {I: int64(r.IntN(3))}}, randTensor(r, 2, 3, 4))
 		},
 	})
+}
+
+// lowerSoftmax appends 1/Σ_j e^(x_j − x_i), which is the same function: differences within a group are bounded tightly where the
+// elements move together, and no exponential has to be divided by another.
+func lowerSoftmax(n *Node, b *prog.Builder, in []Value, _ [][]int) ([]Value, error) {
+	if !in[0].variable() {
+		return nil, unsupported(n, "no variable operand")
+	}
+	shape := in[0].Shape
+	outer, size, inner, err := softmaxAxes(n, shape)
+	if err != nil {
+		return nil, err
+	}
+	total := outer * size * inner
+	if size > 0 && total > maxProducts/size {
+		return nil, unsupported(n, "more than %d exponentials", maxProducts)
+	}
+	var diff, sum csr
+	at := int32(0)
+	for e := range total {
+		base := e - e/inner%size*inner // the group's first element
+		for j := range size {
+			if k := base + j*inner; k != e {
+				diff.add(int32(k), 1)
+				diff.add(int32(e), -1)
+			}
+			diff.endRow()
+			sum.add(at, 1)
+			at++
+		}
+		sum.endRow()
+	}
+	d := b.Affine(n.Name, int(at), nil, 0, prog.Term{Src: in[0].Node, Map: diff.linear(total)})
+	s := b.Affine(n.Name, total, nil, 0, prog.Term{Src: b.Curve(n.Name, prog.Exp, d), Map: sum.linear(int(at))})
+	return node(b.Curve(n.Name, prog.Reciprocal, s), shape), nil
 }
 
 // softmaxAxes returns how many groups there are before the axis, its size, and the distance of its elements.

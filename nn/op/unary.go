@@ -11,9 +11,7 @@ var _ = registerUnary([]unary{
 	{"Cos", "cos(x)", math.Cos},
 	{"Tan", "tan(x)", math.Tan},
 	{"Sqrt", "√x", math.Sqrt},
-	{"Exp", "e^x", math.Exp},
 	{"Log", "natural logarithm", math.Log},
-	{"Reciprocal", "1/x", func(v float64) float64 { return 1 / v }},
 	{"Floor", "largest integer below", math.Floor},
 	{"Ceil", "smallest integer above", math.Ceil},
 	{"Round", "nearest integer, ties to even", math.RoundToEven},
@@ -36,7 +34,7 @@ func registerUnary(table []unary) bool {
 			Eval: arity(1, 1, func(n *Node, in []*Tensor) ([]*Tensor, error) { return mapUnary(n, in, u.f) }),
 			Example: func(r *rand.Rand) Example {
 				t := randTensor(r, 2, 3)
-				if u.name == "Log" || u.name == "Sqrt" || u.name == "Reciprocal" {
+				if u.name == "Log" || u.name == "Sqrt" {
 					for i, v := range t.Data {
 						t.Data[i] = 0.125 + math.Abs(v)
 					}

@@ -24,6 +24,18 @@ func (b *Builder) Sigmoid(name string, src int) int {
 	return len(b.nodes) - 1
 }
 
+// Curve appends fn of node src, elementwise.
+func (b *Builder) Curve(name string, fn Fn, src int) int {
+	b.nodes = append(b.nodes, Node{Kind: Curve, N: b.nodes[src].N, Name: name, Src: src, Fn: fn})
+	return len(b.nodes) - 1
+}
+
+// Product appends the elementwise product of two nodes of the same length.
+func (b *Builder) Product(name string, x, y int) int {
+	b.nodes = append(b.nodes, Node{Kind: Product, N: b.nodes[x].N, Name: name, Src: x, Src2: y})
+	return len(b.nodes) - 1
+}
+
 // N returns the number of elements of a node built so far.
 func (b *Builder) N(node int) int { return b.nodes[node].N }
 

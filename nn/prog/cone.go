@@ -10,8 +10,10 @@ func (s *simplifier) restrict(keep []bool) {
 		n := &s.nodes[k]
 		switch {
 		case need[k].none():
+		case n.Kind == Curve && n.Fn == Reciprocal: // an emptied row would be a division by zero
+			need[n.Src].add(coneSet{all: true})
 		case n.Kind != Affine:
-			need[n.Src].add(need[k])
+			n.sources(func(src *int) { need[*src].add(need[k]) })
 		case !s.restrictNode(n, need[k], need):
 			for _, t := range n.Terms {
 				need[t.Src].add(coneSet{all: true})

@@ -93,6 +93,9 @@ func (e *enclosure) node(k int) {
 			e.L[k][i], _ = sigmoidBounds(l, e.unit)
 			_, e.U[k][i] = sigmoidBounds(e.U[n.Src][i], e.unit)
 		}
+	case Curve, Product:
+		e.smooth(k, n)
+		return
 	}
 	e.wild[k] = e.wild[n.Src]
 	e.centre(k)

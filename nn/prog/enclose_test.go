@@ -28,6 +28,10 @@ func exactEval(p *Program, x []float64) [][]*big.Rat {
 				}
 			case Sigmoid:
 				v[k][i] = exactSigmoid(v[n.Src][i])
+			case Curve:
+				v[k][i] = exactCurve(n.Fn, v[n.Src][i])
+			case Product:
+				v[k][i].Mul(v[n.Src][i], v[n.Src2][i])
 			}
 		}
 		for _, t := range n.Terms {
@@ -37,6 +41,21 @@ func exactEval(p *Program, x []float64) [][]*big.Rat {
 		}
 	}
 	return v
+}
+
+// exactCurve evaluates a curve over the rationals.
+func exactCurve(f Fn, z *big.Rat) *big.Rat {
+	v := new(big.Rat)
+	switch f {
+	case Square:
+		return v.Mul(z, z)
+	case Cube:
+		return v.Mul(v.Mul(z, z), z)
+	case Exp:
+		s := exactSigmoid(z)
+		return v.Quo(s, new(big.Rat).Sub(big.NewRat(1, 1), s))
+	}
+	return v.Inv(z)
 }
 
 // exactSigmoid is 1/(1+e^{-z}) to about 250 bits, by e^{-z} = (e^{-z/2^k})^{2^k} and Taylor's series.
@@ -79,6 +98,11 @@ func f32Eval(p *Program, x []float64, r *rand.Rand) [][]float64 {
 				v[k][i] = max(v[n.Src][i], 0)
 			case Sigmoid:
 				v[k][i] = float64(float32(1 / (1 + math.Exp(-v[n.Src][i]))))
+			case Curve:
+				u := float32(n.Fn.Value(v[n.Src][i]))
+				v[k][i] = float64(u + u*float32(r.IntN(7)-3)*0x1p-24) // a library's function is off by some units
+			case Product:
+				v[k][i] = float64(float32(v[n.Src][i]) * float32(v[n.Src2][i]))
 			case Affine:
 				b := 0.0
 				if n.Bias != nil {

@@ -46,8 +46,8 @@ func (p *Program) newPoint(x []float64, unit float64, rows int64) *Point {
 				cost += int64(n.N) * int64(row)
 				terms[t.Src] += col + 1
 			}
-		case Relu, Sigmoid:
-			terms[n.Src] += 2
+		default:
+			n.sources(func(src *int) { terms[*src] += 2 })
 		}
 	}
 	for _, t := range terms {
@@ -163,7 +163,7 @@ func (pt *Point) Bound(c []float64) (lo, hi float64) {
 // 2⁻²⁴), so g·d = (Wᵀg)·d_src ± both·|g|·local; the computed Wᵀg errs by at most γ_m·|W|ᵀ|g| in total over all consumers of a
 // source, which costs γ_m·|g|·(|W||d_src|) ≤ 2γ_m·|g|·rad. Relu: sign certain, d = d_src or 0 (the addition again costs
 // γ_m|g||d_src|); sign uncertain, |g|·|d| goes to B. Sigmoid: d = s·d_src ± (0.1·dev + 2⁻⁴⁸)·dev ± implementation errors, as
-// |σ”| < 0.0963. Input: d = 0. The sums in B are positive, so a factor covers their rounding.
+// |σ”| < 0.0963. Curve and Product: see smooth.go. Input: d = 0. The sums in B are positive, so a factor covers their rounding.
 func (pt *Point) adjoint(from, R int, g [][]float64) []float64 {
 	p := pt.e.p
 	gm := gamma(pt.m+4, unit64)
@@ -174,6 +174,10 @@ func (pt *Point) adjoint(from, R int, g [][]float64) []float64 {
 	b := make([]float64, R)
 	for k := from; k > 0; k-- {
 		n := &p.Nodes[k]
+		if n.Kind == Product {
+			pt.product(k, R, g, gm, b)
+			continue
+		}
 		if n.Kind != Affine {
 			pt.elementwise(k, R, g, gm, b)
 			continue
@@ -227,6 +231,9 @@ func (pt *Point) slope(k int, n *Node, i int, gm float64) (slope, own float64) {
 			return 0, 0
 		}
 		return 0, pt.dev(k, i)
+	}
+	if n.Kind == Curve {
+		return pt.curve(k, n, i, gm)
 	}
 	e, s := pt.dev(n.Src, i), pt.v[k][i]
 	if !(e < 1) { // the slope says nothing over such a range

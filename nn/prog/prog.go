@@ -1,7 +1,9 @@
-// Package prog is the network in the form in which it is bounded: affine maps, ReLU and Sigmoid, nothing else.
+// Package prog is the network in the form in which it is bounded: affine maps, ReLU, Sigmoid, a few more elementwise functions
+// (Curve), and products of two variables; nothing else.
 //
-// Every operator that has rigorous bounds lowers itself to these three kinds (see nn/op). LeakyRelu, PRelu, Abs, Clip and
-// MaxPool are exact combinations of affine maps and ReLU, Tanh is a Sigmoid between two affine maps; so the rules that
+// Every operator that has rigorous bounds lowers itself to these kinds (see nn/op). LeakyRelu, PRelu, Abs, Clip and
+// MaxPool are exact combinations of affine maps and ReLU, Tanh is a Sigmoid between two affine maps, a quotient is a product with
+// a reciprocal; so the rules that
 // soundness rests on (outward rounding, relaxation, gradient, split) are written once per kind and not once per operator.
 //
 // Data layout. A batch of R vectors of length n ("lanes") is one slice of n·R numbers with the lane innermost: element i
@@ -26,9 +28,15 @@ const (
 	Relu
 	// Sigmoid is x = 1/(1+e^{-z}), elementwise.
 	Sigmoid
+	// Curve is x = Fn(z), elementwise.
+	Curve
+	// Product is x = z·y of two nodes, elementwise.
+	Product
 )
 
-func (k Kind) String() string { return [...]string{"Input", "Affine", "Relu", "Sigmoid"}[k] }
+func (k Kind) String() string {
+	return [...]string{"Input", "Affine", "Relu", "Sigmoid", "Curve", "Product"}[k]
+}
 
 // A Term is one summand of an affine node.
 type Term struct {
@@ -46,7 +54,10 @@ type Node struct {
 	// Rel bounds the relative error of every stored coefficient and bias entry against the network's true real value, in
 	// units of 2⁻⁵³: 0 when the file's numbers are stored exactly, a few when BatchNormalization or a division was folded.
 	Rel int
-	Src int // Relu, Sigmoid: the node it is applied to
+	Src int // other kinds: the node it is applied to
+	// Src2 is the second factor of a Product.
+	Src2 int
+	Fn   Fn // Curve only
 }
 
 // A Program is an immutable list of nodes in topological order; Nodes[0] is the input, Output the index of the output node.
@@ -129,6 +140,15 @@ func (p *Program) EvalNode(k, R int, v [][]float64) {
 		for i, z := range v[n.Src] {
 			dst[i] = 1 / (1 + math.Exp(-z))
 		}
+	case Curve:
+		for i, z := range v[n.Src] {
+			dst[i] = n.Fn.Value(z)
+		}
+	case Product:
+		y := v[n.Src2]
+		for i, z := range v[n.Src] {
+			dst[i] = z * y[i]
+		}
 	}
 }
 
@@ -161,6 +181,17 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 			d := buf[n.Src]
 			for i, s := range v[k] {
 				d[i] += g[i] * s * (1 - s)
+			}
+		case Curve:
+			d := buf[n.Src]
+			for i, z := range v[n.Src] {
+				d[i] += g[i] * n.Fn.Slope(z)
+			}
+		case Product:
+			a, b := buf[n.Src], buf[n.Src2]
+			for i, z := range v[n.Src] {
+				a[i] += g[i] * v[n.Src2][i]
+				b[i] += g[i] * z
 			}
 		}
 	}
@@ -200,9 +231,12 @@ func (p *Program) Check() error {
 					return fmt.Errorf("prog: node %d %q: map %d×%d between %d and %d", k, n.Name, out, in, p.Nodes[t.Src].N, n.N)
 				}
 			}
-		case Relu, Sigmoid:
+		default:
 			if n.Src < 0 || n.Src >= k || p.Nodes[n.Src].N != n.N {
 				return fmt.Errorf("prog: node %d %q: bad source %d", k, n.Name, n.Src)
+			}
+			if n.Kind == Product && (n.Src2 < 0 || n.Src2 >= k || p.Nodes[n.Src2].N != n.N) {
+				return fmt.Errorf("prog: node %d %q: bad second source %d", k, n.Name, n.Src2)
 			}
 		}
 	}

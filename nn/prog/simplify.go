@@ -51,7 +51,10 @@ func (n *Node) sources(f func(src *int)) {
 		for t := range n.Terms {
 			f(&n.Terms[t].Src)
 		}
-	case Relu, Sigmoid:
+	case Product:
+		f(&n.Src)
+		f(&n.Src2)
+	case Relu, Sigmoid, Curve:
 		f(&n.Src)
 	}
 }
@@ -131,7 +134,7 @@ func (s *simplifier) foldAll() bool {
 		n := &s.nodes[k]
 		if n.Kind != Affine {
 			if k > 0 {
-				changed = s.skipCopy(&n.Src) || changed
+				n.sources(func(src *int) { changed = s.skipCopy(src) || changed })
 			}
 			continue
 		}

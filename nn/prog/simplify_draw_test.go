@@ -80,11 +80,18 @@ func drawProgram(t *rapid.T) *Program {
 		if rapid.IntRange(0, 3).Draw(t, "back") == 0 {
 			last = rapid.IntRange(0, last).Draw(t, "src")
 		}
-		switch rapid.IntRange(0, 5).Draw(t, "node") {
+		switch rapid.IntRange(0, 6).Draw(t, "node") {
 		case 0:
 			last = b.Relu("", last)
 		case 1:
 			last = b.Sigmoid("", last)
+		case 6:
+			other := rapid.IntRange(0, last).Draw(t, "factor")
+			if b.N(other) == b.N(last) {
+				last = b.Product("", last, other)
+			} else {
+				last = b.Curve("", Square, last)
+			}
 		case 2: // residual
 			n := b.N(last)
 			m := drawMap(t, n, "identity", "diag", "perm")

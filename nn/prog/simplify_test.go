@@ -168,6 +168,10 @@ func ratEval(p *Program, x []float64) []*big.Rat {
 				v[k][i] = rat(x[i])
 			case n.Kind == Relu && v[n.Src][i].Sign() > 0, n.Kind == Sigmoid:
 				v[k][i].Set(v[n.Src][i])
+			case n.Kind == Curve:
+				v[k][i] = exactCurve(n.Fn, v[n.Src][i])
+			case n.Kind == Product:
+				v[k][i].Mul(v[n.Src][i], v[n.Src2][i])
 			case n.Bias != nil:
 				v[k][i] = rat(n.Bias[i])
 			}

@@ -213,3 +213,22 @@ func (s *sparseMap) Each(f func(i, j int, v float64)) {
 		}
 	}
 }
+
+// RowReader returns a function that calls f for the entries of row i of m, stored zeros possibly among them.
+func RowReader(m Linear) func(i int, f func(j int, v float64)) {
+	if a, ok := m.(adjoint); ok {
+		return a.row
+	}
+	rows, cols := m.Dims()
+	b := newCSRBuilder(rows, 0)
+	m.Each(func(i, j int, v float64) {
+		for len(b.ptr) <= i {
+			b.endRow()
+		}
+		b.add(int32(j), v)
+	})
+	for len(b.ptr) <= rows {
+		b.endRow()
+	}
+	return b.build(cols).(*sparseMap).row
+}

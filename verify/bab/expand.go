@@ -92,7 +92,7 @@ func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, pool *relax.P
 	if !ok {
 		return nil, true
 	}
-	f = f.Specialise(b.splits)
+	f = f.DropInactive(b.splits)
 	k := *b
 	k.at, k.alpha = f, b.at.MapAlpha(f, b.alpha)
 	k.beta = append([]float32(nil), b.beta...)

@@ -24,6 +24,9 @@ type boxBranch struct {
 func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config) *Outcome {
 	s := &inputSearch{q: q, root: f0, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	for i := range q.Box.Lo {
+		if q.Free > 0 && i >= q.Free {
+			break
+		}
 		if q.Box.Hi[i]-q.Box.Lo[i] > 1e-6*max(math.Abs(q.Box.Lo[i]), math.Abs(q.Box.Hi[i])) {
 			s.dims = append(s.dims, i)
 		}
@@ -72,6 +75,9 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 	for len(s.open) > 0 {
 		if ctx.Err() != nil {
 			return s.stop("interrupted")
+		}
+		if s.cfg.Branches > 0 && s.out.Branches >= s.cfg.Branches {
+			return s.stop("budget")
 		}
 		if s.cfg.Pause != nil {
 			if w := s.cfg.Pause(); w != nil {

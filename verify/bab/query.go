@@ -18,6 +18,8 @@ type Query struct {
 	Net   *relax.Net
 	Box   relax.Box
 	Cases []spec.Case
+	// Free, if not 0, says that only the first Free inputs may be bisected; otherwise all that vary may.
+	Free int
 }
 
 // Status is the outcome of a search.
@@ -44,6 +46,8 @@ type Config struct {
 	// Pause is called between rounds; a witness it returns ends the search (time-sliced attacks).
 	Pause func() *spec.Witness
 	Rule  Rule
+	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
+	Branches int
 }
 
 // Rule are the tunable numbers of the search; the zero value is the default.

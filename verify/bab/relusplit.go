@@ -28,7 +28,7 @@ type reluBranch struct {
 // error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching). Where
 // sigmoids alone are left, there is nothing to split: inner bounds that assume the row itself (narrow.go) are what remains.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	f = f.Specialise(nil)
+	f = f.DropInactive(nil)
 	s := &reluSearch{q: q, root: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
 	if s.steps == 0 {

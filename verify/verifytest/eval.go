@@ -30,11 +30,36 @@ func EvalExactRat(p *prog.Program, x []*big.Rat) [][]*big.Rat {
 					v[k][i].Set(z)
 				}
 			}
+		case prog.Curve:
+			v[k] = curveExact(node, v[node.Src])
+		case prog.Product:
+			v[k] = exact.Zeros(node.N)
+			for i, z := range v[node.Src] {
+				v[k][i].Mul(z, v[node.Src2][i])
+			}
 		default:
 			panic(fmt.Sprintf("verifytest: EvalExact does not support %v nodes", node.Kind))
 		}
 	}
 	return v
+}
+
+// curveExact evaluates a Curve node; it panics on a division by zero.
+func curveExact(node *prog.Node, z []*big.Rat) []*big.Rat {
+	out := exact.Zeros(node.N)
+	for i, x := range z {
+		switch node.Fn {
+		case prog.Square:
+			out[i].Mul(x, x)
+		case prog.Cube:
+			out[i].Mul(x, x).Mul(out[i], x)
+		case prog.Reciprocal:
+			out[i].Inv(x)
+		default:
+			panic(fmt.Sprintf("verifytest: EvalExact does not support %v", node.Fn))
+		}
+	}
+	return out
 }
 
 func affineExact(node *prog.Node, v [][]*big.Rat) []*big.Rat {

@@ -2,15 +2,16 @@ package relax
 
 import "github.com/spai-project/certify/nn/prog"
 
-// Specialise returns a frame equal to f on a network without the neurons that f shows to be inactive (their output is 0 on all of
-// f's set, so nothing reads them), except those with a split, whose multipliers need them. It returns f itself when less than an eighth of the work would go. Nodes keep their indices, elements are
-// renumbered: splits are always given in the numbers of the original network (Local, Original).
+// DropInactive returns a frame equal to f on a network without the neurons that f shows to be inactive (their output is 0 on all of
+// f's set, so nothing reads them), except those with a split, whose multipliers need them. It returns f itself when less than an
+// eighth of the work would go. Nodes keep their indices, elements are renumbered: splits are given in the numbers of the original
+// network (Local, Original).
 //
 // Soundness: at every point of the set the kept elements have the same values in both networks, so a bound on the one is a bound
 // on the other; the scale of a kept element was computed with more summands, hence is no smaller.
-func (f *Frame) Specialise(splits []Split) *Frame {
+func (f *Frame) DropInactive(splits []Split) *Frame {
 	n := f.Net
-	if f.wild {
+	if f.reach < len(f.S) {
 		return f
 	}
 	keep := f.kept(splits)
@@ -18,7 +19,7 @@ func (f *Frame) Specialise(splits []Split) *Frame {
 	for k := range n.P.Nodes {
 		for _, t := range n.P.Nodes[k].Terms {
 			before += prog.Work(t.Map)
-			after += prog.SubmatrixWork(t.Map, size(keep[k], n.P.Nodes[k].N), size(keep[t.Src], n.P.Nodes[t.Src].N))
+			after += prog.SubmatrixWork(t.Map, countKept(keep[k], n.P.Nodes[k].N), countKept(keep[t.Src], n.P.Nodes[t.Src].N))
 		}
 	}
 	if 8*(before-after) <= before {
@@ -27,7 +28,7 @@ func (f *Frame) Specialise(splits []Split) *Frame {
 	p := &prog.Program{Nodes: append([]prog.Node(nil), n.P.Nodes...), Output: n.P.Output}
 	for k := range p.Nodes {
 		nd := &p.Nodes[k]
-		nd.N = size(keep[k], nd.N)
+		nd.N = countKept(keep[k], nd.N)
 		if nd.Bias != nil {
 			nd.Bias = pick(nd.Bias, keep[k])
 		}
@@ -101,7 +102,7 @@ func (n *Net) reducible(k int) bool {
 	return true
 }
 
-func size(keep []int32, n int) int {
+func countKept(keep []int32, n int) int {
 	if keep == nil {
 		return n
 	}

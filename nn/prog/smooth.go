@@ -1,0 +1,88 @@
+package prog
+
+import "math"
+
+// Enclosures of Curve and Product nodes, for the rigorous evaluation of a program at a point (enclose.go, point.go).
+
+// smooth encloses a Curve or Product node. A value that an execution may take to infinity makes the node wild, because 0·∞ is
+// NaN in the affine nodes behind it.
+//
+// Sound because Image and ProductImage enclose the real values over the sources' intervals, which hold for every execution; an
+// execution with unit roundoff u rounds its own result by u relative to it (Product) or by what curveUlps assumes (Curve).
+func (e *enclosure) smooth(k int, n *Node) {
+	e.wild[k] = e.wild[n.Src] || n.Kind == Product && e.wild[n.Src2]
+	limit := math.MaxFloat64 / 4
+	if e.unit > unit64 {
+		limit = 0x1p127
+	}
+	for i, l := range e.L[n.Src] {
+		var lo, hi float64
+		if n.Kind == Curve {
+			lo, hi = n.Fn.Image(l, e.U[n.Src][i])
+		} else {
+			lo, hi = ProductImage(l, e.U[n.Src][i], e.L[n.Src2][i], e.U[n.Src2][i])
+		}
+		w := e.own(n, max(math.Abs(lo), math.Abs(hi)))
+		if lo, hi = lo-w, hi+w; !(max(math.Abs(lo), math.Abs(hi)) < limit) {
+			lo, hi = math.Inf(-1), math.Inf(1)
+			e.wild[k] = true
+		}
+		e.L[k][i], e.U[k][i] = lo, hi
+	}
+	e.centre(k)
+}
+
+// own bounds the rounding of a Curve or Product node itself, in every execution covered, for results up to mag.
+func (e *enclosure) own(n *Node, mag float64) float64 {
+	u, tiny := 2*unit64, curveTiny
+	if e.unit > unit64 {
+		u, tiny = u+e.unit*(1+0x1p-10), 0x1p-146
+	}
+	if n.Kind == Curve {
+		u = 2 * curveRel
+		if e.unit > unit64 {
+			u += curveUlps * e.unit
+		}
+	}
+	return mag*u + tiny
+}
+
+// curve returns the slope of element i of a Curve node and what a unit coefficient costs: φ(x) = φ(v) + φ'(v)·(x−v) ± bend·(x−v)²,
+// the slope errs by 16 units, and both values by own.
+func (pt *Point) curve(k int, n *Node, i int, gm float64) (slope, cost float64) {
+	l, u, v := pt.e.L[n.Src][i], pt.e.U[n.Src][i], pt.v[n.Src][i]
+	far := pt.dev(k, i)
+	if !(l <= v && v <= u) { // a stray execution: take the distance as it is
+		return 0, far
+	}
+	d := pt.dev(n.Src, i)
+	slope = n.Fn.Slope(v)
+	mag := max(math.Abs(pt.e.L[k][i]), math.Abs(pt.e.U[k][i]), math.Abs(pt.v[k][i]))
+	cost = n.Fn.bend(l, u)*d*d*(1+0x1p-50) + (16*unit64+2*gm)*math.Abs(slope)*d + 2*pt.e.own(n, mag) + curveTiny
+	if s := math.Abs(slope); !(cost < far) || !(s < 0x1p500) || s < 0x1p-500 && v != 0 {
+		return 0, far
+	}
+	return slope, cost
+}
+
+// product moves g from a Product node to its factors: x·y − v·w = w·(x−v) + v·(y−w) + (x−v)·(y−w), both values rounded by own.
+func (pt *Point) product(k, R int, g [][]float64, gm float64, b []float64) {
+	n := &pt.e.p.Nodes[k]
+	for i := range pt.v[k] {
+		v, w := pt.v[n.Src][i], pt.v[n.Src2][i]
+		dv, dw := pt.dev(n.Src, i), pt.dev(n.Src2, i)
+		mag := max(math.Abs(pt.e.L[k][i]), math.Abs(pt.e.U[k][i]), math.Abs(pt.v[k][i]))
+		cost := dv*dw*(1+0x1p-50) + 2*gm*(math.Abs(w)*dv+math.Abs(v)*dw) + 2*pt.e.own(n, mag) + curveTiny
+		if far := pt.dev(k, i); !(cost < far) {
+			v, w, cost = 0, 0, far
+		}
+		x, y := g[n.Src][i*R:i*R+R], g[n.Src2][i*R:i*R+R]
+		for r, gi := range g[k][i*R : i*R+R] {
+			if gi != 0 {
+				b[r] += math.Abs(gi) * cost
+				x[r] += gi * w
+				y[r] += gi * v
+			}
+		}
+	}
+}
