@@ -132,7 +132,7 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 // and can make at most (Intercept).
 type Open struct {
 	Split
-	A, Z, Gap, Intercept float64
+	A, Z, Gap, Intercept, Total float64
 }
 
 // EachOpen calls visit for every unstable ReLU of lane r that matters for the last run (made with Final) and is not split.

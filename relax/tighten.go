@@ -61,6 +61,8 @@ type Tightening struct {
 	Need []prog.Window
 	// First, if above 0, leaves the nodes before it alone.
 	First int
+	// Record, if set, receives what neurons cost the rows (with Alpha above 1).
+	Record *Influence
 	// Refute, if set, says that only points violating the property matter.
 	Refute *Refutation
 }
@@ -191,7 +193,10 @@ func (w *Worker) boundRows(f *Frame, k int, rows []int32, o *Tightening) []float
 	}
 	a := NewAscent(w, f, R)
 	splits := w.rowSplits(k, rows, o.Splits, a)
-	a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
+	a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4, Final: o.Record != nil})
+	if o.Record != nil {
+		o.Record.record(w, f, k, rows)
+	}
 	return a.Best
 }
 

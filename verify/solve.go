@@ -46,7 +46,10 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
-	if !split && r.alphaPays(f) && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone}) {
+	if !split && r.alphaPays(f) {
+		cfg.Influence = relax.NewInfluence(f)
+	}
+	if cfg.Influence != nil && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone, Record: cfg.Influence}) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	if split {

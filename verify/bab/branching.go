@@ -8,8 +8,12 @@ import (
 	"github.com/spai-project/certify/relax"
 )
 
+// indirectWeight is how much a neuron's cost through inner bounds counts against what a backward pass per side shows: the pass
+// knows nothing of it, and in deep networks it is what matters.
+const indirectWeight = 10
+
 // shortlist picks the k/2 neurons with the largest relaxation error at the pseudo-primal point and the k/2 with the largest
-// possible one. It reorders all.
+// possible cost in all. It reorders all.
 func shortlist(all []relax.Open, k int) []relax.Open {
 	if len(all) <= k {
 		return all
@@ -17,7 +21,7 @@ func shortlist(all []relax.Open, k int) []relax.Open {
 	half := k / 2
 	slices.SortStableFunc(all, func(a, b relax.Open) int { return cmp.Compare(b.Gap, a.Gap) })
 	rest := all[half:]
-	slices.SortStableFunc(rest, func(a, b relax.Open) int { return cmp.Compare(b.Intercept, a.Intercept) })
+	slices.SortStableFunc(rest, func(a, b relax.Open) int { return cmp.Compare(b.Total, a.Total) })
 	return all[:k:k]
 }
 
@@ -58,7 +62,7 @@ func (s *reluSearch) probe(w *relax.Worker, b *reluBranch, more []relax.Split, f
 }
 
 // choose strong-branches: every candidate is bounded on both sides with one backward pass for all. The candidate whose weaker
-// side is best wins (b.next); it reports whether some candidate has both sides refuted, which closes the branch.
+// side is best, its indirect cost added, wins (b.next); it reports whether some candidate has both sides refuted, which closes the branch.
 func (s *reluSearch) choose(w *relax.Worker, b *reluBranch, cands []relax.Open) (closed bool) {
 	b.next = relax.Split{}
 	if len(cands) == 0 {
@@ -82,7 +86,8 @@ func (s *reluSearch) choose(w *relax.Worker, b *reluBranch, cands []relax.Open) 
 		if Refuted(s.row(b), lo) {
 			return true
 		}
-		if score := min(lo, 0) + 0.1*min(hi, 0); score > best {
+		score := min(lo, 0) + 0.1*min(hi, 0) + indirectWeight*(cands[i].Total-cands[i].Intercept)
+		if score > best {
 			best, b.next = score, sides[2*i]
 		}
 	}

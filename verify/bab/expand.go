@@ -2,7 +2,6 @@ package bab
 
 import (
 	"context"
-	"math"
 
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/relax"
@@ -10,7 +9,6 @@ import (
 
 const (
 	tightSteps = 6    // ascent steps per inner row of a branch's frame
-	rowShare   = 0.05 // inner rows are tightened that can err by this share of what the worst one can
 	childRate  = 0.08 // first step of the slopes in branches, which inherit good ones
 )
 
@@ -159,6 +157,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		}
 		var all []relax.Open
 		w.EachOpen(f, i, func(o relax.Open) { all = append(all, o) })
+		s.totals(f, all)
 		b.rows = s.important(all)
 		res[i].cands = shortlist(all, s.cands)
 	}
@@ -180,20 +179,4 @@ func widen(x []float32) []float64 {
 		y[i] = float64(v)
 	}
 	return y
-}
-
-// important lists, per pre-activation node, the neurons whose upper lines can cost the bound most.
-func (s *reluSearch) important(all []relax.Open) [][]int32 {
-	most := 0.0
-	for i := range all {
-		most = max(most, all[i].Intercept)
-	}
-	rows := make([][]int32, len(s.q.Net.P.Nodes))
-	for i := range all {
-		if o := &all[i]; o.Intercept >= rowShare*most && !math.IsNaN(o.Intercept) {
-			src := s.q.Net.P.Nodes[o.Act].Src
-			rows[src] = append(rows[src], o.Elem)
-		}
-	}
-	return rows
 }

@@ -46,6 +46,8 @@ type Config struct {
 	// Pause is called between rounds; a witness it returns ends the search (time-sliced attacks).
 	Pause func() *spec.Witness
 	Rule  Rule
+	// Influence, if set, guides the choice of neurons.
+	Influence *relax.Influence
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
 }
