@@ -347,13 +347,14 @@ func TestClipKeepsCounterexamples(t *testing.T) {
 			s.dims = append(s.dims, i)
 			br.lo, br.hi = append(br.lo, q.Box.Lo[i]), append(br.hi, q.Box.Hi[i])
 		}
-		bf := newBoxFrame(net, net.NewFrame(q.Box, b, net.NewScale(b)), w)
-		alive, planes, _ := s.finalRows(bf, br)
-		if len(alive) != 1 {
+		s.root = net.NewFrame(q.Box, b, net.NewScale(b))
+		planes, ok := newFrameBounder(s, w).bound(context.Background(), br)
+		alive, _ := s.aliveOf(br, planes)
+		if !ok || len(alive) != 1 {
 			t.Fatalf("seed %d: refuted at the root although sat", n)
 		}
-		lo, hi, empty := s.clip(br, alive, planes)
-		if empty {
+		lo, hi := append([]float64(nil), br.lo...), append([]float64(nil), br.hi...)
+		if len(s.clip(br, planes, alive, lo, hi)) == 0 {
 			t.Fatalf("seed %d: clipped away\n%v", n, in)
 		}
 		for i, x := range truth.X {

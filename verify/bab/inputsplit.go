@@ -9,18 +9,14 @@ import (
 	"github.com/spai-project/certify/verify/trace"
 )
 
-// boxBranch is an open sub-box: the ends of the varying inputs, and the cases still possible there.
-type boxBranch struct {
-	lo, hi []float64
-	alive  []int32
-	bound  float64
-	volume float64 // share of the root box (by halvings, clipping not counted)
-	depth  int
-}
-
 // InputSplit refutes the query by bisecting the box along the inputs that vary: each sub-box is bounded afresh, shrunk by
 // the planes its bounds give ("clipping": a counterexample satisfies every row, so A·x + c ≤ 0), and cut across the input
 // with the largest |A_i|·width, |A_i| not below 0.3 of the largest.
+//
+// Sub-boxes are bounded on what is left of the network there (reducedbox.go) or, when the network does not reduce, on all of it
+// (framebox.go). Work is dealt in rounds of tasks: a task searches the sub-trees of a few boxes depth first up to a fixed number
+// of boxes and hands back what it left open, in order. Tasks do not see each other, so that the outcome is the same for any
+// number of workers.
 func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config) *Outcome {
 	s := &inputSearch{q: q, root: f0, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	for i := range q.Box.Lo {
@@ -28,20 +24,26 @@ func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 			s.dims = append(s.dims, i)
 		}
 	}
-	s.forward = forwardPays(q.Net, f0)
-	s.frames = make([]*boxFrame, len(cfg.Pool.W))
-	for i, w := range cfg.Pool.W {
-		s.frames[i] = newBoxFrame(q.Net, f0, w)
+	for _, c := range alive {
+		if len(q.Cases[c].Rows) == 0 {
+			return s.stop("incomplete") // every input of the box satisfies the case: nothing to refute
+		}
 	}
 	root := &boxBranch{alive: alive, volume: 1, bound: math.Inf(-1)}
 	for _, i := range s.dims {
 		root.lo, root.hi = append(root.lo, q.Box.Lo[i]), append(root.hi, q.Box.Hi[i])
 	}
+	root.in = s.reduceRoot(alive)
+	s.reduced = root.in != nil
 	s.open = []*boxBranch{root}
-	for _, c := range alive {
-		if len(q.Cases[c].Rows) == 0 {
-			return s.stop("incomplete") // every input of the box satisfies the case: nothing to refute
+	for _, w := range cfg.Pool.W {
+		b := &boxScratch{s: s, w: w}
+		if s.reduced {
+			b.bounder = newReducedBounder(s)
+		} else {
+			b.bounder = newFrameBounder(s, w)
 		}
+		s.scratch = append(s.scratch, b)
 	}
 	return s.run(ctx)
 }
@@ -51,21 +53,21 @@ type inputSearch struct {
 	root    *relax.Frame
 	cfg     *Config
 	dims    []int
-	forward bool
-	frames  []*boxFrame
-	open    []*boxBranch
+	reduced bool
+	scratch []*boxScratch // per worker
+	open    []*boxBranch  // taken from the end
 	out     *Outcome
+	aside   []*boxBranch  // single floats that no bound decides
 	proved  float64
+	since   int // boxes since the last pause
 }
 
-// maxBackward is the number of open neurons up to which sub-boxes get a backward pass per inner neuron: much tighter than
-// forward mode, and worth its price while layers are small.
-const maxBackward = 1200
-
-// forwardPays chooses how inner bounds are computed in sub-boxes.
-func forwardPays(n *relax.Net, f *relax.Frame) bool { return n.Unstable(f.B) > maxBackward }
-
-const roundBoxes = 32
+const (
+	roundTasks = 32 // tasks of a round
+	taskBoxes  = 64 // boxes a task bounds before it hands back the rest, when boxes are cheap
+	pauseBoxes = 64 // cheap boxes between two pauses at least
+	maxAside   = 64 // undecidable points after which the search gives up
+)
 
 func (s *inputSearch) run(ctx context.Context) *Outcome {
 	pr := &progress{emit: s.cfg.Trace}
@@ -73,11 +75,9 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 		if ctx.Err() != nil {
 			return s.stop("interrupted")
 		}
-		if s.cfg.Pause != nil {
-			if w := s.cfg.Pause(); w != nil {
-				s.out.Status, s.out.Witness = Found, w
-				return s.out
-			}
+		if w := s.pause(); w != nil {
+			s.out.Status, s.out.Witness = Found, w
+			return s.out
 		}
 		if w, stuck := s.round(ctx); w != nil {
 			s.out.Status, s.out.Witness = Found, w
@@ -85,18 +85,35 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 		} else if stuck != "" {
 			return s.stop(stuck)
 		}
-		mem := int64(len(s.open)) * int64(16*len(s.dims)+160)
+		mem := int64(0)
+		for _, b := range s.open {
+			mem += b.bytes()
+		}
 		s.out.Peak = max(s.out.Peak, mem)
 		if s.cfg.Memory > 0 && mem > s.cfg.Memory {
 			return s.stop("memory")
 		}
 		pr.tick(trace.Event{Phase: "bab", Bound: s.least(), Open: len(s.open), Closed: s.out.Branches - len(s.open), Volume: s.proved, Memory: mem})
 	}
+	if len(s.aside) > 0 {
+		return s.stop("numerics")
+	}
 	s.out.Status = Closed
 	return s.out
 }
 
+// pause lets the caller do something else between rounds: when boxes are cheap, once the search grew by an eighth, so that what the
+// caller does, growing from call to call, stays in proportion.
+func (s *inputSearch) pause() *spec.Witness {
+	if s.cfg.Pause == nil || s.reduced && s.since < max(pauseBoxes, s.out.Branches/8) {
+		return nil
+	}
+	s.since = 0
+	return s.cfg.Pause()
+}
+
 func (s *inputSearch) stop(why string) *Outcome {
+	s.open = append(s.open, s.aside...)
 	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
 	return s.out
 }
@@ -109,265 +126,205 @@ func (s *inputSearch) least() float64 {
 	return b
 }
 
-// round bounds the next branches and replaces them by their children. stuck says why a branch cannot be
-// treated further.
+// boxTask is the work of one worker in a round: from in, left is made.
+type boxTask struct {
+	in, left []*boxBranch
+	aside    []*boxBranch
+	budget   int
+	boxes    int
+	proved   float64
+	wit      *spec.Witness
+	broken   bool
+}
+
+// tasks takes the boxes of a round from the end of the open list.
+func (s *inputSearch) tasks() []*boxTask {
+	n := min(len(s.open), roundTasks)
+	budget := 1
+	if s.reduced {
+		budget = taskBoxes
+		if n < roundTasks/2 {
+			budget = 1 + n/2 // few boxes: hand them back soon, so that every worker has some
+		}
+	}
+	ts := make([]*boxTask, n)
+	at := len(s.open) - n
+	for i := range ts {
+		ts[i] = &boxTask{in: []*boxBranch{s.open[at+i]}, budget: budget}
+	}
+	s.open = s.open[:at]
+	return ts
+}
+
+// round runs the next tasks and puts what they left open back, in order. stuck says why the search cannot go on.
 func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, stuck string) {
-	n := min(len(s.open), roundBoxes)
-	batch := s.open[len(s.open)-n:]
-	children := make([][]*boxBranch, n)
-	wit := newFound(n)
-	why := make([]string, n)
-	done := make([]bool, n)
-	s.cfg.Pool.Each(n, func(w *relax.Worker, i int) {
+	ts := s.tasks()
+	s.cfg.Pool.Each(len(ts), func(w *relax.Worker, i int) {
+		for _, b := range s.scratch {
+			if b.w == w {
+				b.search(ctx, ts[i])
+			}
+		}
+	})
+	for _, t := range ts {
+		s.open = append(s.open, t.left...)
+		s.out.Branches += t.boxes
+		s.since += t.boxes
+		s.proved += t.proved
+		if w == nil {
+			w = t.wit
+		}
+		if s.aside = append(s.aside, t.aside...); len(s.aside) > maxAside && stuck == "" {
+			stuck = "numerics"
+		}
+		if t.broken {
+			stuck = Contradictory
+		}
+	}
+	return w, stuck
+}
+
+// boxScratch is what one worker needs to treat boxes.
+type boxScratch struct {
+	s       *inputSearch
+	w       *relax.Worker
+	bounder boxBounder
+	x, v    []float64 // a candidate: every input, and those that vary
+	lo, hi  []float64
+}
+
+// A boxBounder bounds the rows of the alive cases on a box.
+type boxBounder interface {
+	// bound returns the planes below the rows of b's alive cases, in order of case and row; they are valid until the next call.
+	// It reports false when bounds exclude each other.
+	bound(ctx context.Context, b *boxBranch) ([]plane, bool)
+	// promising reports whether x, inputs that vary, is worth a try as a counterexample.
+	promising(b *boxBranch, x []float64) bool
+	// inherit returns what the parts of b that stay open, all within lo…hi, take over from the last bound.
+	inherit(b *boxBranch, alive []int32, lo, hi []float64) *inherited
+}
+
+// search treats the boxes of a task and their parts, the last first.
+func (b *boxScratch) search(ctx context.Context, t *boxTask) {
+	t.left = append(t.left, t.in...)
+	for len(t.left) > 0 && t.boxes < t.budget {
 		if ctx.Err() != nil {
 			return
 		}
-		bf := s.frames[0]
-		for _, c := range s.frames {
-			if c.w == w {
-				bf = c
-			}
+		n := len(t.left) - 1
+		box := t.left[n]
+		kids, wit, stuck := b.treat(ctx, box)
+		if wit != nil {
+			t.wit = wit
+			return
 		}
-		children[i], wit.wit[i], why[i] = s.bound(ctx, bf, batch[i])
-		done[i] = ctx.Err() == nil || wit.wit[i] != nil
-	})
-	if w := wit.first(); w != nil {
-		return w, ""
-	}
-	rest := s.open[:len(s.open)-n]
-	var next []*boxBranch
-	for i, b := range batch {
-		if !done[i] {
-			next = append(next, b)
+		if ctx.Err() != nil {
+			return // bounds may be those of an abandoned pass; the box stays open
+		}
+		t.boxes++
+		if stuck == Contradictory {
+			t.broken = true
+			return
+		}
+		t.left = t.left[:n]
+		if stuck != "" {
+			t.aside = append(t.aside, box)
 			continue
 		}
-		if why[i] != "" {
-			return nil, why[i]
+		t.proved += box.volume
+		for _, k := range kids {
+			if k != nil {
+				t.proved -= k.volume
+				t.left = append(t.left, k)
+			}
 		}
-		s.out.Branches++
-		vol := b.volume
-		for _, c := range children[i] {
-			vol -= c.volume
-			next = append(next, c)
-		}
-		s.proved += vol
 	}
-	s.open = append(rest, next...)
-	return nil, ""
 }
 
-// boxFrame is one worker's reusable frame over changing boxes.
-type boxFrame struct {
-	w    *relax.Worker
-	pool *relax.Pool
-	f    *relax.Frame
-	form []float64
-	x    []float64
-}
-
-func newBoxFrame(n *relax.Net, root *relax.Frame, w *relax.Worker) *boxFrame {
-	b := n.NewBounds()
-	b.Copy(root.B)
-	bf := &boxFrame{w: w, pool: &relax.Pool{W: []*relax.Worker{w}}, f: n.NewFrame(root.Box.Clone(), b, root.S)}
-	bf.form, bf.x = make([]float64, len(root.Box.Lo)), make([]float64, len(root.Box.Lo))
-	return bf
-}
-
-// bound bounds one branch and returns its children (none when refuted), a witness, or why it is stuck.
-func (s *inputSearch) bound(ctx context.Context, bf *boxFrame, b *boxBranch) (kids []*boxBranch, wit *spec.Witness, stuck string) {
-	f, n := bf.f, s.q.Net
-	f.B.Copy(s.root.B)
-	for d, i := range s.dims {
-		f.Box.Lo[i], f.Box.Hi[i] = b.lo[d], b.hi[d]
-	}
-	f.SetBox()
-	var ok bool
-	if s.forward {
-		ok = n.Forward(f)
-	} else {
-		ok = n.Crown(ctx, bf.pool, f, relax.Tightening{})
-	}
+// treat bounds one box and returns its open parts (nil entries are refuted), a witness, or why it is stuck.
+func (b *boxScratch) treat(ctx context.Context, box *boxBranch) (kids [2]*boxBranch, wit *spec.Witness, stuck string) {
+	planes, ok := b.bounder.bound(ctx, box)
 	if !ok {
-		return nil, nil, Contradictory
+		return kids, nil, Contradictory
 	}
-	alive, planes, wit := s.finalRows(bf, b)
-	if wit != nil || len(alive) == 0 {
-		return nil, wit, ""
-	}
-	lo, hi, empty := s.clip(b, alive, planes)
-	if empty {
-		return nil, nil, ""
-	}
-	return s.cut(b, alive, planes, lo, hi)
-}
-
-// plane is the linear form below a row's objective: its slopes in the varying inputs and its least value over the box.
-type plane struct {
-	row rowRef
-	a   []float64
-	lb  float64
-}
-
-// finalRows bounds the rows of the alive cases with one backward pass and tries the minimising corners as counterexamples.
-func (s *inputSearch) finalRows(bf *boxFrame, b *boxBranch) (alive []int32, planes []plane, wit *spec.Witness) {
-	q, w, f := s.q, bf.w, bf.f
-	refs := q.rows(b.alive)
-	out := q.Net.P.Output
-	const maxLanes = 64
-	for lo := 0; lo < len(refs); lo += maxLanes {
-		part := refs[lo:min(len(refs), lo+maxLanes)]
-		w.Begin((len(part) + 7) &^ 7)
-		for r, ref := range part {
-			row := &q.Cases[ref.c].Rows[ref.r]
-			Seed(w, f, row, r)
-		}
-		w.Run(f, out)
-		for r, ref := range part {
-			p := plane{row: ref, a: make([]float64, len(s.dims)), lb: w.LB[r]}
-			w.LinearForm(r, bf.form)
-			for d, i := range s.dims {
-				p.a[d] = bf.form[i]
-			}
-			planes = append(planes, p)
-		}
-	}
-	b.bound = math.Inf(1)
-	k := 0
-	for _, c := range b.alive {
-		best := math.Inf(-1)
-		dead := false
-		for r := range q.Cases[c].Rows {
-			best = max(best, planes[k].lb)
-			dead = dead || Refuted(&q.Cases[c].Rows[r], planes[k].lb)
-			k++
-		}
-		if !dead {
-			alive = append(alive, c)
-			b.bound = min(b.bound, best)
-		}
-	}
+	alive, bound := b.s.aliveOf(box, planes)
 	if len(alive) == 0 {
-		return nil, nil, nil
+		return kids, nil, ""
 	}
-	kept := planes[:0]
-	a := 0
-	for _, p := range planes {
-		for a < len(alive) && alive[a] < p.row.c {
-			a++
-		}
-		if a < len(alive) && alive[a] == p.row.c {
-			kept = append(kept, p)
-		}
+	box.bound = max(box.bound, bound)
+	if wit := b.try(box, planes, alive); wit != nil {
+		return kids, wit, ""
 	}
-	return alive, kept, s.try(bf, b, kept)
-}
-
-// try offers the corner where the weakest row's plane is least.
-func (s *inputSearch) try(bf *boxFrame, b *boxBranch, planes []plane) *spec.Witness {
-	if s.cfg.Try == nil || b.depth%2 == 1 {
-		return nil
+	b.lo, b.hi = append(b.lo[:0], box.lo...), append(b.hi[:0], box.hi...)
+	if alive = b.s.clip(box, planes, alive, b.lo, b.hi); len(alive) == 0 {
+		return kids, nil, ""
 	}
-	worst := 0
-	for i := range planes {
-		if planes[i].lb < planes[worst].lb {
-			worst = i
-		}
-	}
-	copy(bf.x, s.q.Box.Lo)
-	for d, i := range s.dims {
-		bf.x[i] = b.lo[d]
-		if planes[worst].a[d] < 0 {
-			bf.x[i] = b.hi[d]
-		}
-	}
-	return s.cfg.Try(bf.x)
-}
-
-// clip shrinks the box to the hull, over the alive cases, of the points where every row's plane is ≤ 0.
-//
-// Soundness: where row's objective ≤ 0 its plane is ≤ 0, so a_i x_i ≤ −(least value of the rest). The rest's least value is
-// recovered from the rigorous bound: lb ≤ rest + min a_i x_i, hence a_i x_i ≤ −lb + min a_i x_i, with the few roundings of
-// these three operations pushed outward by a relative 1e-12 of their magnitudes (they err by under 1e-15).
-func (s *inputSearch) clip(b *boxBranch, alive []int32, planes []plane) (lo, hi []float64, empty bool) {
-	p := len(s.dims)
-	hullLo, hullHi := make([]float64, p), make([]float64, p)
-	for d := range p {
-		hullLo[d], hullHi[d] = math.Inf(1), math.Inf(-1)
-	}
-	lo, hi = make([]float64, p), make([]float64, p)
-	k := 0
-	for _, c := range alive {
-		copy(lo, b.lo)
-		copy(hi, b.hi)
-		dead := false
-		for ; k < len(planes) && planes[k].row.c == c; k++ {
-			pl := &planes[k]
-			for d, a := range pl.a {
-				if a == 0 || math.IsInf(pl.lb, 0) {
-					continue
-				}
-				least := min(a*b.lo[d], a*b.hi[d])
-				lim := least - pl.lb // a·x ≤ lim
-				lim += 1e-12 * (math.Abs(least) + math.Abs(pl.lb) + math.Abs(a)*max(math.Abs(b.lo[d]), math.Abs(b.hi[d])))
-				x := lim / a
-				x += math.Copysign(1e-12*math.Abs(x)+1e-300, a)
-				if a > 0 {
-					hi[d] = min(hi[d], x)
-				} else {
-					lo[d] = max(lo[d], x)
-				}
-				if lo[d] > hi[d] {
-					dead = true
-				}
-			}
-		}
-		if dead {
-			continue
-		}
-		for d := range p {
-			hullLo[d], hullHi[d] = min(hullLo[d], lo[d]), max(hullHi[d], hi[d])
-		}
-	}
-	if p > 0 && hullLo[0] > hullHi[0] {
-		return nil, nil, true
-	}
-	return hullLo, hullHi, false
-}
-
-// cut halves the clipped box. It reports stuck when every varying side is a single float.
-func (s *inputSearch) cut(b *boxBranch, alive []int32, planes []plane, lo, hi []float64) (kids []*boxBranch, wit *spec.Witness, stuck string) {
-	best, dim := -1.0, -1
-	for d := range lo {
-		w := hi[d] - lo[d]
-		mid := lo[d] + w/2
-		if !(mid > lo[d] && mid < hi[d]) {
-			continue
-		}
-		score := 0.0
-		for i := range planes {
-			m := 0.0
-			for _, a := range planes[i].a {
-				m = max(m, math.Abs(a))
-			}
-			score = max(score, max(math.Abs(planes[i].a[d]), 0.3*m)*w)
-		}
-		if score > best {
-			best, dim = score, d
-		}
-	}
+	dim := cutAt(planes, alive, b.lo, b.hi)
 	if dim < 0 {
-		return nil, nil, "numerics"
+		return kids, nil, "numerics"
 	}
-	mid := lo[dim] + (hi[dim]-lo[dim])/2
-	for side := range 2 {
-		c := &boxBranch{lo: append([]float64(nil), lo...), hi: append([]float64(nil), hi...), alive: alive,
-			bound: b.bound, volume: b.volume / 2, depth: b.depth + 1}
+	in := b.bounder.inherit(box, alive, b.lo, b.hi)
+	mid := b.lo[dim] + (b.hi[dim]-b.lo[dim])/2
+	for side := range kids {
+		k := &boxBranch{lo: append([]float64(nil), b.lo...), hi: append([]float64(nil), b.hi...), bound: box.bound, volume: box.volume / 2,
+			depth: box.depth + 1, in: in}
 		if side == 0 {
-			c.hi[dim] = mid
+			k.hi[dim] = mid
 		} else {
-			c.lo[dim] = mid
+			k.lo[dim] = mid
 		}
-		kids = append(kids, c)
+		if k.alive = b.s.clip(box, planes, alive, k.lo, k.hi); len(k.alive) > 0 {
+			kids[side] = k
+		}
 	}
 	return kids, nil, ""
+}
+
+// try offers the corner where the weakest row's plane is least, and the middle.
+func (b *boxScratch) try(box *boxBranch, planes []plane, alive []int32) *spec.Witness {
+	s := b.s
+	if s.cfg.Try == nil || !s.reduced && box.depth%2 == 1 {
+		return nil
+	}
+	worst := -1
+	eachAlive(planes, alive, func(i int) {
+		if worst < 0 || planes[i].lb < planes[worst].lb {
+			worst = i
+		}
+	})
+	b.v = grow(b.v, len(s.dims))
+	for d := range b.v {
+		b.v[d] = box.lo[d]
+		if planes[worst].a[d] < 0 {
+			b.v[d] = box.hi[d]
+		}
+	}
+	if wit := b.offer(box); wit != nil || !s.reduced {
+		return wit
+	}
+	for d := range b.v {
+		b.v[d] = box.lo[d] + (box.hi[d]-box.lo[d])/2
+	}
+	return b.offer(box)
+}
+
+// offer tries the varying inputs v.
+func (b *boxScratch) offer(box *boxBranch) *spec.Witness {
+	if !b.bounder.promising(box, b.v) {
+		return nil
+	}
+	if b.x == nil {
+		b.x = append(b.x, b.s.q.Box.Lo...)
+	}
+	for d, i := range b.s.dims {
+		b.x[i] = b.v[d]
+	}
+	return b.s.cfg.Try(b.x)
+}
+
+func grow(x []float64, n int) []float64 {
+	if cap(x) < n {
+		return make([]float64, n)
+	}
+	return x[:n]
 }
