@@ -25,10 +25,19 @@ type composer struct {
 	failed   bool
 	idx      []int32 // arena of the rows made
 	val      []float64
+
+	neurons, outs []expr // per neuron: its row, and that of its output
+	table, chain  []int32
 }
 
-func newComposer(cols int) *composer {
-	return &composer{mag: make([]float64, 0, cols), acc: make([]float64, cols), abs: make([]float64, cols), stamp: make([]int32, cols)}
+// newComposer returns a composer for rows over the constant, p inputs and at most m neurons.
+func newComposer(p, m int) *composer {
+	cols, slots := 1+p+m, 16
+	for slots < 2*m {
+		slots *= 2
+	}
+	return &composer{mag: make([]float64, 0, cols), acc: make([]float64, cols), abs: make([]float64, cols), stamp: make([]int32, cols),
+		table: make([]int32, slots)}
 }
 
 // column adds a column with the given bound on its value and returns the row that consists of it.

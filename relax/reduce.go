@@ -33,7 +33,7 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 	if !b.mark(objs) {
 		return nil, nil, nil
 	}
-	b.c = newComposer(1 + b.p + f.Net.Unstable(f.B))
+	b.c = newComposer(b.p, f.Net.Unstable(f.B))
 	b.input(dims)
 	for k := 1; k < len(f.Net.P.Nodes); k++ {
 		b.node(k)
@@ -53,7 +53,7 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 	if b.c.failed {
 		return nil, nil, nil
 	}
-	r, order := assemble(b.p, b.neurons, rows, b.c.mag)
+	r, order := assemble(b.p, b.c.neurons, rows, b.c.mag)
 	if r == nil {
 		return nil, nil, nil
 	}
@@ -66,16 +66,15 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 
 // netReducer walks a program.
 type netReducer struct {
-	f       *Frame
-	p       int
-	c       *composer
-	one     expr
-	at      [][]expr // per node and element
-	need    [][]bool
-	rows    [][]csr // per affine node and term: the needed rows
-	neurons []expr
-	l, u    []float64
-	work    int
+	f    *Frame
+	p    int
+	c    *composer
+	one  expr
+	at   [][]expr // per node and element
+	need [][]bool
+	rows [][]csr // per affine node and term: the needed rows
+	l, u []float64
+	work int
 }
 
 type csr struct {
@@ -167,9 +166,10 @@ func (b *netReducer) node(k int) {
 		case l >= 0:
 			b.at[k][j] = b.at[nd.Src][j]
 		default:
-			b.neurons = append(b.neurons, b.at[nd.Src][j])
-			b.l, b.u = append(b.l, l), append(b.u, u)
-			b.at[k][j] = b.c.column(u)
+			out, fresh := b.c.activate(b.at[nd.Src][j], u)
+			if b.at[k][j] = out; fresh {
+				b.l, b.u = append(b.l, l), append(b.u, u)
+			}
 		}
 	}
 }
@@ -231,7 +231,7 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 			}
 		}
 	}
-	c := newComposer(1 + r.p + open)
+	c := newComposer(r.p, open)
 	at := make([]expr, 1+r.p+r.m)
 	at[0] = c.column(1)
 	for d := range r.p {
@@ -245,7 +245,7 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 		}
 		return c.end(l.err[i])
 	}
-	var neurons, rows []expr
+	var rows []expr
 	for k := range last {
 		l := &r.levels[k]
 		for i := range l.n {
@@ -256,8 +256,10 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 			}
 			at[q] = fold(l, i)
 			if L[n] < 0 {
-				neurons, from = append(neurons, at[q]), append(from, int32(n))
-				at[q] = c.column(U[n])
+				out, fresh := c.activate(at[q], U[n])
+				if at[q] = out; fresh {
+					from = append(from, int32(n))
+				}
 			}
 		}
 	}
@@ -267,7 +269,7 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 	if c.failed {
 		return nil, nil
 	}
-	s, order := assemble(r.p, neurons, rows, c.mag)
+	s, order := assemble(r.p, c.neurons, rows, c.mag)
 	if s == nil {
 		return nil, nil
 	}
