@@ -258,6 +258,7 @@ func TestTwins(t *testing.T) {
 		{"equal but for what is fixed", []float64{1, 1, 0, 1, 0, 1}, [2]float64{1, -1}, 0},
 		{"opposite but for what is fixed", []float64{1, 1, 0, -1, 0, 1}, [2]float64{1, -1}, 0},
 		{"another slope", []float64{1, 0, 0, 1.5, 0, 0}, [2]float64{1, -1}, 2},
+		{"another slope and what is fixed", []float64{1, 1, 0, 1.5, 0, 1}, [2]float64{1, 1}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := prog.NewBuilder(3)
@@ -281,7 +282,8 @@ func TestTwins(t *testing.T) {
 				t.Errorf("the objectives read %d neurons, want %d", n, c.neurons)
 			}
 			var w Cell
-			for _, part := range [][2]float64{{-1, 1}, {-1, -1}, {1, 1}, {0.5, 0.5}} {
+			for i, part := range [][2]float64{{-1, 1}, {-1, -1}, {1, 1}, {0.5, 0.5}, {-5e-4, -5e-4}, {-5e-4, -5e-4}, {5e-4, 1e-3}, {-1, 1}} {
+				r.crown = i%2 == 0
 				w.Enter(r, part[:1], part[1:], L, U)
 				if !w.Neurons() {
 					t.Fatal("empty")
