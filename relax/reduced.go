@@ -60,7 +60,7 @@ func (l *level) back(dst, nu []float64, R int) {
 
 // maxCrownWork bounds the multiply-adds for bounding every inner neuron backwards, in a box; above it inner neurons are bounded
 // forwards.
-const maxCrownWork = 4e6
+const maxCrownWork = 2e8
 
 // assemble orders the neurons by level, renumbers the columns and prepares the products. order[i] is the given index of neuron i.
 // neurons and objs are rows over columns in which neuron i has number 1+p+i. It returns nil when a magnitude is out of range.
