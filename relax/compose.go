@@ -27,6 +27,7 @@ type composer struct {
 	val      []float64
 
 	neurons, outs []expr // per neuron: its row, and that of its output
+	smooth        []bool // per neuron: a Sigmoid
 	table, chain  []int32
 }
 

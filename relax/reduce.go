@@ -23,8 +23,8 @@ type ObjectiveTerm struct {
 const maxReduceWork = 1 << 23
 
 // Reduce returns the network that is left on f's box for the objectives, the inputs dims varying and the others fixed at their
-// intervals, and the bounds of its neurons. It returns nil when there is a Sigmoid, when the network is too large to be worth it,
-// or when magnitudes are out of range.
+// intervals, and the bounds of its neurons. It returns nil when the network is too large to be worth it or when magnitudes are out
+// of range.
 func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64) {
 	if f.wild {
 		return nil, nil, nil
@@ -33,7 +33,7 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 	if !b.mark(objs) {
 		return nil, nil, nil
 	}
-	b.c = newComposer(b.p, f.Net.Unstable(f.B))
+	b.c = newComposer(b.p, f.Net.Unstable(f.B)+b.sigmoids)
 	b.input(dims)
 	for k := 1; k < len(f.Net.P.Nodes); k++ {
 		b.node(k)
@@ -53,7 +53,7 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 	if b.c.failed {
 		return nil, nil, nil
 	}
-	r, order := assemble(b.p, b.c.neurons, rows, b.c.mag)
+	r, order := assemble(b.p, b.c, rows)
 	if r == nil {
 		return nil, nil, nil
 	}
@@ -75,6 +75,8 @@ type netReducer struct {
 	rows [][]csr // per affine node and term: the needed rows
 	l, u []float64
 	work int
+
+	sigmoids int // needed
 }
 
 type csr struct {
@@ -98,7 +100,12 @@ func (b *netReducer) mark(objs []Objective) bool {
 		nd := &nodes[k]
 		switch nd.Kind {
 		case prog.Sigmoid:
-			return false
+			for j, n := range b.need[k] {
+				if n {
+					b.need[nd.Src][j] = true
+					b.sigmoids++
+				}
+			}
 		case prog.Relu:
 			for j, n := range b.need[k] {
 				if n && b.f.B.U[nd.Src][j] > 0 {
@@ -162,6 +169,9 @@ func (b *netReducer) node(k int) {
 			continue
 		}
 		switch l, u := L[nd.Src][j], U[nd.Src][j]; {
+		case nd.Kind == prog.Sigmoid:
+			b.at[k][j] = b.c.sigmoid(b.at[nd.Src][j])
+			b.l, b.u = append(b.l, l), append(b.u, u)
 		case u <= 0:
 		case l >= 0:
 			b.at[k][j] = b.at[nd.Src][j]
@@ -205,6 +215,9 @@ func (b *netReducer) affine(k int, nd *prog.Node, i int) expr {
 	return b.c.end(slack)
 }
 
+// dead reports whether neuron q is a ReLU that is off.
+func (r *Reduced) dead(q int, U []float64) bool { return U[q] <= 0 && !r.smooth[q] }
+
 // Reduce returns what is left of r on a sub-box lo…hi of the varying inputs where its neurons have the bounds L, U, with the
 // objectives listed in objs. from gives, for every neuron left, its index in r. It returns nil when magnitudes are out of range.
 func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from []int32) {
@@ -223,9 +236,9 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 	for k := last - 1; k >= 0; k-- {
 		l := &r.levels[k]
 		for i := l.n - 1; i >= 0; i-- {
-			if q := l.first + i; need[q] && U[q-1-r.p] > 0 {
+			if q := l.first + i; need[q] && !r.dead(q-1-r.p, U) {
 				mark(l, i)
-				if L[q-1-r.p] < 0 {
+				if L[q-1-r.p] < 0 || r.smooth[q-1-r.p] {
 					open++
 				}
 			}
@@ -251,11 +264,13 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 		for i := range l.n {
 			q := l.first + i
 			n := q - 1 - r.p
-			if !need[q] || U[n] <= 0 {
+			if !need[q] || r.dead(n, U) {
 				continue
 			}
-			at[q] = fold(l, i)
-			if L[n] < 0 {
+			if at[q] = fold(l, i); r.smooth[n] {
+				at[q] = c.sigmoid(at[q])
+				from = append(from, int32(n))
+			} else if L[n] < 0 {
 				out, fresh := c.activate(at[q], U[n])
 				if at[q] = out; fresh {
 					from = append(from, int32(n))
@@ -269,7 +284,7 @@ func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from
 	if c.failed {
 		return nil, nil
 	}
-	s, order := assemble(r.p, c.neurons, rows, c.mag)
+	s, order := assemble(r.p, c, rows)
 	if s == nil {
 		return nil, nil
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// A Reduced is what is left of a network on a box: the neurons whose sign is open there, each an affine function of the
+// A Reduced is what is left of a network on a box: the ReLUs whose sign is open there and the Sigmoids, each of an affine function of the
 // varying inputs and of earlier such neurons, and the objectives, affine in the same. Neurons that are off are gone, neurons that
 // are on are folded into their readers, fixed inputs into constants. In a small box a handful of neurons is left of hundreds,
 // and a bound costs accordingly. It is immutable and safe for concurrent use.
@@ -19,6 +19,8 @@ import (
 // to be exact; a bound subtracts |ν|·err where it uses the row with multiplier ν.
 type Reduced struct {
 	p, m   int
+	relus  int
+	smooth []bool // per neuron: a Sigmoid
 	levels []level
 	mag    []float64 // per column: a bound on |value| on the box
 	gS     float64   // relative rounding error of sums over inputs and constants
@@ -37,6 +39,9 @@ type level struct {
 
 // Neurons returns the number of neurons left.
 func (r *Reduced) Neurons() int { return r.m }
+
+// Relus returns the number of neurons that are ReLUs.
+func (r *Reduced) Relus() int { return r.relus }
 
 // Inputs returns the number of varying inputs.
 func (r *Reduced) Inputs() int { return r.p }
@@ -63,8 +68,9 @@ func (l *level) back(dst, nu []float64, R int) {
 const maxCrownWork = 2e8
 
 // assemble orders the neurons by level, renumbers the columns and prepares the products. order[i] is the given index of neuron i.
-// neurons and objs are rows over columns in which neuron i has number 1+p+i. It returns nil when a magnitude is out of range.
-func assemble(p int, neurons, objs []expr, mag []float64) (r *Reduced, order []int32) {
+// c's neurons and objs are rows over columns in which neuron i has number 1+p+i. It returns nil when a magnitude is out of range.
+func assemble(p int, c *composer, objs []expr) (r *Reduced, order []int32) {
+	neurons, mag := c.neurons, c.mag
 	m := len(neurons)
 	depth, counts := depths(p, neurons)
 	start := make([]int, len(counts)+1)
@@ -77,12 +83,15 @@ func assemble(p int, neurons, objs []expr, mag []float64) (r *Reduced, order []i
 	}
 	order = make([]int32, m)
 	next := append([]int(nil), start...)
-	r = &Reduced{p: p, m: m, mag: append([]float64(nil), mag[:1+p+m]...)}
+	r = &Reduced{p: p, m: m, smooth: make([]bool, m), mag: append([]float64(nil), mag[:1+p+m]...)}
 	for i, d := range depth {
 		q := next[d]
 		next[d]++
 		order[q], at[1+p+i] = int32(i), int32(1+p+q)
-		r.mag[1+p+q] = mag[1+p+i]
+		r.mag[1+p+q], r.smooth[q] = mag[1+p+i], c.smooth[i]
+		if !c.smooth[i] {
+			r.relus++
+		}
 	}
 	gE := gamma(m + p + 2*len(counts) + 64)
 	r.gS = gamma(2*p + m + 64)

@@ -16,7 +16,8 @@ type Cell struct {
 	lo, hi       []float64 // the box
 	c, rad, mag  []float64 // its centre, radius and magnitude
 	L, U         []float64 // bounds of the neurons on the box
-	al, s, t     []float64 // their relaxation: lower slope, upper slope and intercept
+	al, s, t, t0 []float64 // their relaxation: lower line al·z + t0, upper line s·z + t0 + t
+	vl, vu       []float64 // bounds of their outputs
 	a, nu        []float64
 	dn, e, da, v []float64 // per lane: relaxation constants, errors, magnitudes, values
 	LB           []float64 // per lane: bound of the last pass
@@ -41,18 +42,19 @@ func (w *Cell) Enter(r *Reduced, lo, hi, L, U []float64) {
 		w.c[d], w.rad[d] = centreRadius(lo[d], hi[d])
 		w.mag[d] = math.Abs(w.c[d]) + w.rad[d]
 	}
-	w.al, w.s, w.t = grow(w.al, r.m), grow(w.s, r.m), grow(w.t, r.m)
+	w.al, w.s, w.t, w.t0 = grow(w.al, r.m), grow(w.s, r.m), grow(w.t, r.m), grow(w.t0, r.m)
+	w.vl, w.vu = grow(w.vl, r.m), grow(w.vu, r.m)
 	w.dn, w.e, w.da, w.v, w.LB = grow(w.dn, maxLanes), grow(w.e, maxLanes), grow(w.da, maxLanes), grow(w.v, maxLanes), grow(w.LB, maxLanes)
 }
 
 // Bounds returns the bounds of the neurons; they are overwritten by the next Enter.
 func (w *Cell) Bounds() (L, U []float64) { return w.L, w.U }
 
-// Open counts the neurons whose sign is open.
+// Open counts the ReLUs whose sign is open.
 func (w *Cell) Open() int {
 	n := 0
 	for q, l := range w.L {
-		if l < 0 && w.U[q] > 0 {
+		if l < 0 && w.U[q] > 0 && !w.r.smooth[q] {
 			n++
 		}
 	}
@@ -66,23 +68,45 @@ func (w *Cell) Relax() {
 	}
 }
 
-// relax sets the relaxation of a level's neurons: off 0, on the identity, open the usual two lines.
+// relax sets the relaxation of a level's neurons.
 func (w *Cell) relax(l *level) {
-	q := l.first - 1 - w.r.p
-	for ; q < l.first-1-w.r.p+l.n; q++ {
-		switch lo, hi := w.L[q], w.U[q]; {
-		case hi <= 0:
-			w.al[q], w.s[q], w.t[q] = 0, 0, 0
-		case lo >= 0:
-			w.al[q], w.s[q], w.t[q] = 1, 1, 0
-		default:
-			w.al[q] = 0
-			if hi > -lo {
-				w.al[q] = 1
-			}
-			w.s[q], w.t[q] = upperLine(lo, hi)
-		}
+	for i := range l.n {
+		w.lines(l.first - 1 - w.r.p + i)
 	}
+}
+
+// lines sets the relaxation of neuron q: 0 when it is off, the identity when it is on, else two lines.
+func (w *Cell) lines(q int) {
+	lo, hi := w.L[q], w.U[q]
+	if w.r.smooth[q] {
+		var tu float64
+		w.al[q], w.t0[q], w.s[q], tu = sigmoidLines(lo, hi, 0.5)
+		w.t[q] = up(tu - w.t0[q])
+		w.vl[q], _ = sigmoidEnclosure(lo)
+		_, w.vu[q] = sigmoidEnclosure(hi)
+		return
+	}
+	w.vl[q], w.vu[q], w.t0[q] = max(lo, 0), max(hi, 0), 0
+	switch {
+	case hi <= 0:
+		w.al[q], w.s[q], w.t[q] = 0, 0, 0
+	case lo >= 0:
+		w.al[q], w.s[q], w.t[q] = 1, 1, 0
+	default:
+		w.al[q] = 0
+		if hi > -lo {
+			w.al[q] = 1
+		}
+		w.s[q], w.t[q] = upperLine(lo, hi)
+	}
+}
+
+// undecided reports whether tighter bounds of neuron q would change its relaxation.
+func (w *Cell) undecided(q int) bool {
+	if w.r.smooth[q] {
+		return w.U[q]-w.L[q] > 1e-9
+	}
+	return w.L[q] < 0 && w.U[q] > 0
 }
 
 // Neurons bounds the neurons and sets their relaxations, level by level: by interval arithmetic over the inputs, and for those
@@ -110,7 +134,7 @@ func (w *Cell) intervals(l *level) bool {
 	p := w.r.p
 	for i := range l.n {
 		q := l.first - 1 - p + i
-		if !(w.L[q] < 0 && w.U[q] > 0) {
+		if !w.undecided(q) {
 			continue
 		}
 		idx, val := l.row(i)
@@ -119,7 +143,7 @@ func (w *Cell) intervals(l *level) bool {
 			a, b := 1.0, 1.0
 			switch {
 			case int(c) > p:
-				a, b = max(w.L[int(c)-1-p], 0), max(w.U[int(c)-1-p], 0)
+				a, b = w.vl[int(c)-1-p], w.vu[int(c)-1-p]
 			case c > 0:
 				a, b = w.lo[c-1], w.hi[c-1]
 			}
@@ -145,7 +169,7 @@ func (w *Cell) tighten(k int) bool {
 	base := l.first - 1 - w.r.p
 	w.open = w.open[:0]
 	for i := range l.n {
-		if w.L[base+i] < 0 && w.U[base+i] > 0 {
+		if w.undecided(base + i) {
 			w.open = append(w.open, int32(i))
 		}
 	}
@@ -189,8 +213,9 @@ func (w *Cell) seed(l *level, i, r, R int, s float64) {
 
 // pass moves the lanes' coefficients on neurons of the levels below from to the inputs and bounds each lane from below.
 //
-// Soundness: the inequality of the package comment, each multiplier the stored float nu. kernel.Relax charges |a|·charge, at least
-// |nu|·charge, which covers the row's own error and the rounding of everything the multiplier is added to.
+// Soundness: the inequality of the package comment, each multiplier the stored float nu. Each neuron charges |a|·charge, at least
+// |nu|·charge, which covers the row's own error and the rounding of everything the multiplier is added to. A Sigmoid's constants
+// count by their magnitude; the terms of dn that a ReLU adds have one sign.
 func (w *Cell) pass(from, R int) {
 	r := w.r
 	dn, e := w.dn[:R], w.e[:R]
@@ -202,10 +227,15 @@ func (w *Cell) pass(from, R int) {
 		base := l.first - 1 - r.p
 		for j := range l.n {
 			q := base + j
-			if w.U[q] <= 0 {
+			if r.dead(q, w.U) {
 				continue
 			}
-			kernel.Relax(nu[j*R:j*R+R], dn, e, w.a[(l.first+j)*R:(l.first+j)*R+R], w.al[q], w.s[q], w.t[q], l.charge[j])
+			a := w.a[(l.first+j)*R : (l.first+j)*R+R]
+			kernel.Relax(nu[j*R:j*R+R], dn, e, a, w.al[q], w.s[q], w.t[q], l.charge[j])
+			if r.smooth[q] {
+				kernel.Axpy(w.a[:R], a, w.t0[q])
+				kernel.AbsAxpy(w.da[:R], a, math.Abs(w.t0[q])+2*math.Abs(w.t[q]))
+			}
 		}
 		l.back(w.a, nu, R)
 	}
@@ -224,7 +254,7 @@ func (w *Cell) concretize(R int) {
 	}
 	for r := range R {
 		D, dn := w.a[r], w.dn[r]
-		E := w.e[r] + w.r.gS*(da[r]-dn+math.Abs(D)) + tinyError
+		E := w.e[r] + w.r.gS*(da[r]+math.Abs(dn)+math.Abs(D)) + tinyError
 		E += E * 1e-6
 		v := tmp[r] + dn
 		w.v[r] = down(D + dn - E)
@@ -267,7 +297,12 @@ func (w *Cell) Eval(x []float64, objs []int32, y []float64) {
 	for k := range r.levels[:len(r.levels)-1] {
 		l := &r.levels[k]
 		for i := range l.n {
-			v[l.first+i] = max(l.value(i, v), 0)
+			z := l.value(i, v)
+			if r.smooth[l.first-1-r.p+i] {
+				v[l.first+i] = sigma(z)
+			} else {
+				v[l.first+i] = max(z, 0)
+			}
 		}
 	}
 	for n, i := range objs {

@@ -16,8 +16,8 @@ func (w *Cell) forward() bool {
 		l := &r.levels[k]
 		for i := range l.n {
 			q := l.first - 1 - p + i
-			if w.U[q] <= 0 {
-				w.al[q], w.s[q], w.t[q] = 0, 0, 0
+			if r.dead(q, w.U) {
+				w.lines(q)
 				continue
 			}
 			w.affineForm(l, i, c, d)
@@ -25,26 +25,10 @@ func (w *Cell) forward() bool {
 				return false
 			}
 			w.lines(q)
-			w.throughRelu(q, c, d)
+			w.throughNeuron(q, c, d)
 		}
 	}
 	return true
-}
-
-// lines sets the relaxation of neuron q.
-func (w *Cell) lines(q int) {
-	switch lo, hi := w.L[q], w.U[q]; {
-	case hi <= 0:
-		w.al[q], w.s[q], w.t[q] = 0, 0, 0
-	case lo >= 0:
-		w.al[q], w.s[q], w.t[q] = 1, 1, 0
-	default:
-		w.al[q] = 0
-		if hi > -lo {
-			w.al[q] = 1
-		}
-		w.s[q], w.t[q] = upperLine(lo, hi)
-	}
 }
 
 // affineForm computes the form of row i: C = M·C, D = |M|·D. The inputs are c_d + rad_d·ξ_d. Every product and sum here is of
@@ -59,7 +43,7 @@ func (w *Cell) affineForm(l *level, i int, c, d []float64) {
 		v := val[k]
 		switch q := int(col) - 1 - p; {
 		case q >= 0:
-			if w.U[q] <= 0 {
+			if w.r.dead(q, w.U) {
 				continue
 			}
 			a := math.Abs(v)
@@ -79,7 +63,7 @@ func (w *Cell) affineForm(l *level, i int, c, d []float64) {
 	}
 	m := 0.0
 	for k, col := range idx {
-		if q := int(col) - 1 - p; q >= 0 && w.U[q] > 0 {
+		if q := int(col) - 1 - p; q >= 0 && !w.r.dead(q, w.U) {
 			m += math.Abs(val[k]) * w.C[q*n+p+1]
 		}
 	}
@@ -110,20 +94,22 @@ func (w *Cell) meet(q int, c, d []float64) bool {
 	return w.L[q] <= w.U[q]
 }
 
-// throughRelu writes the form of neuron q's output. C's last entry keeps the sum of absolute coefficients, for rounding.
-func (w *Cell) throughRelu(q int, c, d []float64) {
+// throughNeuron writes the form of neuron q's output. C's last entry keeps the sum of absolute coefficients, for rounding.
+func (w *Cell) throughNeuron(q int, c, d []float64) {
 	p := w.r.p
 	n := p + 2
 	x, y := w.C[q*n:q*n+n], w.D[q*n:q*n+n]
-	lk, uk, ut := w.al[q], w.s[q], w.t[q]
-	if lk == 1 && uk == 1 {
+	lk, lt, uk, ut := w.al[q], w.t0[q], w.s[q], w.t[q]
+	if lk == 1 && uk == 1 && !w.r.smooth[q] {
 		copy(x, c)
 		copy(y, d)
 	} else {
-		mag := math.Abs(ut)
+		ut = up(lt + ut)
+		mag := math.Abs(lt) + math.Abs(ut)
 		for j := range p + 1 {
 			lo, hi := lk*(c[j]-d[j]), uk*(c[j]+d[j])
 			if j == p {
+				lo += lt
 				hi += ut
 			}
 			x[j], y[j] = (lo+hi)/2, (hi-lo)/2

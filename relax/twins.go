@@ -25,9 +25,21 @@ func (c *composer) activate(z expr, u float64) (out expr, fresh bool) {
 		}
 	}
 	out = c.column(u)
-	c.neurons, c.outs, c.chain = append(c.neurons, z), append(c.outs, out), append(c.chain, c.table[h])
+	c.neuron(z, out, c.table[h], false)
 	c.table[h] = int32(len(c.neurons))
 	return out, true
+}
+
+// sigmoid returns the row of σ(z): a column of its own.
+func (c *composer) sigmoid(z expr) expr {
+	out := c.column(1)
+	c.neuron(z, out, 0, true)
+	return out
+}
+
+func (c *composer) neuron(z, out expr, next int32, smooth bool) {
+	c.neurons, c.outs = append(c.neurons, z), append(c.outs, out)
+	c.chain, c.smooth = append(c.chain, next), append(c.smooth, smooth)
 }
 
 // slot hashes a row up to its sign, its order and the last bits of its values.

@@ -57,7 +57,7 @@ type inputSearch struct {
 	scratch []*boxScratch // per worker
 	open    []*boxBranch  // taken from the end
 	out     *Outcome
-	aside   []*boxBranch  // single floats that no bound decides
+	aside   []*boxBranch // single floats that no bound decides
 	proved  float64
 	since   int // boxes since the last pause
 }

@@ -111,14 +111,14 @@ func (b *reducedBounder) promising(box *boxBranch, x []float64) bool {
 	return false
 }
 
-// reduceBelow is the share of open neurons at which the network is reduced again.
+// reduceBelow is the share of open ReLUs at which the network is reduced again.
 const reduceBelow = 0.75
 
 func (b *reducedBounder) inherit(box *boxBranch, alive []int32, lo, hi []float64) *inherited {
 	in := box.in
 	L, U := b.cell.Bounds()
 	next := &inherited{r: in.r, refs: in.refs}
-	if float64(b.cell.Open()) <= reduceBelow*float64(in.r.Neurons())-2 {
+	if float64(b.cell.Open()) <= reduceBelow*float64(in.r.Relus())-2 {
 		objs := in.objectives(nil, alive)
 		if r, from := in.r.Reduce(lo, hi, L, U, objs); r != nil {
 			next.r, next.refs = r, make([]rowRef, len(objs))
