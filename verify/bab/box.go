@@ -9,7 +9,13 @@ type boxBranch struct {
 	bound  float64
 	volume float64 // share of the root box (by halvings, clipping not counted)
 	depth  int
+	late   bool       // its bounds touched 0 before
 	in     *inherited // what the box takes over from the one it was cut from
+}
+
+// part returns a branch on the part lo…hi of b with what it inherits.
+func (b *boxBranch) part(lo, hi []float64, in *inherited) *boxBranch {
+	return &boxBranch{lo: append([]float64(nil), lo...), hi: append([]float64(nil), hi...), bound: b.bound, depth: b.depth + 1, late: b.late, in: in}
 }
 
 // bytes estimates the memory of an open box; what siblings share counts half for each.
@@ -100,6 +106,15 @@ func (s *inputSearch) clip(b *boxBranch, planes []plane, alive []int32, lo, hi [
 		copy(hi, hullHi)
 	}
 	return left
+}
+
+// size is the sum of the magnitudes of the plane's terms on box b.
+func (p *plane) size(b *boxBranch) float64 {
+	m := math.Abs(p.lb)
+	for d, a := range p.a {
+		m += math.Abs(a) * (math.Abs(b.lo[d]) + math.Abs(b.hi[d]))
+	}
+	return m
 }
 
 // leastOn bounds the plane of box b from below on the part lo…hi.

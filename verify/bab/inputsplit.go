@@ -57,6 +57,7 @@ type inputSearch struct {
 	scratch []*boxScratch // per worker
 	open    []*boxBranch  // taken from the end
 	out     *Outcome
+	late    []*boxBranch // boxes whose bounds touch 0: searched when nothing else is open
 	aside   []*boxBranch // single floats that no bound decides
 	proved  float64
 	since   int // boxes since the last pause
@@ -65,13 +66,17 @@ type inputSearch struct {
 const (
 	roundTasks = 32 // tasks of a round
 	taskBoxes  = 64 // boxes a task bounds before it hands back the rest, when boxes are cheap
-	pauseBoxes = 64 // cheap boxes between two pauses at least
-	maxAside   = 64 // undecidable points after which the search gives up
+	pauseBoxes = 64 // cheap boxes between two pauses at least, and at most longPause
+	longPause  = 1024
+	maxAside   = 256 // undecidable points after which the search gives up
 )
 
 func (s *inputSearch) run(ctx context.Context) *Outcome {
 	pr := &progress{emit: s.cfg.Trace}
-	for len(s.open) > 0 {
+	for len(s.open) > 0 || len(s.late) > 0 {
+		if len(s.open) == 0 {
+			s.open, s.late = s.late, nil
+		}
 		if ctx.Err() != nil {
 			return s.stop("interrupted")
 		}
@@ -86,8 +91,10 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 			return s.stop(stuck)
 		}
 		mem := int64(0)
-		for _, b := range s.open {
-			mem += b.bytes()
+		for _, list := range [][]*boxBranch{s.open, s.late, s.aside} {
+			for _, b := range list {
+				mem += b.bytes()
+			}
 		}
 		s.out.Peak = max(s.out.Peak, mem)
 		if s.cfg.Memory > 0 && mem > s.cfg.Memory {
@@ -105,7 +112,7 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 // pause lets the caller do something else between rounds: when boxes are cheap, once the search grew by an eighth, so that what the
 // caller does, growing from call to call, stays in proportion.
 func (s *inputSearch) pause() *spec.Witness {
-	if s.cfg.Pause == nil || s.reduced && s.since < max(pauseBoxes, s.out.Branches/8) {
+	if s.cfg.Pause == nil || s.reduced && s.since < min(max(pauseBoxes, s.out.Branches/8), longPause) {
 		return nil
 	}
 	s.since = 0
@@ -113,7 +120,7 @@ func (s *inputSearch) pause() *spec.Witness {
 }
 
 func (s *inputSearch) stop(why string) *Outcome {
-	s.open = append(s.open, s.aside...)
+	s.open = append(append(s.open, s.late...), s.aside...)
 	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
 	return s.out
 }
@@ -130,6 +137,7 @@ func (s *inputSearch) least() float64 {
 type boxTask struct {
 	in, left []*boxBranch
 	aside    []*boxBranch
+	late     []*boxBranch
 	budget   int
 	boxes    int
 	proved   float64
@@ -137,7 +145,8 @@ type boxTask struct {
 	broken   bool
 }
 
-// tasks takes the boxes of a round from the end of the open list.
+// tasks takes the boxes of a round: most from the end of the open list, where they are small, a quarter from its front, so that no
+// part of the root box waits for ever while a search goes deep where a bound touches 0 and no split helps.
 func (s *inputSearch) tasks() []*boxTask {
 	n := min(len(s.open), roundTasks)
 	budget := 1
@@ -147,12 +156,16 @@ func (s *inputSearch) tasks() []*boxTask {
 			budget = 1 + n/2 // few boxes: hand them back soon, so that every worker has some
 		}
 	}
-	ts := make([]*boxTask, n)
-	at := len(s.open) - n
-	for i := range ts {
-		ts[i] = &boxTask{in: []*boxBranch{s.open[at+i]}, budget: budget}
+	old := 0
+	if s.reduced && n < len(s.open) {
+		old = n / 4
 	}
-	s.open = s.open[:at]
+	at := len(s.open) - (n - old)
+	ts := make([]*boxTask, 0, n)
+	for _, b := range append(s.open[:old:old], s.open[at:]...) {
+		ts = append(ts, &boxTask{in: []*boxBranch{b}, budget: budget})
+	}
+	s.open = append([]*boxBranch(nil), s.open[old:at]...)
 	return ts
 }
 
@@ -168,6 +181,7 @@ func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, stuck string)
 	})
 	for _, t := range ts {
 		s.open = append(s.open, t.left...)
+		s.late = append(s.late, t.late...)
 		s.out.Branches += t.boxes
 		s.since += t.boxes
 		s.proved += t.proved
@@ -182,149 +196,4 @@ func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, stuck string)
 		}
 	}
 	return w, stuck
-}
-
-// boxScratch is what one worker needs to treat boxes.
-type boxScratch struct {
-	s       *inputSearch
-	w       *relax.Worker
-	bounder boxBounder
-	x, v    []float64 // a candidate: every input, and those that vary
-	lo, hi  []float64
-}
-
-// A boxBounder bounds the rows of the alive cases on a box.
-type boxBounder interface {
-	// bound returns the planes below the rows of b's alive cases, in order of case and row; they are valid until the next call.
-	// It reports false when bounds exclude each other.
-	bound(ctx context.Context, b *boxBranch) ([]plane, bool)
-	// promising reports whether x, inputs that vary, is worth a try as a counterexample.
-	promising(b *boxBranch, x []float64) bool
-	// inherit returns what the parts of b that stay open, all within lo…hi, take over from the last bound.
-	inherit(b *boxBranch, alive []int32, lo, hi []float64) *inherited
-}
-
-// search treats the boxes of a task and their parts, the last first.
-func (b *boxScratch) search(ctx context.Context, t *boxTask) {
-	t.left = append(t.left, t.in...)
-	for len(t.left) > 0 && t.boxes < t.budget {
-		if ctx.Err() != nil {
-			return
-		}
-		n := len(t.left) - 1
-		box := t.left[n]
-		kids, wit, stuck := b.treat(ctx, box)
-		if wit != nil {
-			t.wit = wit
-			return
-		}
-		if ctx.Err() != nil {
-			return // bounds may be those of an abandoned pass; the box stays open
-		}
-		t.boxes++
-		if stuck == Contradictory {
-			t.broken = true
-			return
-		}
-		t.left = t.left[:n]
-		if stuck != "" {
-			t.aside = append(t.aside, box)
-			continue
-		}
-		t.proved += box.volume
-		for _, k := range kids {
-			if k != nil {
-				t.proved -= k.volume
-				t.left = append(t.left, k)
-			}
-		}
-	}
-}
-
-// treat bounds one box and returns its open parts (nil entries are refuted), a witness, or why it is stuck.
-func (b *boxScratch) treat(ctx context.Context, box *boxBranch) (kids [2]*boxBranch, wit *spec.Witness, stuck string) {
-	planes, ok := b.bounder.bound(ctx, box)
-	if !ok {
-		return kids, nil, Contradictory
-	}
-	alive, bound := b.s.aliveOf(box, planes)
-	if len(alive) == 0 {
-		return kids, nil, ""
-	}
-	box.bound = max(box.bound, bound)
-	if wit := b.try(box, planes, alive); wit != nil {
-		return kids, wit, ""
-	}
-	b.lo, b.hi = append(b.lo[:0], box.lo...), append(b.hi[:0], box.hi...)
-	if alive = b.s.clip(box, planes, alive, b.lo, b.hi); len(alive) == 0 {
-		return kids, nil, ""
-	}
-	dim := cutAt(planes, alive, b.lo, b.hi)
-	if dim < 0 {
-		return kids, nil, "numerics"
-	}
-	in := b.bounder.inherit(box, alive, b.lo, b.hi)
-	mid := b.lo[dim] + (b.hi[dim]-b.lo[dim])/2
-	for side := range kids {
-		k := &boxBranch{lo: append([]float64(nil), b.lo...), hi: append([]float64(nil), b.hi...), bound: box.bound, volume: box.volume / 2,
-			depth: box.depth + 1, in: in}
-		if side == 0 {
-			k.hi[dim] = mid
-		} else {
-			k.lo[dim] = mid
-		}
-		if k.alive = b.s.clip(box, planes, alive, k.lo, k.hi); len(k.alive) > 0 {
-			kids[side] = k
-		}
-	}
-	return kids, nil, ""
-}
-
-// try offers the corner where the weakest row's plane is least, and the middle.
-func (b *boxScratch) try(box *boxBranch, planes []plane, alive []int32) *spec.Witness {
-	s := b.s
-	if s.cfg.Try == nil || !s.reduced && box.depth%2 == 1 {
-		return nil
-	}
-	worst := -1
-	eachAlive(planes, alive, func(i int) {
-		if worst < 0 || planes[i].lb < planes[worst].lb {
-			worst = i
-		}
-	})
-	b.v = grow(b.v, len(s.dims))
-	for d := range b.v {
-		b.v[d] = box.lo[d]
-		if planes[worst].a[d] < 0 {
-			b.v[d] = box.hi[d]
-		}
-	}
-	if wit := b.offer(box); wit != nil || !s.reduced {
-		return wit
-	}
-	for d := range b.v {
-		b.v[d] = box.lo[d] + (box.hi[d]-box.lo[d])/2
-	}
-	return b.offer(box)
-}
-
-// offer tries the varying inputs v.
-func (b *boxScratch) offer(box *boxBranch) *spec.Witness {
-	if !b.bounder.promising(box, b.v) {
-		return nil
-	}
-	if b.x == nil {
-		b.x = append(b.x, b.s.q.Box.Lo...)
-	}
-	for d, i := range b.s.dims {
-		b.x[i] = b.v[d]
-	}
-	return b.s.cfg.Try(b.x)
-}
-
-func grow(x []float64, n int) []float64 {
-	if cap(x) < n {
-		return make([]float64, n)
-	}
-	return x[:n]
 }
