@@ -33,8 +33,7 @@ type level struct {
 	ptr, idx       []int32
 	val            []float64
 	err, charge    []float64      // per row: |δ|, and |δ| plus what rounding can do to a pass that uses the row once
-	dense          *kernel.Packed // Mᵀ when dense
-	sparse         *kernel.CSR    // Mᵀ when not
+	dense          *kernel.Packed // Mᵀ, nil when mostly zeros
 }
 
 // Neurons returns the number of neurons left.
@@ -52,15 +51,6 @@ func (r *Reduced) Objectives() int { return r.levels[len(r.levels)-1].n }
 func (l *level) row(i int) (idx []int32, val []float64) {
 	a, b := l.ptr[i], l.ptr[i+1]
 	return l.idx[a:b], l.val[a:b]
-}
-
-// back adds Mᵀ·nu to the columns that the level reads.
-func (l *level) back(dst, nu []float64, R int) {
-	if l.dense != nil {
-		l.dense.Mul(dst[:l.cols*R], R, nu, R)
-		return
-	}
-	l.sparse.Mul(dst[:l.cols*R], nu, R)
 }
 
 // maxCrownWork bounds the multiply-adds for bounding every inner neuron backwards, in a box; above it inner neurons are bounded
@@ -152,7 +142,6 @@ func newLevel(rows []expr, at []int32, first int) level {
 		l.err[i] = rows[i].err
 	}
 	if 4*nnz < l.n*l.cols {
-		l.sparse = kernel.NewCSR(l.n, l.cols, l.ptr, l.idx, l.val).Transpose()
 		return l
 	}
 	w := make([]float64, l.n*l.cols)
@@ -166,7 +155,7 @@ func newLevel(rows []expr, at []int32, first int) level {
 	return l
 }
 
-// cost is the number of multiply-adds of back per lane.
+// cost is the number of multiply-adds per lane of a pass through the level.
 func (l *level) cost() int {
 	if l.dense != nil {
 		return l.n * l.cols

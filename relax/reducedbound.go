@@ -221,25 +221,58 @@ func (w *Cell) pass(from, R int) {
 	dn, e := w.dn[:R], w.e[:R]
 	for k := from - 1; k >= 0; k-- {
 		l := &r.levels[k]
+		if l.dense == nil {
+			w.passSparse(l, R)
+			continue
+		}
 		w.nu = grow(w.nu, l.n*R)
-		nu := w.nu
-		clear(nu)
+		clear(w.nu)
 		base := l.first - 1 - r.p
 		for j := range l.n {
-			q := base + j
-			if r.dead(q, w.U) {
-				continue
-			}
-			a := w.a[(l.first+j)*R : (l.first+j)*R+R]
-			kernel.Relax(nu[j*R:j*R+R], dn, e, a, w.al[q], w.s[q], w.t[q], l.charge[j])
-			if r.smooth[q] {
-				kernel.Axpy(w.a[:R], a, w.t0[q])
-				kernel.AbsAxpy(w.da[:R], a, math.Abs(w.t0[q])+2*math.Abs(w.t[q]))
+			if q := base + j; !r.dead(q, w.U) {
+				w.neuron(w.nu[j*R:j*R+R], w.a[(l.first+j)*R:(l.first+j)*R+R], q, l.charge[j], dn, e)
 			}
 		}
-		l.back(w.a, nu, R)
+		l.dense.Mul(w.a[:l.cols*R], R, w.nu, R)
 	}
 	w.concretize(R)
+}
+
+// passSparse is pass through one level with few entries: most neurons are out of reach of the lanes' rows.
+func (w *Cell) passSparse(l *level, R int) {
+	w.nu = grow(w.nu, R)
+	base := l.first - 1 - w.r.p
+	for j := range l.n {
+		a := w.a[(l.first+j)*R : (l.first+j)*R+R]
+		if w.r.dead(base+j, w.U) || allZero(a) {
+			continue
+		}
+		clear(w.nu)
+		w.neuron(w.nu, a, base+j, l.charge[j], w.dn[:R], w.e[:R])
+		idx, val := l.row(j)
+		for k, c := range idx {
+			kernel.Axpy(w.a[int(c)*R:int(c)*R+R], w.nu, val[k])
+		}
+	}
+}
+
+func allZero(a []float64) bool {
+	for _, v := range a {
+		if v != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// neuron turns coefficients a on the output of neuron q into multipliers nu, cleared before, on its pre-activation.
+func (w *Cell) neuron(nu, a []float64, q int, charge float64, dn, e []float64) {
+	kernel.Relax(nu, dn, e, a, w.al[q], w.s[q], w.t[q], charge)
+	if w.r.smooth[q] {
+		R := len(a)
+		kernel.Axpy(w.a[:R], a, w.t0[q])
+		kernel.AbsAxpy(w.da[:R], a, math.Abs(w.t0[q])+2*math.Abs(w.t[q]))
+	}
 }
 
 // concretize minimises the input term over the box and subtracts the rounding error. v keeps the constant of the linear form.
