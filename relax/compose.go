@@ -29,16 +29,31 @@ type composer struct {
 	neurons, outs []expr // per neuron: its row, and that of its output
 	smooth        []bool // per neuron: a Sigmoid
 	table, chain  []int32
+
+	depth, order, at, next, counts []int32 // of assemble
+	level                          []expr
+	need                           []bool // of reducing again: per column, and its row
+	rows                           []expr
+	objs                           []expr
 }
 
-// newComposer returns a composer for rows over the constant, p inputs and at most m neurons.
-func newComposer(p, m int) *composer {
+// reset prepares for rows over the constant, p inputs and at most m neurons. Rows made before are lost.
+func (c *composer) reset(p, m int) {
 	cols, slots := 1+p+m, 16
 	for slots < 2*m {
 		slots *= 2
 	}
-	return &composer{mag: make([]float64, 0, cols), acc: make([]float64, cols), abs: make([]float64, cols), stamp: make([]int32, cols),
-		table: make([]int32, slots)}
+	if cap(c.acc) < cols {
+		c.acc, c.abs, c.stamp, c.mag = make([]float64, cols), make([]float64, cols), make([]int32, cols), make([]float64, 0, cols)
+	}
+	c.acc, c.abs, c.stamp, c.mag = c.acc[:cols], c.abs[:cols], c.stamp[:cols], c.mag[:0]
+	if cap(c.table) < slots {
+		c.table = make([]int32, slots)
+	}
+	c.table = c.table[:slots]
+	clear(c.table)
+	c.neurons, c.outs, c.smooth, c.chain = c.neurons[:0], c.outs[:0], c.smooth[:0], c.chain[:0]
+	c.idx, c.val, c.failed = c.idx[:0], c.val[:0], false
 }
 
 // column adds a column with the given bound on its value and returns the row that consists of it.
@@ -54,7 +69,8 @@ func (c *composer) column(mag float64) expr {
 func (c *composer) keep(idx []int32, val []float64, err float64) expr {
 	n := len(idx)
 	if cap(c.idx)-len(c.idx) < n {
-		c.idx, c.val = make([]int32, 0, max(n, 4096)), make([]float64, 0, max(n, 4096))
+		size := max(n, 2*cap(c.idx), 1024)
+		c.idx, c.val = make([]int32, 0, size), make([]float64, 0, size)
 	}
 	a := len(c.idx)
 	c.idx, c.val = append(c.idx, idx...), append(c.val, val...)

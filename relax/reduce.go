@@ -33,7 +33,8 @@ func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64
 	if !b.mark(objs) {
 		return nil, nil, nil
 	}
-	b.c = newComposer(b.p, f.Net.Unstable(f.B)+b.sigmoids)
+	b.c = new(composer)
+	b.c.reset(b.p, f.Net.Unstable(f.B)+b.sigmoids)
 	b.input(dims)
 	for k := 1; k < len(f.Net.P.Nodes); k++ {
 		b.node(k)
@@ -218,79 +219,104 @@ func (b *netReducer) affine(k int, nd *prog.Node, i int) expr {
 // dead reports whether neuron q is a ReLU that is off.
 func (r *Reduced) dead(q int, U []float64) bool { return U[q] <= 0 && !r.smooth[q] }
 
-// Reduce returns what is left of r on a sub-box lo…hi of the varying inputs where its neurons have the bounds L, U, with the
-// objectives listed in objs. from gives, for every neuron left, its index in r. It returns nil when magnitudes are out of range.
-func (r *Reduced) Reduce(lo, hi, L, U []float64, objs []int32) (s *Reduced, from []int32) {
+// Reduce returns what is left of the cell's network on the part lo…hi of its box, with its present bounds and the objectives listed in
+// objs. from gives, for every neuron left, its index in the old network, and is valid until the next call. It returns nil when
+// magnitudes are out of range.
+func (w *Cell) Reduce(lo, hi []float64, objs []int32) (s *Reduced, from []int32) {
+	r, c, L, U := w.r, &w.compose, w.L, w.U
 	last := len(r.levels) - 1
-	need := make([]bool, 1+r.p+r.m)
-	mark := func(l *level, i int) {
-		idx, _ := l.row(i)
-		for _, c := range idx {
-			need[c] = true
-		}
-	}
-	for _, i := range objs {
-		mark(&r.levels[last], int(i))
-	}
-	open := 0
-	for k := last - 1; k >= 0; k-- {
-		l := &r.levels[k]
-		for i := l.n - 1; i >= 0; i-- {
-			if q := l.first + i; need[q] && !r.dead(q-1-r.p, U) {
-				mark(l, i)
-				if L[q-1-r.p] < 0 || r.smooth[q-1-r.p] {
-					open++
-				}
-			}
-		}
-	}
-	c := newComposer(r.p, open)
-	at := make([]expr, 1+r.p+r.m)
+	c.reset(r.p, w.markNeeded(objs))
+	c.rows = growRows(c.rows, 1+r.p+r.m)
+	at := c.rows
 	at[0] = c.column(1)
 	for d := range r.p {
 		at[1+d] = c.column(max(math.Abs(lo[d]), math.Abs(hi[d])))
 	}
-	fold := func(l *level, i int) expr {
-		idx, val := l.row(i)
-		c.begin()
-		for k, j := range idx {
-			c.add(val[k], &at[j])
-		}
-		return c.end(l.err[i])
-	}
-	var rows []expr
+	w.from = w.from[:0]
 	for k := range last {
 		l := &r.levels[k]
 		for i := range l.n {
 			q := l.first + i
 			n := q - 1 - r.p
-			if !need[q] || r.dead(n, U) {
+			if at[q] = (expr{}); !c.need[q] || r.dead(n, U) {
 				continue
 			}
-			if at[q] = fold(l, i); r.smooth[n] {
+			if at[q] = c.fold(l, i); r.smooth[n] {
 				at[q] = c.sigmoid(at[q])
-				from = append(from, int32(n))
+				w.from = append(w.from, int32(n))
 			} else if L[n] < 0 {
 				out, fresh := c.activate(at[q], U[n])
 				if at[q] = out; fresh {
-					from = append(from, int32(n))
+					w.from = append(w.from, int32(n))
 				}
 			}
 		}
 	}
+	c.objs = c.objs[:0]
 	for _, i := range objs {
-		rows = append(rows, fold(&r.levels[last], int(i)))
+		c.objs = append(c.objs, c.fold(&r.levels[last], int(i)))
 	}
 	if c.failed {
 		return nil, nil
 	}
-	s, order := assemble(r.p, c, rows)
+	s, order := assemble(r.p, c, c.objs)
 	if s == nil {
 		return nil, nil
 	}
-	sorted := make([]int32, len(from))
 	for i, j := range order {
-		sorted[i] = from[j]
+		order[i] = w.from[j]
 	}
-	return s, sorted
+	return s, order
+}
+
+// fold composes row i of a level with the rows of the columns it reads.
+func (c *composer) fold(l *level, i int) expr {
+	idx, val := l.row(i)
+	c.begin()
+	for k, j := range idx {
+		c.add(val[k], &c.rows[j])
+	}
+	return c.end(l.err[i])
+}
+
+// markNeeded finds the columns that the objectives depend on and counts the neurons that will be left at most.
+func (w *Cell) markNeeded(objs []int32) (open int) {
+	r, c := w.r, &w.compose
+	if n := 1 + r.p + r.m; cap(c.need) < n {
+		c.need = make([]bool, n)
+	} else {
+		c.need = c.need[:n]
+		clear(c.need)
+	}
+	mark := func(l *level, i int) {
+		idx, _ := l.row(i)
+		for _, j := range idx {
+			c.need[j] = true
+		}
+	}
+	last := len(r.levels) - 1
+	for _, i := range objs {
+		mark(&r.levels[last], int(i))
+	}
+	for k := last - 1; k >= 0; k-- {
+		l := &r.levels[k]
+		for i := l.n - 1; i >= 0; i-- {
+			n := l.first + i - 1 - r.p
+			if !c.need[l.first+i] || r.dead(n, w.U) {
+				continue
+			}
+			mark(l, i)
+			if w.L[n] < 0 || r.smooth[n] {
+				open++
+			}
+		}
+	}
+	return open
+}
+
+func growRows(x []expr, n int) []expr {
+	if cap(x) < n {
+		return make([]expr, n)
+	}
+	return x[:n]
 }

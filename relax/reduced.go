@@ -57,101 +57,114 @@ func (l *level) row(i int) (idx []int32, val []float64) {
 // forwards.
 const maxCrownWork = 2e8
 
-// assemble orders the neurons by level, renumbers the columns and prepares the products. order[i] is the given index of neuron i.
+// assemble orders the neurons by level, renumbers the columns and prepares the products. order[i] is the given index of neuron i; it
+// is c's and valid until the next use.
 // c's neurons and objs are rows over columns in which neuron i has number 1+p+i. It returns nil when a magnitude is out of range.
 func assemble(p int, c *composer, objs []expr) (r *Reduced, order []int32) {
 	neurons, mag := c.neurons, c.mag
 	m := len(neurons)
-	depth, counts := depths(p, neurons)
-	start := make([]int, len(counts)+1)
-	for k, c := range counts {
-		start[k+1] = start[k] + c
+	counts := c.levels(p)
+	c.at, c.order, c.next = growInts(c.at, 1+p+m), growInts(c.order, m), growInts(c.next, len(counts)+1)
+	at, order, next := c.at, c.order, c.next // at: old column → new column
+	next[0] = 0
+	for k, n := range counts {
+		next[k+1] = next[k] + n
 	}
-	at := make([]int32, 1+p+m) // old column → new column
-	for c := range at[:1+p] {
-		at[c] = int32(c)
+	for j := range at[:1+p] {
+		at[j] = int32(j)
 	}
-	order = make([]int32, m)
-	next := append([]int(nil), start...)
-	r = &Reduced{p: p, m: m, smooth: make([]bool, m), mag: append([]float64(nil), mag[:1+p+m]...)}
-	for i, d := range depth {
+	r = &Reduced{p: p, m: m, smooth: make([]bool, m), mag: append([]float64(nil), mag[:1+p+m]...), levels: make([]level, 0, len(counts)+1)}
+	for i, d := range c.depth {
 		q := next[d]
 		next[d]++
-		order[q], at[1+p+i] = int32(i), int32(1+p+q)
-		r.mag[1+p+q], r.smooth[q] = mag[1+p+i], c.smooth[i]
+		order[q], at[1+p+i] = int32(i), 1+int32(p)+q
+		r.mag[1+p+int(q)], r.smooth[q] = mag[1+p+i], c.smooth[i]
 		if !c.smooth[i] {
 			r.relus++
 		}
 	}
 	gE := gamma(m + p + 2*len(counts) + 64)
 	r.gS = gamma(2*p + m + 64)
-	below, work := 0, 0
-	for k := range len(counts) + 1 {
-		var l level
-		if k < len(counts) {
-			rows := make([]expr, counts[k])
-			for i := range rows {
-				rows[i] = neurons[order[start[k]+i]]
-			}
-			l = newLevel(rows, at, 1+p+start[k])
-			work += 2 * l.n * below
-			below += l.cost()
-		} else {
-			l = newLevel(objs, at, 1+p+m)
+	below, work, start := 0, 0, 0
+	for _, n := range counts {
+		c.level = c.level[:0]
+		for _, i := range order[start : start+int(n)] {
+			c.level = append(c.level, neurons[i])
 		}
-		if !l.price(r.mag, gE) {
+		l := newLevel(c.level, at, 1+p+start)
+		work += 2 * l.n * below
+		below += l.cost()
+		start += int(n)
+		r.levels = append(r.levels, l)
+	}
+	r.levels = append(r.levels, newLevel(objs, at, 1+p+m))
+	for k := range r.levels {
+		if !r.levels[k].price(r.mag, gE) {
 			return nil, nil
 		}
-		r.levels = append(r.levels, l)
 	}
 	r.crown = work <= maxCrownWork
 	return r, order
 }
 
-// depths returns the level of every neuron and the size of every level.
-func depths(p int, neurons []expr) (depth []int32, counts []int) {
-	depth = make([]int32, len(neurons))
-	for i := range neurons {
-		for _, c := range neurons[i].idx {
-			if q := int(c) - 1 - p; q >= 0 {
-				depth[i] = max(depth[i], depth[q]+1)
+// levels sets the depth of every neuron and returns the size of every level.
+func (c *composer) levels(p int) (counts []int32) {
+	c.depth = growInts(c.depth, len(c.neurons))
+	counts = c.counts[:0]
+	for i := range c.neurons {
+		d := int32(0)
+		for _, j := range c.neurons[i].idx {
+			if q := int(j) - 1 - p; q >= 0 {
+				d = max(d, c.depth[q]+1)
 			}
 		}
-		for len(counts) <= int(depth[i]) {
+		c.depth[i] = d
+		for len(counts) <= int(d) {
 			counts = append(counts, 0)
 		}
-		counts[depth[i]]++
+		counts[d]++
 	}
-	return depth, counts
+	c.counts = counts
+	return counts
+}
+
+func growInts(x []int32, n int) []int32 {
+	if cap(x) < n {
+		return make([]int32, n)
+	}
+	return x[:n]
 }
 
 // newLevel stores the rows with their columns renumbered by at.
 func newLevel(rows []expr, at []int32, first int) level {
-	nnz := 0
+	n, nnz := len(rows), 0
 	for i := range rows {
 		nnz += len(rows[i].idx)
 	}
-	l := level{first: first, n: len(rows), cols: first, ptr: make([]int32, len(rows)+1), idx: make([]int32, 0, nnz), val: make([]float64, 0, nnz),
-		err: make([]float64, len(rows)), charge: make([]float64, len(rows))}
+	dense := 0
+	if 4*nnz >= n*first {
+		dense = n * first
+	}
+	ints, floats := make([]int32, n+1+nnz), make([]float64, nnz+2*n+dense)
+	l := level{first: first, n: n, cols: first, ptr: ints[:n+1], idx: ints[n+1:], val: floats[:nnz:nnz], err: floats[nnz : nnz+n], charge: floats[nnz+n : nnz+2*n]}
+	k := 0
 	for i := range rows {
-		for k, c := range rows[i].idx {
-			l.idx = append(l.idx, at[c])
-			l.val = append(l.val, rows[i].val[k])
+		for t, c := range rows[i].idx {
+			l.idx[k], l.val[k] = at[c], rows[i].val[t]
+			k++
 		}
-		l.ptr[i+1] = int32(len(l.idx))
-		l.err[i] = rows[i].err
+		l.ptr[i+1], l.err[i] = int32(k), rows[i].err
 	}
-	if 4*nnz < l.n*l.cols {
-		return l
-	}
-	w := make([]float64, l.n*l.cols)
-	for i := range rows {
-		idx, val := l.row(i)
-		for k, c := range idx {
-			w[i*l.cols+int(c)] = val[k]
+	if dense > 0 {
+		w := floats[nnz+2*n:]
+		for i := range rows {
+			idx, val := l.row(i)
+			for k, c := range idx {
+				w[i*l.cols+int(c)] = val[k]
+			}
 		}
+		l.dense = kernel.View(l.cols, l.n, w)
 	}
-	l.dense = kernel.View(l.cols, l.n, w)
 	return l
 }
 

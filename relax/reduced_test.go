@@ -175,7 +175,7 @@ func runReduced(t *testing.T, cases []*reducedCase, crown bool, mutate func(*Red
 			continue
 		}
 		of := []int32{1, 3, 4}
-		s, from := r.Reduce(lo, hi, w.L, w.U, of)
+		s, from := w.Reduce(lo, hi, of)
 		if s == nil {
 			continue
 		}

@@ -23,6 +23,8 @@ type Cell struct {
 	LB           []float64 // per lane: bound of the last pass
 	open         []int32
 	C, D         []float64 // forward forms
+	compose      composer
+	from         []int32
 }
 
 // A Plane is a linear lower bound: objective ≥ A·x + C over the box it was made for, and ≥ LB.

@@ -120,7 +120,7 @@ func (b *reducedBounder) inherit(box *boxBranch, alive []int32, lo, hi []float64
 	next := &inherited{r: in.r, refs: in.refs}
 	if float64(b.cell.Open()) <= reduceBelow*float64(in.r.Relus())-2 {
 		objs := in.objectives(nil, alive)
-		if r, from := in.r.Reduce(lo, hi, L, U, objs); r != nil {
+		if r, from := b.cell.Reduce(lo, hi, objs); r != nil {
 			next.r, next.refs = r, make([]rowRef, len(objs))
 			for i, o := range objs {
 				next.refs[i] = in.refs[o]
