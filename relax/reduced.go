@@ -33,7 +33,8 @@ type level struct {
 	ptr, idx       []int32
 	val            []float64
 	err, charge    []float64      // per row: |δ|, and |δ| plus what rounding can do to a pass that uses the row once
-	dense          *kernel.Packed // Mᵀ, nil when mostly zeros
+	w              []float64      // M, row by row, when not mostly zeros
+	dense          *kernel.Packed // then also Mᵀ
 }
 
 // Neurons returns the number of neurons left.
@@ -157,6 +158,7 @@ func newLevel(rows []expr, at []int32, first int) level {
 	}
 	if dense > 0 {
 		w := floats[nnz+2*n:]
+		l.w = w
 		for i := range rows {
 			idx, val := l.row(i)
 			for k, c := range idx {

@@ -18,6 +18,7 @@ type Cell struct {
 	L, U         []float64 // bounds of the neurons on the box
 	al, s, t, t0 []float64 // their relaxation: lower line al·z + t0, upper line s·z + t0 + t
 	vl, vu       []float64 // bounds of their outputs
+	cc, cr       []float64 // per column: centre and radius of its range
 	a, nu        []float64
 	dn, e, da, v []float64 // per lane: relaxation constants, errors, magnitudes, values
 	LB           []float64 // per lane: bound of the last pass
@@ -40,9 +41,12 @@ func (w *Cell) Enter(r *Reduced, lo, hi, L, U []float64) {
 	w.lo, w.hi = append(w.lo[:0], lo...), append(w.hi[:0], hi...)
 	w.L, w.U = append(w.L[:0], L...), append(w.U[:0], U...)
 	w.c, w.rad, w.mag = grow(w.c, r.p), grow(w.rad, r.p), grow(w.mag, r.p)
+	w.cc, w.cr = grow(w.cc, 1+r.p+r.m), grow(w.cr, 1+r.p+r.m)
+	w.cc[0], w.cr[0] = 1, 0
 	for d := range r.p {
 		w.c[d], w.rad[d] = centreRadius(lo[d], hi[d])
 		w.mag[d] = math.Abs(w.c[d]) + w.rad[d]
+		w.cc[1+d], w.cr[1+d] = w.c[d], w.rad[d]
 	}
 	w.al, w.s, w.t, w.t0 = grow(w.al, r.m), grow(w.s, r.m), grow(w.t, r.m), grow(w.t0, r.m)
 	w.vl, w.vu = grow(w.vl, r.m), grow(w.vu, r.m)
@@ -73,7 +77,9 @@ func (w *Cell) Relax() {
 // relax sets the relaxation of a level's neurons.
 func (w *Cell) relax(l *level) {
 	for i := range l.n {
-		w.lines(l.first - 1 - w.r.p + i)
+		q := l.first - 1 - w.r.p + i
+		w.lines(q)
+		w.cc[l.first+i], w.cr[l.first+i] = centreRadius(w.vl[q], w.vu[q])
 	}
 }
 
@@ -132,6 +138,9 @@ func (w *Cell) Neurons() bool {
 }
 
 // intervals intersects the bounds of a level with those of interval arithmetic over the inputs and earlier neurons.
+//
+// Soundness: charge covers the rounding of a sum of products of the row with numbers up to the columns' bounds, which here are the ends
+// of the columns' ranges or their centres and radii, together as large.
 func (w *Cell) intervals(l *level) bool {
 	p := w.r.p
 	for i := range l.n {
@@ -139,30 +148,42 @@ func (w *Cell) intervals(l *level) bool {
 		if !w.undecided(q) {
 			continue
 		}
-		idx, val := l.row(i)
-		lo, hi := 0.0, 0.0
-		for k, c := range idx {
-			a, b := 1.0, 1.0
-			switch {
-			case int(c) > p:
-				a, b = w.vl[int(c)-1-p], w.vu[int(c)-1-p]
-			case c > 0:
-				a, b = w.lo[c-1], w.hi[c-1]
-			}
-			v := val[k]
-			if v < 0 {
-				a, b = b, a
-			}
-			lo += v * a
-			hi += v * b
+		var lo, hi float64
+		if l.w != nil {
+			row := l.w[i*l.cols : (i+1)*l.cols]
+			c, r := kernel.Dot(row, w.cc), kernel.AbsDot(row, w.cr)
+			lo, hi = c-r, c+r
+		} else {
+			lo, hi = w.sparseRange(l, i)
 		}
-		// charge covers the rounding of a sum of products of these magnitudes
 		w.L[q], w.U[q] = max(w.L[q], down(lo-l.charge[i])), min(w.U[q], up(hi+l.charge[i]))
 		if w.L[q] > w.U[q] {
 			return false
 		}
 	}
 	return true
+}
+
+// sparseRange sums the least and the greatest terms of a row.
+func (w *Cell) sparseRange(l *level, i int) (lo, hi float64) {
+	p := w.r.p
+	idx, val := l.row(i)
+	for k, c := range idx {
+		a, b := 1.0, 1.0
+		switch {
+		case int(c) > p:
+			a, b = w.vl[int(c)-1-p], w.vu[int(c)-1-p]
+		case c > 0:
+			a, b = w.lo[c-1], w.hi[c-1]
+		}
+		v := val[k]
+		if v < 0 {
+			a, b = b, a
+		}
+		lo += v * a
+		hi += v * b
+	}
+	return lo, hi
 }
 
 // tighten bounds the open neurons of level k backwards.
@@ -347,6 +368,9 @@ func (w *Cell) Eval(x []float64, objs []int32, y []float64) {
 
 // value evaluates row i at the columns v.
 func (l *level) value(i int, v []float64) float64 {
+	if l.w != nil {
+		return kernel.Dot(l.w[i*l.cols:(i+1)*l.cols], v)
+	}
 	idx, val := l.row(i)
 	s := 0.0
 	for k, c := range idx {

@@ -112,7 +112,7 @@ func (b *reducedBounder) promising(box *boxBranch, x []float64) bool {
 }
 
 // reduceBelow is the share of open ReLUs at which the network is reduced again.
-const reduceBelow = 0.75
+const reduceBelow = 0.65
 
 func (b *reducedBounder) inherit(box *boxBranch, alive []int32, lo, hi []float64) *inherited {
 	in := box.in
