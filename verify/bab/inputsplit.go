@@ -18,6 +18,11 @@ import (
 // of boxes and hands back what it left open, in order. Tasks do not see each other, so that the outcome is the same for any
 // number of workers.
 func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config) *Outcome {
+	return inputSplit(ctx, q, f0, alive, cfg, false)
+}
+
+// inputSplit is InputSplit; with whole, boxes are bounded on the whole network in any case.
+func inputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config, whole bool) *Outcome {
 	s := &inputSearch{q: q, root: f0, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	for i := range q.Box.Lo {
 		if q.Box.Hi[i]-q.Box.Lo[i] > 1e-6*max(math.Abs(q.Box.Lo[i]), math.Abs(q.Box.Hi[i])) {
@@ -33,7 +38,9 @@ func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 	for _, i := range s.dims {
 		root.lo, root.hi = append(root.lo, q.Box.Lo[i]), append(root.hi, q.Box.Hi[i])
 	}
-	root.in = s.reduceRoot(alive)
+	if !whole {
+		root.in = s.reduceRoot(alive)
+	}
 	s.reduced = root.in != nil
 	s.open = []*boxBranch{root}
 	for _, w := range cfg.Pool.W {
