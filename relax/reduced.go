@@ -32,9 +32,9 @@ type level struct {
 	first, n, cols int
 	ptr, idx       []int32
 	val            []float64
-	err, charge    []float64      // per row: |δ|, and |δ| plus what rounding can do to a pass that uses the row once
-	w              []float64      // M, row by row, when not mostly zeros
-	dense          *kernel.Packed // then also Mᵀ
+	err, charge    []float64  // per row: |δ|, and |δ| plus what rounding can do to a pass that uses the row once
+	w              []float64  // M, row by row, when not mostly zeros
+	dense          multiplier // then also Mᵀ
 }
 
 // Neurons returns the number of neurons left.
@@ -48,6 +48,11 @@ func (r *Reduced) Inputs() int { return r.p }
 
 // Objectives returns the number of objectives.
 func (r *Reduced) Objectives() int { return r.levels[len(r.levels)-1].n }
+
+// multiplier is a matrix prepared for products with lanes.
+type multiplier interface {
+	Mul(c []float64, ldc int, b []float64, R int)
+}
 
 func (l *level) row(i int) (idx []int32, val []float64) {
 	a, b := l.ptr[i], l.ptr[i+1]

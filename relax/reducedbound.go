@@ -290,7 +290,11 @@ func allZero(a []float64) bool {
 
 // neuron turns coefficients a on the output of neuron q into multipliers nu, cleared before, on its pre-activation.
 func (w *Cell) neuron(nu, a []float64, q int, charge float64, dn, e []float64) {
-	kernel.Relax(nu, dn, e, a, w.al[q], w.s[q], w.t[q], charge)
+	kernel.SignAxpy(nu, a, w.al[q], w.s[q])
+	if w.t[q] != 0 {
+		kernel.SignAxpy(dn, a, 0, w.t[q])
+	}
+	kernel.AbsAxpy(e, a, charge)
 	if w.r.smooth[q] {
 		R := len(a)
 		kernel.Axpy(w.a[:R], a, w.t0[q])
