@@ -40,6 +40,16 @@ type level struct {
 // Neurons returns the number of neurons left.
 func (r *Reduced) Neurons() int { return r.m }
 
+// Bytes estimates the memory that r holds.
+func (r *Reduced) Bytes() int64 {
+	n := 24 * r.m
+	for k := range r.levels {
+		l := &r.levels[k]
+		n += 12*len(l.val) + 20*l.n + 8*len(l.w)
+	}
+	return int64(n)
+}
+
 // Relus returns the number of neurons that are ReLUs.
 func (r *Reduced) Relus() int { return r.relus }
 

@@ -331,3 +331,23 @@ func TestCellAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppedCell: a bound that was asked to stop says nothing.
+func TestStoppedCell(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 1))
+	p := randomNet(r, 2, []int{8, 8, 3}, false)
+	f := ibpFrame(NewNet(p), Box{fill(2, -1), fill(2, 1)})
+	red, L, U := f.Reduce([]int{0, 1}, []Objective{{Terms: []ObjectiveTerm{{p.Output, 0, 1}}}})
+	stop := false
+	w := Cell{Stop: func() bool { return stop }}
+	planes := []Plane{{A: make([]float64, 2)}}
+	for _, stop = range []bool{false, true} {
+		w.Enter(red, fill(2, -1), fill(2, 1), L, U)
+		if !w.Neurons() {
+			t.Fatal("empty")
+		}
+		if w.Objectives([]int32{0}, planes); math.IsInf(planes[0].LB, -1) != stop || math.IsInf(planes[0].C, -1) != stop {
+			t.Errorf("stop %v: %+v", stop, planes[0])
+		}
+	}
+}

@@ -12,6 +12,9 @@ const maxLanes = 64
 // A Cell bounds boxes of a Reduced: scratch memory of one goroutine. Set the box with Enter, bound the neurons with Neurons and
 // the objectives with Objectives. The zero value is ready. Nothing is allocated once the buffers have grown.
 type Cell struct {
+	// Stop, if set, is asked between batches of rows; once it reports true bounds are −Inf and Neurons ends early.
+	Stop func() bool
+
 	r            *Reduced
 	lo, hi       []float64 // the box
 	c, rad, mag  []float64 // its centre, radius and magnitude
@@ -196,7 +199,7 @@ func (w *Cell) tighten(k int) bool {
 			w.open = append(w.open, int32(i))
 		}
 	}
-	for at := 0; at < len(w.open); at += maxLanes / 2 {
+	for at := 0; at < len(w.open) && !w.stopped(); at += maxLanes / 2 {
 		part := w.open[at:min(len(w.open), at+maxLanes/2)]
 		R := (2*len(part) + 7) &^ 7
 		w.begin(l, R)
@@ -215,6 +218,8 @@ func (w *Cell) tighten(k int) bool {
 	}
 	return true
 }
+
+func (w *Cell) stopped() bool { return w.Stop != nil && w.Stop() }
 
 // begin clears the coefficients of R lanes of rows of level l.
 func (w *Cell) begin(l *level, R int) {
@@ -342,7 +347,9 @@ func (w *Cell) Objectives(objs []int32, planes []Plane) {
 			for d := range w.r.p {
 				p.A[d] = w.a[(1+d)*R+n]
 			}
-			p.C, p.LB = w.v[n], w.LB[n]
+			if p.C, p.LB = w.v[n], w.LB[n]; w.stopped() {
+				p.C, p.LB = math.Inf(-1), math.Inf(-1)
+			}
 		}
 	}
 }

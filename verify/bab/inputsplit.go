@@ -97,12 +97,7 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 		} else if stuck != "" {
 			return s.stop(stuck)
 		}
-		mem := int64(0)
-		for _, list := range [][]*boxBranch{s.open, s.late, s.aside} {
-			for _, b := range list {
-				mem += b.bytes()
-			}
-		}
+		mem := s.memory()
 		s.out.Peak = max(s.out.Peak, mem)
 		if s.cfg.Memory > 0 && mem > s.cfg.Memory {
 			return s.stop("memory")
@@ -114,6 +109,21 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 	}
 	s.out.Status = Closed
 	return s.out
+}
+
+// memory estimates what the open boxes hold; neighbours share their network.
+func (s *inputSearch) memory() int64 {
+	mem := int64(0)
+	var last *relax.Reduced
+	for _, list := range [][]*boxBranch{s.open, s.late, s.aside} {
+		for _, b := range list {
+			if mem += b.bytes(); b.in != nil && b.in.r != last {
+				last = b.in.r
+				mem += last.Bytes()
+			}
+		}
+	}
+	return mem
 }
 
 // pause lets the caller do something else between rounds: when boxes are cheap, once the search grew by an eighth, so that what the

@@ -46,6 +46,7 @@ func (s *inputSearch) reduceRoot(alive []int32) *inherited {
 // reducedBounder bounds boxes on the network left at an ancestor.
 type reducedBounder struct {
 	s      *inputSearch
+	ctx    context.Context // of the present bound
 	cell   relax.Cell
 	objs   []int32
 	out    []relax.Plane
@@ -53,11 +54,15 @@ type reducedBounder struct {
 	y      []float64
 }
 
-func newReducedBounder(s *inputSearch) *reducedBounder { return &reducedBounder{s: s} }
+func newReducedBounder(s *inputSearch) *reducedBounder {
+	b := &reducedBounder{s: s}
+	b.cell.Stop = func() bool { return b.ctx.Err() != nil }
+	return b
+}
 
-// bound needs no context: a box takes far less than a millisecond.
-func (b *reducedBounder) bound(_ context.Context, box *boxBranch) ([]plane, bool) {
+func (b *reducedBounder) bound(ctx context.Context, box *boxBranch) ([]plane, bool) {
 	in := box.in
+	b.ctx = ctx
 	b.cell.Enter(in.r, box.lo, box.hi, in.L, in.U)
 	if !b.cell.Neurons() {
 		return nil, false
