@@ -171,7 +171,7 @@ func cutAt(planes []plane, alive []int32, lo, hi []float64) int {
 			for _, a := range planes[i].a {
 				m = max(m, math.Abs(a))
 			}
-			score = max(score, max(math.Abs(planes[i].a[d]), 0.3*m)*w)
+			score = max(score, max(math.Abs(planes[i].a[d]), 0.1*m)*w)
 		})
 		if score > best {
 			best, dim = score, d
