@@ -156,9 +156,12 @@ func planeCut(p *plane, b *boxBranch, lo, hi, cl, ch []float64) bool {
 	return false
 }
 
-// cutAt chooses the input to halve lo…hi across, −1 when every side is a single float.
+// cutAt chooses the input to halve lo…hi across, −1 when every side is a single float: that with the greatest slope times width over
+// the rows, slopes below 1/(2p) of a row's greatest counting as that much. A slope that is small on the whole box need not be so on its
+// halves; with few inputs the doubt costs less. (0.3 for all needs a third more boxes on acasxu_2023, 0.1 a fifth to a half more on TLL networks.)
 func cutAt(planes []plane, alive []int32, lo, hi []float64) int {
 	best, dim := -1.0, -1
+	floor := 0.5 / float64(len(lo))
 	for d := range lo {
 		w := hi[d] - lo[d]
 		mid := lo[d] + w/2
@@ -171,7 +174,7 @@ func cutAt(planes []plane, alive []int32, lo, hi []float64) int {
 			for _, a := range planes[i].a {
 				m = max(m, math.Abs(a))
 			}
-			score = max(score, max(math.Abs(planes[i].a[d]), 0.1*m)*w)
+			score = max(score, max(math.Abs(planes[i].a[d]), floor*m)*w)
 		})
 		if score > best {
 			best, dim = score, d

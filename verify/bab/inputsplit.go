@@ -11,7 +11,7 @@ import (
 
 // InputSplit refutes the query by bisecting the box along the inputs that vary: each sub-box is bounded afresh, shrunk by
 // the planes its bounds give ("clipping": a counterexample satisfies every row, so A·x + c ≤ 0), and cut across the input
-// with the largest |A_i|·width, |A_i| not below a tenth of the largest.
+// with the largest |A_i|·width, the least |A_i| lifted to a fraction of the largest (cutAt).
 //
 // Sub-boxes are bounded on what is left of the network there (reducedbox.go) or, when the network does not reduce, on all of it
 // (framebox.go). Work is dealt in rounds of tasks: a task searches the sub-trees of a few boxes depth first up to a fixed number
