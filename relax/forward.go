@@ -3,6 +3,7 @@ package relax
 import (
 	"math"
 
+	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn/prog"
 )
 
@@ -28,6 +29,10 @@ func (n *Net) Forward(f *Frame) bool {
 	w := &forwardPass{n: n, f: f, p: p, R: (p + 2 + 7) &^ 7}
 	w.C, w.D = make([][]float64, len(n.P.Nodes)), make([][]float64, len(n.P.Nodes))
 	w.uses = make([]int, len(n.P.Nodes))
+	w.ones = make([]float64, p+1)
+	for q := range w.ones {
+		w.ones[q] = 1
+	}
 	for k := range n.P.Nodes {
 		nd := &n.P.Nodes[k]
 		for _, t := range nd.Terms {
@@ -58,7 +63,8 @@ func (n *Net) Forward(f *Frame) bool {
 			w.planes(k, nd)
 		}
 		w.release(nd)
-		if k < f.reach && !w.concretize(k) {
+		// ranges are wanted where they choose relaxations; of other nodes the interval step knows enough
+		if k < f.reach && (len(n.Acts[k]) > 0 || k == n.P.Output) && !w.concretize(k) {
 			return false
 		}
 		if len(n.Acts[k]) > 0 {
@@ -90,6 +96,7 @@ type forwardPass struct {
 	C, D [][]float64
 	uses []int
 	free [][]float64
+	ones []float64 // p+1 of them
 }
 
 // lanes: 0..p−1 coefficients, p constant, p+1 the error radius (in D only).
@@ -158,10 +165,7 @@ func (w *forwardPass) affine(k int, nd *prog.Node) {
 		Ds := w.D[src]
 		Cs := w.C[src]
 		for j := 0; j < N; j++ {
-			m := 0.0
-			for q := 0; q <= p; q++ {
-				m += math.Abs(Cs[j*R+q]) + math.Abs(Ds[j*R+q])
-			}
+			m := kernel.AbsDot(Cs[j*R:j*R+p+1], w.ones) + kernel.AbsDot(Ds[j*R:j*R+p+1], w.ones)
 			o := j*R + p + 1
 			Ds[o] = (Ds[o] + 2*g*m) * (1 + 2*g)
 		}
@@ -205,7 +209,9 @@ func (w *forwardPass) relu(k, src int) {
 		switch u := U[j]; {
 		case u <= 0:
 		case l >= 0:
-			w.linear(k, src, j, 1, 0, 1, 0)
+			o := j * w.R
+			copy(w.C[k][o:o+w.R], w.C[src][o:o+w.R])
+			copy(w.D[k][o:o+w.R], w.D[src][o:o+w.R])
 		default:
 			i := rf.pos[j]
 			w.linear(k, src, j, rf.a0[i], 0, rf.s[i], rf.t[i])

@@ -88,7 +88,7 @@ func (n *Net) reducible(k int) bool {
 	for i := range n.P.Nodes {
 		nd := &n.P.Nodes[i]
 		if nd.Kind != prog.Affine {
-			if i > 0 && i != k && (nd.Src == src || nd.Src == k) {
+			if i > 0 && i != k && (nd.Src == src || nd.Src == k || nd.Kind == prog.Product && (nd.Src2 == src || nd.Src2 == k)) {
 				return false
 			}
 			continue
