@@ -36,42 +36,45 @@ type Steps struct {
 	Final bool
 }
 
-// NewAscent starts from the default slopes for f and R lanes. splits may be nil.
+// NewAscent starts from the default slopes for f and R lanes. splits may be nil. Its memory is w's: what an earlier ascent of w
+// held is lost.
 func NewAscent(w *Worker, f *Frame, R int) *Ascent {
 	w.On(f.Net)
-	k := len(f.Net.P.Nodes)
-	a := &Ascent{W: w, Alpha: make([][]float64, k), mA: make([][]float64, k), vA: make([][]float64, k)}
+	if k := len(f.Net.P.Nodes); w.ascent == nil || len(w.ascent.Alpha) != k {
+		w.ascent = &Ascent{W: w, Alpha: make([][]float64, k), mA: make([][]float64, k), vA: make([][]float64, k)}
+	}
+	a := w.ascent
+	a.Beta, a.mB, a.vB, a.unsafe, a.step = nil, nil, nil, nil, 0
 	for i, rf := range f.relu {
-		if rf == nil {
-			continue
-		}
-		n := len(rf.unstable) * R
-		a.Alpha[i], a.mA[i], a.vA[i] = make([]float64, n), make([]float64, n), make([]float64, n)
-		for u, a0 := range rf.a0 {
-			row := a.Alpha[i][u*R : u*R+R]
-			for r := range row {
-				row[r] = a0
+		switch sf := f.sigm[i]; {
+		case rf != nil:
+			a.start(i, len(rf.unstable)*R)
+			for u, a0 := range rf.a0 {
+				setAll(a.Alpha[i][u*R:u*R+R], a0)
 			}
-		}
-	}
-	for i, sf := range f.sigm {
-		if sf == nil {
-			continue
-		}
-		n := len(sf.tan) * R
-		a.Alpha[i], a.mA[i], a.vA[i] = make([]float64, n), make([]float64, n), make([]float64, n)
-		for s := range sf.tan {
-			row := a.Alpha[i][s*R : s*R+R]
-			for r := range row {
-				row[r] = sf.tan[s].tau
+		case sf != nil:
+			a.start(i, len(sf.tan)*R)
+			for s := range sf.tan {
+				setAll(a.Alpha[i][s*R:s*R+R], sf.tan[s].tau)
 			}
+		default:
+			a.start(i, 0)
 		}
 	}
-	a.Best = make([]float64, R)
-	for r := range a.Best {
-		a.Best[r] = math.Inf(-1)
-	}
+	a.Best = grow(a.Best, R)
+	setAll(a.Best, math.Inf(-1))
 	return a
+}
+
+// start gives node i parameters of length n, with no momentum.
+func (a *Ascent) start(i, n int) {
+	a.Alpha[i], a.mA[i], a.vA[i] = grow(a.Alpha[i], n), zeroed(a.mA[i], n), zeroed(a.vA[i], n)
+}
+
+func setAll(x []float64, v float64) {
+	for i := range x {
+		x[i] = v
+	}
 }
 
 // SetSplits gives every lane its split literals and starting multipliers.

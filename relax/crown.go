@@ -48,6 +48,7 @@ type Worker struct {
 	lines  [][]float64 // per Sigmoid node, when keep and Alpha are set: slope and intercept in use, [2*(j*R+lane)]
 	val    [][]float64 // pseudo-primal values, lanes
 	valBuf [][]float64
+	ascent *Ascent // memory of NewAscent
 }
 
 // NewWorker returns scratch for n.

@@ -88,6 +88,7 @@ type convPlan struct {
 	rows, depth int       // target and source channels of one group
 	phase       []phaseOp // y.phases × x.phases
 	scratch     sync.Pool // of *[]float64, for single vectors
+	lists       sync.Pool // of *[2][]span
 }
 
 // A phaseOp is the packed matrix of one phase: columns are (tap y, tap x, source channel).
@@ -141,9 +142,8 @@ func (p *convPlan) pack(fy, fx int, weight func(g, r, c, ky, kx int) float64) ph
 // A span is the contribution to one target coordinate: taps lo <= u < hi, source position base.
 type span struct{ t, base, lo, hi int }
 
-// spans lists the targets of one phase in t0 <= t < t1 that read sources in s0 <= s < s1.
-func (a *axis) spans(phase, t0, t1, s0, s1 int) []span {
-	var out []span
+// spans appends to out the targets of one phase in t0 <= t < t1 that read sources in s0 <= s < s1.
+func (a *axis) spans(out []span, phase, t0, t1, s0, s1 int) []span {
 	for t := t0; t < t1; t++ {
 		if f, base := a.at(t); f == phase {
 			if lo, hi := a.span(f, base, s0, s1); lo < hi {
@@ -161,10 +161,17 @@ const smallWeights = 1 << 15
 // run computes dst += A·src for R lanes (a multiple of 8), for the target pixels in the window t and counting the source
 // as zero outside the window s. Both windows are clipped and have their layout set.
 func (p *convPlan) run(dst, src []float64, R int, t, s Window) {
+	list, _ := p.lists.Get().(*[2][]span)
+	if list == nil {
+		list = new([2][]span)
+	}
+	defer p.lists.Put(list)
 	for fy := range p.y.phases {
-		ys := p.y.spans(fy, t.Y0, t.Y1, s.Y0, s.Y1)
+		ys := p.y.spans(list[0][:0], fy, t.Y0, t.Y1, s.Y0, s.Y1)
+		list[0] = ys
 		for fx := range p.x.phases {
-			xs := p.x.spans(fx, t.X0, t.X1, s.X0, s.X1)
+			xs := p.x.spans(list[1][:0], fx, t.X0, t.X1, s.X0, s.X1)
+			list[1] = xs
 			op := &p.phase[fy*p.x.phases+fx]
 			step := len(ys)
 			if p.rows*p.depth*len(p.y.tap[fy])*len(p.x.tap[fx]) <= smallWeights {
