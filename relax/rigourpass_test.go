@@ -121,12 +121,17 @@ func plainPass(w *Cell, from, R int) {
 	}
 }
 
-// rigourCase is a set of backward passes that can be run both ways.
+// rigourCase is a set of backward passes that can be run both ways, in steps that are timed one by one: shorter than the turns that a
+// busy machine gives.
 type rigourCase struct {
-	rigorous, plain func()
+	steps           int
+	rigorous, plain func(step int)
 	// bounds returns the bounds of both, and the error terms of the former, over all passes.
 	bounds func() (rigorous, plain, err []float64)
 }
+
+// once makes a step of all.
+func once(all func()) func(int) { return func(int) { all() } }
 
 // framePasses are the passes that bounding f's network begins with: of each inner node with open rows, and of the output, up to 64
 // lanes, spread over the node.
@@ -165,14 +170,10 @@ func framePasses(n *Net, f *Frame) *rigourCase {
 	plain := func(b *batch) {
 		pass(b, func() { seedPlain(w, b.k, b.rows) }, func() { plainRun(w, f, b.k, bias) })
 	}
-	each := func(run func(b *batch)) func() {
-		return func() {
-			for i := range batches {
-				run(&batches[i])
-			}
-		}
+	step := func(run func(b *batch)) func(int) {
+		return func(i int) { run(&batches[i]) }
 	}
-	return &rigourCase{each(rigorous), each(plain), func() (x, y, e []float64) {
+	return &rigourCase{len(batches), step(rigorous), step(plain), func() (x, y, e []float64) {
 		for i := range batches {
 			b := &batches[i]
 			rigorous(b)
@@ -212,7 +213,7 @@ func cellPasses(w *Cell) *rigourCase {
 	}
 	plain := func(k, R int) { plainPass(w, k, R) }
 	none := func(int) {}
-	return &rigourCase{each(w.pass, none), each(plain, none), func() (x, y, e []float64) {
+	return &rigourCase{1, once(each(w.pass, none)), once(each(plain, none)), func() (x, y, e []float64) {
 		each(w.pass, func(n int) {
 			x = append(x, w.LB[:2*n]...)
 			for r := range 2 * n { // as concretize has it
@@ -248,7 +249,7 @@ func boxBounds(w *Cell, lo, hi, L, U []float64) *rigourCase {
 		}
 	}
 	rigorous, plain := bound((*Cell).pass), bound(plainPass)
-	return &rigourCase{rigorous, plain, func() (x, y, e []float64) {
+	return &rigourCase{1, once(rigorous), once(plain), func() (x, y, e []float64) {
 		rigorous()
 		x = append(slices.Clone(w.L), w.LB[:objectives]...)
 		plain()
