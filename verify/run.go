@@ -25,11 +25,18 @@ var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "re
 // Steps: a short attack; interval bounds of every box at once; then box by box root bounds (CROWN or forward mode, α), and
 // branch and bound on the inputs or on the ReLUs, chosen by the number of varying inputs.
 func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
+	start := time.Now()
 	full, err := g.Lower()
 	if err != nil {
 		return nil, err
 	}
-	return Program(ctx, full, p, opt)
+	lower := time.Since(start)
+	res, err := Program(ctx, full, p, opt)
+	if err == nil {
+		res.Stats.Wall += lower
+		res.Stats.Phases[phaseLower] += lower.Seconds()
+	}
+	return res, err
 }
 
 // Program is Verify for a lowered network.
@@ -54,17 +61,17 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 	if opt.Memory <= 0 {
 		opt.Memory = 4 << 30
 	}
-	r := &run{ctx: ctx, full: full, p: p, opt: opt, start: time.Now(), res: &Result{Margin: math.Inf(-1)}}
+	r := &run{ctx: ctx, full: full, p: p, opt: opt, start: time.Now(), clock: newClock(time.Now), res: &Result{Margin: math.Inf(-1)}}
 	r.decide()
-	r.res.Stats.Wall = time.Since(r.start)
+	r.res.Stats.Wall, r.res.Stats.Phases = time.Since(r.start), r.clock.seconds
 	return r.res, nil
 }
 
 // run is one verification in progress.
 type run struct {
-	ctx   context.Context
-	full  *prog.Program // every output; witnesses are confirmed on it
-	prog  *prog.Program // simplified to the property's cone; bounds are computed on it
+	ctx   context.Context // carries the profiler labels of the present phase
+	full  *prog.Program   // every output; witnesses are confirmed on it
+	prog  *prog.Program   // simplified to the property's cone; bounds are computed on it
 	net   *relax.Net
 	pool  *relax.Pool
 	cone  []prog.Window // per node: the part the property depends on
@@ -72,6 +79,7 @@ type run struct {
 	bound *spec.Problem // p as bounds see it: an equivalent question, perhaps about an earlier node
 	opt   Options
 	start time.Time
+	clock *clock
 	res   *Result
 	tryer *tryer
 	// rounds counts the rounds of branch and bound, seed the attacks between them.
@@ -101,40 +109,25 @@ func (r *run) decide() {
 		res.Verdict, res.Vacuous, res.Reason = Holds, true, "no input satisfies the input constraints"
 		return
 	}
-	r.bound = r.p
-	whole := r.full
-	if inner, q := peel(r.full, r.p); inner != nil {
-		r.bound, whole = q, inner
-		r.note("final ReLU: the question is restated before it")
-		if len(q.Cases) == 0 {
-			res.Verdict, res.Margin = Holds, 0 // no output of a ReLU is below 0
-			return
-		}
-	}
-	r.prog = prog.CentreQuotients(prog.Simplify(whole, neededOutputs(r.bound)), centre(&r.bound.Boxes[r.bound.Cases[0].Box]))
-	r.tryer = newTryer(r)
-	for i := range r.prog.Nodes {
-		if r.prog.Nodes[i].Kind == prog.Relu {
-			res.Stats.Relus += r.prog.Nodes[i].N
-		}
+	if r.in(phaseLower, r.simplify); len(r.bound.Cases) == 0 {
+		res.Verdict, res.Margin = Holds, 0 // no output of a ReLU is below 0
+		return
 	}
 	if r.opt.Method == "attack" {
-		if !r.attack(attacks.Options{Seed: r.opt.Seed}) {
+		if !r.attack(func() attacks.Options { return attacks.Options{Seed: r.opt.Seed} }) {
 			r.undecided("incomplete")
 		}
 		return
 	}
-	if !r.opt.NoAttack && r.attack(attacks.Options{Seed: r.opt.Seed, Work: r.evaluations(2000, 1e8), Time: r.attackTime()}) {
+	if !r.opt.NoAttack && r.attack(func() attacks.Options {
+		return attacks.Options{Seed: r.opt.Seed, Work: r.evaluations(2000, 1e8), Time: r.attackTime()}
+	}) {
 		return
 	}
-	r.net = relax.NewNet(r.prog)
-	r.cone = r.net.Cone(listed(neededOutputs(r.bound)))
-	r.pool = relax.NewPool(r.net, r.opt.Workers)
-	for _, w := range r.pool.W {
-		w.Stop = r.stopped
-	}
-	groups, witness := r.screen()
-	if witness != nil {
+	r.in(phaseLower, r.prepare)
+	var groups []*group
+	var witness *spec.Witness
+	if r.in(phaseScreen, func() { groups, witness = r.screen() }); witness != nil {
 		r.violated(witness)
 		return
 	}
@@ -167,6 +160,37 @@ func (r *run) decide() {
 	r.undecided(reason)
 }
 
+// simplify restates the question before a final ReLU and simplifies the network to what is asked. The restated question may have no
+// case left: then no input satisfies it, and there is no network.
+func (r *run) simplify() {
+	r.bound = r.p
+	whole := r.full
+	if inner, q := peel(r.full, r.p); inner != nil {
+		r.bound, whole = q, inner
+		r.note("final ReLU: the question is restated before it")
+		if len(q.Cases) == 0 {
+			return
+		}
+	}
+	r.prog = prog.CentreQuotients(prog.Simplify(whole, neededOutputs(r.bound)), centre(&r.bound.Boxes[r.bound.Cases[0].Box]))
+	r.tryer = newTryer(r)
+	for i := range r.prog.Nodes {
+		if r.prog.Nodes[i].Kind == prog.Relu {
+			r.res.Stats.Relus += r.prog.Nodes[i].N
+		}
+	}
+}
+
+// prepare makes what bounds need of the simplified network.
+func (r *run) prepare() {
+	r.net = relax.NewNet(r.prog)
+	r.cone = r.net.Cone(listed(neededOutputs(r.bound)))
+	r.pool = relax.NewPool(r.net, r.opt.Workers)
+	for _, w := range r.pool.W {
+		w.Stop = r.stopped
+	}
+}
+
 // evaluations is a budget of n evaluations of the network, at most limit multiply-adds. Attacks come in slices: a glance before
 // any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
 // longer ones between the rounds of branch and bound.
@@ -189,16 +213,19 @@ func (r *run) attackTime() time.Duration {
 	return min(max(time.Until(d)/20, 50*time.Millisecond), 2*time.Second)
 }
 
-// attack searches for a counterexample and reports whether it ended the run.
-func (r *run) attack(o attacks.Options) bool {
+// attack searches for a counterexample and reports whether it ended the run. The options are asked for within the attack's time:
+// budgets need its buffers.
+func (r *run) attack(o func() attacks.Options) bool {
 	t := time.Now()
 	var w *spec.Witness
-	if r.attacker == nil {
-		r.attacker, _ = attacks.NewSearcher(r.full, r.p)
-	}
-	if r.attacker != nil {
-		w = r.attacker.Search(r.ctx, o)
-	}
+	r.in(phaseAttack, func() {
+		if r.attacker == nil {
+			r.attacker, _ = attacks.NewSearcher(r.full, r.p)
+		}
+		if r.attacker != nil {
+			w = r.attacker.Search(r.ctx, o())
+		}
+	})
 	if w != nil {
 		r.note("attack: counterexample after %v", time.Since(t).Round(time.Millisecond))
 		r.violated(w)

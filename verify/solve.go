@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"math"
 	"time"
 
@@ -17,28 +18,26 @@ const maxSplitInputs = 10
 // solve decides one box.
 func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	q := g.query
-	b := r.net.NewBounds()
-	r.net.IBP(q.Box, b)
-	f := r.net.NewFrame(q.Box, b, r.net.NewScale(b))
 	free := varying(q.Box)
 	method := r.opt.Method
 	if method == "ibp" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	split := method == "input-split" || method == "" && free <= maxSplitInputs
-	if !r.rootBounds(f, free, split) {
+	var f *relax.Frame
+	var alive []int32
+	if r.in(phaseRoot, func() { f, alive = r.rootFrame(q, free, split) }); f == nil {
 		// the box has points, so bounds that exclude each other are a defect, not a proof
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
-	f.SetScale(r.net.NewScale(f.B))
-	r.res.Stats.Unstable = r.net.Unstable(f.B)
-	alive := aliveRows(r.pool.W[0], q, f)
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
 	if !r.attacked && !r.opt.NoAttack {
 		r.attacked = true
-		if r.attack(attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}) {
+		if r.attack(func() attacks.Options {
+			return attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}
+		}) {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
 		}
 	}
@@ -46,27 +45,51 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
+	ok := true
 	if !split && r.alphaPays(f) {
 		cfg.Influence = relax.NewInfluence(f)
+		r.in(phaseAlpha, func() {
+			ok = r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone, Record: cfg.Influence})
+		})
 	}
-	if cfg.Influence != nil && !r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone, Record: cfg.Influence}) {
+	if !ok {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	if split {
 		if n == 1 {
 			r.note("input splitting: %d of %d inputs vary (rule: at most %d)", free, len(q.Box.Lo), maxSplitInputs)
 		}
-		return bab.InputSplit(r.ctx, q, f, alive, cfg)
+		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
 	}
 	if n == 1 {
 		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
 	}
-	out := bab.ReluSplit(r.ctx, q, f, alive, cfg)
+	out := r.search(phaseReluSplit, bab.ReluSplit, q, f, alive, cfg)
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
-		return bab.InputSplit(r.ctx, q, f, alive, cfg)
+		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
 	}
 	return out
+}
+
+// search runs a branch and bound as a phase.
+func (r *run) search(phase string, by func(context.Context, *bab.Query, *relax.Frame, []int32, *bab.Config) *bab.Outcome,
+	q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Config) (out *bab.Outcome) {
+	r.in(phase, func() { out = by(r.ctx, q, f, alive, cfg) })
+	return out
+}
+
+// rootFrame bounds the whole box and lists the cases that remain; the frame is nil when bounds exclude each other.
+func (r *run) rootFrame(q *bab.Query, free int, split bool) (*relax.Frame, []int32) {
+	b := r.net.NewBounds()
+	r.net.IBP(q.Box, b)
+	f := r.net.NewFrame(q.Box, b, r.net.NewScale(b))
+	if !r.rootBounds(f, free, split) {
+		return nil, nil
+	}
+	f.SetScale(r.net.NewScale(f.B))
+	r.res.Stats.Unstable = r.net.Unstable(f.B)
+	return f, aliveRows(r.pool.W[0], q, f)
 }
 
 // varying counts the inputs whose width is more than rounding: a fixed decimal that float32 cannot hold is a thin interval.
@@ -160,6 +183,13 @@ func (r *run) pause() func() *spec.Witness {
 			return nil
 		}
 		r.seed++
-		return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()})
+		var w *spec.Witness
+		r.in(phaseAttack, func() { w = r.slice() })
+		return w
 	}
+}
+
+// slice is an attack between rounds.
+func (r *run) slice() *spec.Witness {
+	return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()})
 }

@@ -40,7 +40,9 @@ func (t *tryer) on(box int) func(x []float64) *spec.Witness {
 		y := t.r.full.Eval(g, 1, *buf)[t.r.full.Output]
 		for _, c := range cases {
 			if rowsHold(&p.Cases[c], g, y) {
-				if w, ok := p.Confirm(t.r.full, g); ok {
+				var w *spec.Witness
+				ok := false
+				if t.r.confirming(func() { w, ok = p.Confirm(t.r.full, g) }); ok {
 					return w
 				}
 			}

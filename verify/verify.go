@@ -42,10 +42,13 @@ type Options struct {
 
 // Stats counts the work done.
 type Stats struct {
-	Branches                int // sub-problems bounded
-	Open                    int // still open at the end
-	Closed                  int
-	Wall                    time.Duration
+	Branches int // sub-problems bounded
+	Open     int // still open at the end
+	Closed   int
+	Wall     time.Duration
+	// Phases is how Wall was spent: seconds by phase ("attack", "root bounds", "input split", ...). Phases are disjoint; what is left of
+	// Wall belongs to none.
+	Phases                  map[string]float64
 	PeakBytes               int64 // of the search's own accounting
 	Params, Relus, Unstable int
 }

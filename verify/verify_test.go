@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"reflect"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -382,5 +384,59 @@ func TestTrace(t *testing.T) {
 	}
 	if len(said) == 0 || !slices.Equal(said, r.Strategy) {
 		t.Errorf("traced %q, result %q", said, r.Strategy)
+	}
+}
+
+// TestPhases: a result says how its time was spent, the parts are disjoint, and what runs in a phase carries its label.
+func TestPhases(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		want   []string
+	}{
+		{"attack", []string{"attack", "lower"}},
+		{"ibp", []string{"attack", "lower", "screen"}},
+		{"crown", []string{"attack", "lower", "root bounds", "screen"}},
+		{"input-split", []string{"attack", "input split", "lower", "root bounds", "screen"}},
+		{"relu-split", []string{"alpha", "attack", "lower", "relu split", "root bounds", "screen"}},
+	} {
+		in := hard(t, 12, 20)
+		labels := map[string]bool{}
+		tr := trace.Func(func(e trace.Event) {
+			var b strings.Builder
+			if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+				t.Error(err)
+			}
+			for _, phase := range c.want {
+				labels[phase] = labels[phase] || strings.Contains(b.String(), fmt.Sprintf("%q:%q", "phase", phase))
+			}
+		})
+		r := decide(t, in, verify.Options{Method: c.method, Workers: 2, Timeout: 800 * time.Millisecond, Trace: tr})
+		sum := 0.0
+		for _, s := range r.Stats.Phases {
+			sum += s
+		}
+		got := slices.Sorted(maps.Keys(r.Stats.Phases))
+		got = slices.DeleteFunc(got, func(s string) bool { return s == "confirm" })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: phases %q, want %q", c.method, got, c.want)
+		}
+		if wall := r.Stats.Wall.Seconds(); sum > wall+1e-9 || wall > 0.5 && sum < wall/2 { // searches use up the timeout
+			t.Errorf("%s: phases %v take %v s of %v s", c.method, r.Stats.Phases, sum, wall)
+		}
+		for _, phase := range []string{"root bounds", "input split", "relu split"} { // those that speak while they run
+			if slices.Contains(c.want, phase) && !labels[phase] {
+				t.Errorf("%s: no goroutine was labelled %q", c.method, phase)
+			}
+		}
+	}
+}
+
+// TestConfirmPhase: candidates that the search comes by are confirmed in a phase of their own.
+func TestConfirmPhase(t *testing.T) {
+	in := parse(t, fourBoxes)
+	in.Problem.Cases[0].Rows[0].RHSLower, in.Problem.Cases[0].Rows[0].RHSUpper = -0.5, -0.5 // reached in a corner
+	r := decide(t, in, verify.Options{NoAttack: true, Workers: 1})
+	if r.Verdict != verify.Violated || r.Stats.Phases["confirm"] <= 0 {
+		t.Errorf("%v with phases %v", r.Verdict, r.Stats.Phases)
 	}
 }

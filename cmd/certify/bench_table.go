@@ -22,7 +22,8 @@ type tableForm struct {
 var tableForms = []tableForm{
 	{"suites", "results files: one row per suite", 0, suitesTable},
 	{"workers", "two results files of the same instances, run with -j 1 and -j 2: times and speed-up", 2, workersTable},
-	{"closing", "results files: the share of each phase in the search", 0, phasesTable},
+	{"phases", "results files: the share of each phase in the time of the instances", 0, phasesTable},
+	{"closing", "the output of go test -bench Rigour ./relax: what error terms cost", 1, closingTable},
 	{"kernels", "the output of go test -bench: its measurements", 1, kernelsTable},
 }
 

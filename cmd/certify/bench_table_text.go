@@ -159,6 +159,15 @@ func phasesTable(a *app, files []string) (string, []string, error) {
 	return g.finish(provenance(all)), nil, nil
 }
 
+// closingTable is kernelsTable for the benchmark of error terms.
+func closingTable(a *app, files []string) (string, []string, error) {
+	text, _, err := kernelsTable(a, files)
+	if err == nil && !strings.Contains(text, "%rigour") {
+		err = malformedf("go test -run '^$' -bench Rigour ./relax prints it", "%s: no share of rigour in it", files[0])
+	}
+	return text, nil, err
+}
+
 func kernelsTable(_ *app, files []string) (string, []string, error) {
 	f, err := os.Open(files[0])
 	if err != nil {

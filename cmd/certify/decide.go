@@ -170,6 +170,7 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 		return nil, modelError(j.model, err)
 	}
 	res.Stats.Params = int(g.Params)
+	res.Stats.Phases["read"] = load.Seconds()
 	return &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
 		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}, nil
 }

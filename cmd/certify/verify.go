@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -28,6 +29,7 @@ type verifyFlags struct {
 	failOn    []string
 	semantics string
 	vacuous   bool
+	profile   string
 	opt       verify.Options
 }
 
@@ -65,7 +67,8 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
 	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
-	for _, h := range []string{"net", "spec", "assignments"} {
+	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile, its samples labelled with phase and part, to this `file`")
+	for _, h := range []string{"net", "spec", "assignments", "cpuprofile"} {
 		_ = fs.MarkHidden(h)
 	}
 }
@@ -90,9 +93,14 @@ func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args
 		return err
 	}
 	j.opt.Trace, j.showWarnings = tr, a.notef
+	stop, err := profile(f.profile)
+	if err != nil {
+		done()
+		return err
+	}
 	r, sig, err := a.decide(ctx, j)
 	done()
-	if err != nil {
+	if err = cmp.Or(err, stop()); err != nil {
 		return err
 	}
 	if err := a.deliver(f, r); err != nil {

@@ -6,6 +6,9 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"runtime/pprof"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spai-project/certify/nn/prog"
@@ -402,6 +405,33 @@ func TestPlateau(t *testing.T) {
 	for _, a := range decide(t, in, InputSplit, 2, nil) {
 		if a.Status != Found {
 			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// TestLabels: a profile tells the parts of a search apart, on its workers too.
+func TestLabels(t *testing.T) {
+	in := parse(t, fourWaves+"row y0 -1 <= -2.00001")
+	for _, workers := range []int{1, 2} {
+		seen := 0
+		var mu sync.Mutex
+		decide(t, in, ReluSplit, workers, func(c *Config) {
+			try := c.Try
+			c.Try = func(x []float64) *spec.Witness {
+				var b strings.Builder
+				if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if seen++; !strings.Contains(b.String(), `"part":"try"`) {
+					t.Errorf("%d workers: no goroutine is labelled", workers)
+				}
+				return try(x)
+			}
+		})
+		if seen == 0 {
+			t.Error("no candidate was tried")
 		}
 	}
 }

@@ -38,12 +38,13 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Po
 	if e.wit = res[0].wit; e.wit != nil || res[0].closed {
 		return e
 	}
-	if closed := s.choose(w, k, res[0].cands); closed || ctx.Err() != nil {
+	as(ctx, partBranch, func() { closed = s.choose(w, k, res[0].cands) })
+	if closed || ctx.Err() != nil {
 		e.undone = !closed
 		return e
 	}
 	if k.next.Sign == 0 {
-		e.wit, closed = s.leaf(ctx, w, k)
+		as(ctx, partLeaf, func() { e.wit, closed = s.leaf(ctx, w, k) })
 		if e.wit == nil && !closed {
 			e.kids, e.why, e.undone = []*reluBranch{k}, "incomplete", ctx.Err() != nil
 		}
@@ -86,7 +87,11 @@ func (b *reluBranch) child(sign int8) *reluBranch {
 // Soundness: a branch has to be refuted only where its splits hold and its row is violated, so bounds that hold there suffice.
 func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, pool *relax.Pool, b *reluBranch) (*reluBranch, bool) {
 	ref := &relax.Refutation{Row: s.row(b), From: b.at, Alpha: b.alpha, Beta: b.beta, Bound: b.lb, Only: b.rows}
-	f, ok := b.at.Sub(ctx, pool, relax.Tightening{Alpha: tightSteps, Splits: local(b.at, b.splits), Refute: ref})
+	var f *relax.Frame
+	ok := false
+	as(ctx, partTighten, func() {
+		f, ok = b.at.Sub(ctx, pool, relax.Tightening{Alpha: tightSteps, Splits: local(b.at, b.splits), Refute: ref})
+	})
 	if !ok {
 		return nil, true
 	}
@@ -134,7 +139,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		}
 		return true
 	}
-	a.Run(f, s.q.Net.P.Output, R, splits, seed, o)
+	as(ctx, partAscend, func() { a.Run(f, s.q.Net.P.Output, R, splits, seed, o) })
 	res := make([]laneResult, len(bs))
 	if ctx.Err() != nil {
 		return res
@@ -153,7 +158,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		b.alpha = a.PackAlpha(nil, i, R)
 		if s.cfg.Try != nil {
 			w.Corner(i, x)
-			res[i].wit = s.cfg.Try(x)
+			as(ctx, partTry, func() { res[i].wit = s.cfg.Try(x) })
 		}
 		var all []relax.Open
 		w.EachOpen(f, i, func(o relax.Open) { all = append(all, o) })

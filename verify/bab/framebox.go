@@ -38,11 +38,13 @@ func (b *frameBounder) bound(ctx context.Context, box *boxBranch) ([]plane, bool
 	}
 	f.SetBox()
 	ok := false
-	if b.forward {
-		ok = n.Forward(f)
-	} else {
-		ok = n.Crown(ctx, b.pool, f, relax.Tightening{})
-	}
+	as(ctx, partTighten, func() {
+		if b.forward {
+			ok = n.Forward(f)
+		} else {
+			ok = n.Crown(ctx, b.pool, f, relax.Tightening{})
+		}
+	})
 	if !ok {
 		return nil, false
 	}

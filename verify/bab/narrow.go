@@ -22,7 +22,11 @@ func (s *reluSearch) narrow(ctx context.Context, b *reluBranch) (*spec.Witness, 
 	pre := s.q.Net.Pre
 	for depth, round := 1, 0; round < narrowRounds && len(pre) > 0; round++ {
 		ref := &relax.Refutation{Row: s.row(b), From: b.at, Alpha: b.alpha, Bound: b.lb}
-		f, ok := b.at.Sub(ctx, s.cfg.Pool, relax.Tightening{Alpha: narrowSteps, First: pre[len(pre)-depth], Refute: ref})
+		var f *relax.Frame
+		ok := false
+		as(ctx, partTighten, func() {
+			f, ok = b.at.Sub(ctx, s.cfg.Pool, relax.Tightening{Alpha: narrowSteps, First: pre[len(pre)-depth], Refute: ref})
+		})
 		if ctx.Err() != nil {
 			return nil, false
 		}

@@ -30,6 +30,8 @@ type Object struct {
 		Wall float64 `json:"wall"`
 		CPU  float64 `json:"cpu,omitempty"`
 		Load float64 `json:"load"`
+		// Phases are seconds by phase, disjoint; their sum falls short of Wall by what belongs to none.
+		Phases map[string]float64 `json:"phases,omitempty"`
 	} `json:"time"`
 	Strategy struct {
 		Steps []string `json:"steps"`
@@ -81,6 +83,7 @@ func NewObject(r *Run) *Object {
 		o.Query.Version = r.Problem.Version
 	}
 	o.Time.Wall, o.Time.CPU, o.Time.Load = r.Wall.Seconds(), r.CPU.Seconds(), r.Load.Seconds()
+	o.Time.Phases = res.Stats.Phases
 	o.Strategy.Steps = append([]string{}, res.Strategy...)
 	if res.Verdict != verify.Violated {
 		o.Margin.Lower = finite(res.Margin)

@@ -68,6 +68,7 @@ func TestJSON(t *testing.T) {
 	r := sat("1.0", vars1...)
 	r.Model, r.Wall, r.Seed = File{"net.onnx", "ab"}, 1500*time.Millisecond, 7
 	r.Result.Margin = math.Inf(-1)
+	r.Result.Stats.Phases = map[string]float64{"attack": 0.25}
 	r.Result.Witness.Margin = math.NaN()
 	var b bytes.Buffer
 	if err := JSON(&b, r); err != nil {
@@ -81,7 +82,8 @@ func TestJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	if o.Schema != Schema || o.Verdict != "sat" || o.Model.Path != "net.onnx" || o.Time.Wall != 1.5 || o.Seed != 7 || o.Margin.Lower != nil ||
-		o.Witness == nil || o.Witness.Margin != nil || o.Witness.X[0] != float64(float32(0.1)) || o.Query.Version != "1.0" {
+		o.Witness == nil || o.Witness.Margin != nil || o.Witness.X[0] != float64(float32(0.1)) || o.Query.Version != "1.0" ||
+		len(o.Time.Phases) != 1 || o.Time.Phases["attack"] != 0.25 {
 		t.Errorf("object = %s", b.String())
 	}
 	if !strings.Contains(b.String(), `"steps":[]`) {
