@@ -201,7 +201,7 @@ func (w *Worker) boundRows(f *Frame, k int, rows []int32, o *Tightening) []float
 }
 
 // gammaStart is the first multiplier of the row to refute, in units of the inner row's width over the gap to close.
-const gammaStart = 0.05
+const gammaStart = 0.2
 
 // refuteRows is boundRows on the points that violate o.Refute.Row. Passes start at the output, so every split can bear on a row.
 func (w *Worker) refuteRows(f *Frame, k int, rows []int32, alpha []uint8, o *Tightening) []float64 {
@@ -236,7 +236,7 @@ func (w *Worker) refuteRows(f *Frame, k int, rows []int32, alpha []uint8, o *Tig
 		a.SetSplits(splits, beta)
 	}
 	a.unsafe = u
-	a.Run(f, out, R, splits, func(w *Worker) { w.seedRows(f, k, rows) }, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4})
+	a.Run(f, out, R, splits, func(w *Worker) { w.seedRows(f, k, rows) }, Steps{N: o.Alpha, RateA: 0.25, RateB: 1, Decay: 0.9, StallRounds: 4})
 	return a.Best
 }
 

@@ -10,7 +10,7 @@ import (
 
 // indirectWeight is how much a neuron's cost through inner bounds counts against what a backward pass per side shows: the pass
 // knows nothing of it, and in deep networks it is what matters.
-const indirectWeight = 10
+const indirectWeight = 3
 
 // shortlist picks the k/2 neurons with the largest relaxation error at the pseudo-primal point and the k/2 with the largest
 // possible cost in all. It reorders all.
