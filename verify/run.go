@@ -64,7 +64,7 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 type run struct {
 	ctx   context.Context
 	full  *prog.Program // every output; witnesses are confirmed on it
-	prog  *prog.Program // simplified to the property's cone; bounds are computed on it
+	prog  *prog.Program // simplified to the property's cone; bounds are computed and counterexamples looked for on it
 	net   *relax.Net
 	pool  *relax.Pool
 	cone  []prog.Window // per node: the part the property depends on
@@ -171,13 +171,23 @@ func (r *run) decide() {
 // any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
 // longer ones between the rounds of branch and bound.
 func (r *run) evaluations(n, limit int64) int64 {
-	if r.attacker == nil {
-		var err error
-		if r.attacker, err = attacks.NewSearcher(r.full, r.p); err != nil {
-			return 1
-		}
+	if !r.searcher() {
+		return 1
 	}
 	return max(min(n*r.attacker.Cost(), limit), 1)
+}
+
+// searcher makes the attacker: it searches on the simplified network, which is the cheapest form of the question, and confirms on
+// the given one.
+func (r *run) searcher() bool {
+	if r.attacker == nil {
+		s, err := attacks.NewSearcher(r.prog, r.bound)
+		if err != nil || s.ConfirmOn(r.full, r.p) != nil {
+			return false
+		}
+		r.attacker = s
+	}
+	return true
 }
 
 // attackTime is the slice of the deadline that the first attack may use.
@@ -193,10 +203,7 @@ func (r *run) attackTime() time.Duration {
 func (r *run) attack(o attacks.Options) bool {
 	t := time.Now()
 	var w *spec.Witness
-	if r.attacker == nil {
-		r.attacker, _ = attacks.NewSearcher(r.full, r.p)
-	}
-	if r.attacker != nil {
+	if r.searcher() {
 		w = r.attacker.Search(r.ctx, o)
 	}
 	if w != nil {

@@ -36,9 +36,8 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
-	if !r.attacked && !r.opt.NoAttack {
-		r.attacked = true
-		if r.attack(attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}) {
+	if !r.attacked && !r.opt.NoAttack && !split { // bisecting a box costs less than a longer look: it comes later (pause)
+		if r.secondAttack() {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
 		}
 	}
@@ -148,7 +147,13 @@ func aliveRows(w *relax.Worker, q *bab.Query, f *relax.Frame) []int32 {
 	return alive
 }
 
-// pause returns the function that interleaves attacks with branch and bound: after 4, 8, 16, … rounds, each with a fresh seed
+// secondAttack is the longer look at what the root bounds left open.
+func (r *run) secondAttack() bool {
+	r.attacked = true
+	return r.attack(attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()})
+}
+
+// pause returns the function that interleaves attacks with branch and bound: the second one where it is still due, then after 4, 8, 16, … rounds, each with a fresh seed
 // and twice the work of the one before. Boxes share the count.
 func (r *run) pause() func() *spec.Witness {
 	if r.opt.NoAttack {
@@ -156,6 +161,12 @@ func (r *run) pause() func() *spec.Witness {
 	}
 	return func() *spec.Witness {
 		r.rounds++
+		if !r.attacked && r.rounds >= 2 {
+			if r.secondAttack() {
+				return r.res.Witness
+			}
+			return nil
+		}
 		if r.rounds < 4<<r.seed || r.attacker == nil {
 			return nil
 		}
