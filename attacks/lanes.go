@@ -25,10 +25,32 @@ type lanes struct {
 	step, scratch []float64
 }
 
-func newLanes(p *prog.Program, R int) *lanes {
+// A slab is memory for node values that workspaces of different widths share: what one left there means nothing to the next.
+type slab []float64
+
+// cut returns slices for every node and R lanes, as prog.Program.NewValues does.
+func (m *slab) cut(p *prog.Program, R int) [][]float64 {
+	total := 0
+	for k := range p.Nodes {
+		total += p.Nodes[k].N * R
+	}
+	if len(*m) < total {
+		*m = make([]float64, total)
+	}
+	v, at := make([][]float64, len(p.Nodes)), 0
+	for k := range v {
+		n := p.Nodes[k].N * R
+		v[k] = (*m)[at : at+n : at+n]
+		at += n
+	}
+	return v
+}
+
+// newLanes makes a workspace that evaluates in v and g.
+func newLanes(p *prog.Program, R int, v, g [][]float64) *lanes {
 	n, out := p.Nodes[0].N, p.Nodes[p.Output].N
 	l := &lanes{R: R, x: make([]float64, n*R), lo: make([]float64, n*R), hi: make([]float64, n*R),
-		v: p.NewValues(R), g: p.NewValues(R), c: make([]float64, out*R), group: make([]int, R), target: make([]int, R),
+		v: v, g: g, c: make([]float64, out*R), group: make([]int, R), target: make([]int, R),
 		cs: make([]int, R), row: make([]int, R), margin: make([]float64, R), step: make([]float64, R), scratch: make([]float64, R)}
 	for r := range l.group {
 		l.group[r] = -1

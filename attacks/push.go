@@ -34,7 +34,13 @@ func (s *Searcher) candidate(l *lanes, r int) bool {
 
 // confirm asks for the verdict on one point, keeps it if it is the best, and reports whether the search has its witness.
 func (s *Searcher) confirm(ci int, x []float64) bool {
-	w, ok := s.pr.ConfirmCase(s.p, ci, x)
+	var w *spec.Witness
+	var ok bool
+	if s.full != nil {
+		w, ok = s.whole.Confirm(s.full, x)
+	} else {
+		w, ok = s.pr.ConfirmCase(s.p, ci, x)
+	}
 	if !ok {
 		return false
 	}
@@ -103,7 +109,7 @@ func (s *Searcher) push(ci int, x []float64, margin float64) bool {
 // pushLanes is a workspace of its own: the caller's lanes are in use.
 func (s *Searcher) pushLanes() *lanes {
 	if s.buffers[-8] == nil {
-		s.buffers[-8] = newLanes(s.p, 8)
+		s.buffers[-8] = newLanes(s.p, 8, s.p.NewValues(8), s.p.NewValues(8))
 	}
 	return s.buffers[-8]
 }

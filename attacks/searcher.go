@@ -23,7 +23,12 @@ type Searcher struct {
 	cost      int64   // multiply-adds of one lane forward
 	elements  int     // numbers per lane
 	buffers   map[int]*lanes
+	values    [2]slab // node values and gradients, shared by all buffers but those of push
 	one       [1]int
+
+	// Candidates are confirmed here; see ConfirmOn.
+	full  *prog.Program
+	whole *spec.Problem
 
 	run // of the current search
 }
@@ -103,6 +108,22 @@ func active(b *spec.Box) []int {
 	return a
 }
 
+// ConfirmOn has candidates confirmed on p and pr instead of what is searched, for searches on a cheaper form of the same question:
+// the same inputs and boxes, and a point violates the one if and only if it violates the other, up to rounding. Witnesses are then
+// those of p and pr. It returns an error when p and pr do not fit.
+//
+// Sound because a candidate becomes a witness through spec.Problem.Confirm on p and pr alone.
+func (s *Searcher) ConfirmOn(p *prog.Program, pr *spec.Problem) error {
+	if err := check(p, pr); err != nil {
+		return err
+	}
+	if pr.NumInputs != s.pr.NumInputs {
+		return fmt.Errorf("attacks: %d inputs searched, %d confirmed", s.pr.NumInputs, pr.NumInputs)
+	}
+	s.full, s.whole = p, pr
+	return nil
+}
+
 // Cost returns the price of one evaluation of the network in the unit of Options.Work.
 func (s *Searcher) Cost() int64 { return s.cost }
 
@@ -123,14 +144,22 @@ func (s *Searcher) start(ctx context.Context, opt Options) {
 	}
 }
 
+// sparseWork is the number of multiply-adds per element below which a network is read from memory rather than computed: more lanes
+// then bring more cache misses and first touches, and save nothing.
+const sparseWork = 32
+
 // lanes returns the workspace for about R lanes: fewer when the network is so large that one step would take long.
 func (s *Searcher) lanes(R int) *lanes {
-	for R > 8 && (int64(R)*s.cost > 2e8 || R*s.elements > 4<<20) {
+	room := 4 << 20
+	if s.cost < sparseWork*int64(s.elements) {
+		room = 1 << 18
+	}
+	for R > 8 && (int64(R)*s.cost > 2e8 || R*s.elements > room) {
 		R /= 2
 	}
 	R = (R + 7) &^ 7
 	if s.buffers[R] == nil {
-		s.buffers[R] = newLanes(s.p, R)
+		s.buffers[R] = newLanes(s.p, R, s.values[0].cut(s.p, R), s.values[1].cut(s.p, R))
 	}
 	return s.buffers[R]
 }

@@ -194,7 +194,7 @@ func (w *Worker) boundRows(f *Frame, k int, rows []int32, o *Tightening) []float
 	a := NewAscent(w, f, R)
 	splits := w.rowSplits(k, rows, o.Splits, a)
 	a.Run(f, k, R, splits, seed, Steps{N: o.Alpha, RateA: 0.25, RateB: 0.5, Decay: 0.9, StallRounds: 4, Final: o.Record != nil})
-	if o.Record != nil {
+	if o.Record != nil && !w.stopped { // an abandoned pass leaves no coefficients
 		o.Record.record(w, f, k, rows)
 	}
 	return a.Best

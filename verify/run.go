@@ -71,7 +71,7 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 type run struct {
 	ctx   context.Context // carries the profiler labels of the present phase
 	full  *prog.Program   // every output; witnesses are confirmed on it
-	prog  *prog.Program   // simplified to the property's cone; bounds are computed on it
+	prog  *prog.Program   // simplified to the property's cone; bounds are computed and counterexamples looked for on it
 	net   *relax.Net
 	pool  *relax.Pool
 	cone  []prog.Window // per node: the part the property depends on
@@ -114,12 +114,12 @@ func (r *run) decide() {
 		return
 	}
 	if r.opt.Method == "attack" {
-		if !r.attack(func() attacks.Options { return attacks.Options{Seed: r.opt.Seed} }) {
+		if !r.attack(false, func() attacks.Options { return attacks.Options{Seed: r.opt.Seed} }) {
 			r.undecided("incomplete")
 		}
 		return
 	}
-	if !r.opt.NoAttack && r.attack(func() attacks.Options {
+	if !r.opt.NoAttack && r.attack(false, func() attacks.Options {
 		return attacks.Options{Seed: r.opt.Seed, Work: r.evaluations(2000, 1e8), Time: r.attackTime()}
 	}) {
 		return
@@ -195,13 +195,23 @@ func (r *run) prepare() {
 // any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
 // longer ones between the rounds of branch and bound.
 func (r *run) evaluations(n, limit int64) int64 {
-	if r.attacker == nil {
-		var err error
-		if r.attacker, err = attacks.NewSearcher(r.full, r.p); err != nil {
-			return 1
-		}
+	if !r.searcher() {
+		return 1
 	}
 	return max(min(n*r.attacker.Cost(), limit), 1)
+}
+
+// searcher makes the attacker: it searches on the simplified network, which is the cheapest form of the question, and confirms on
+// the given one.
+func (r *run) searcher() bool {
+	if r.attacker == nil {
+		s, err := attacks.NewSearcher(r.prog, r.bound)
+		if err != nil || s.ConfirmOn(r.full, r.p) != nil {
+			return false
+		}
+		r.attacker = s
+	}
+	return true
 }
 
 // attackTime is the slice of the deadline that the first attack may use.
@@ -214,18 +224,20 @@ func (r *run) attackTime() time.Duration {
 }
 
 // attack searches for a counterexample and reports whether it ended the run. The options are asked for within the attack's time:
-// budgets need its buffers.
-func (r *run) attack(o func() attacks.Options) bool {
+// budgets need its buffers. An attack beside a search runs while other goroutines do, so it is no phase of its own.
+func (r *run) attack(beside bool, o func() attacks.Options) bool {
 	t := time.Now()
 	var w *spec.Witness
-	r.in(phaseAttack, func() {
-		if r.attacker == nil {
-			r.attacker, _ = attacks.NewSearcher(r.full, r.p)
-		}
-		if r.attacker != nil {
+	search := func() {
+		if r.searcher() {
 			w = r.attacker.Search(r.ctx, o())
 		}
-	})
+	}
+	if beside {
+		search()
+	} else {
+		r.in(phaseAttack, search)
+	}
 	if w != nil {
 		r.note("attack: counterexample after %v", time.Since(t).Round(time.Millisecond))
 		r.violated(w)

@@ -33,18 +33,15 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
-	if !r.attacked && !r.opt.NoAttack {
-		r.attacked = true
-		if r.attack(func() attacks.Options {
-			return attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}
-		}) {
+	if !r.attacked && !r.opt.NoAttack && !split { // bisecting a box costs less than a longer look: it comes later (pause)
+		if r.secondAttack(false) {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
 		}
 	}
 	if method == "crown" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause()}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause(split)}
 	ok := true
 	if !split && r.alphaPays(f) {
 		cfg.Influence = relax.NewInfluence(f)
@@ -67,6 +64,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	out := r.search(phaseReluSplit, bab.ReluSplit, q, f, alive, cfg)
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
+		cfg.Pause = r.pause(true)
 		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
 	}
 	return out
@@ -171,18 +169,36 @@ func aliveRows(w *relax.Worker, q *bab.Query, f *relax.Frame) []int32 {
 	return alive
 }
 
-// pause returns the function that interleaves attacks with branch and bound: after 4, 8, 16, … rounds, each with a fresh seed
-// and twice the work of the one before. Boxes share the count.
-func (r *run) pause() func() *spec.Witness {
+// secondAttack is the longer look at what the root bounds left open.
+func (r *run) secondAttack(beside bool) bool {
+	r.attacked = true
+	return r.attack(beside, func() attacks.Options {
+		return attacks.Options{Seed: r.opt.Seed + 1, Work: r.evaluations(3000, attacks.DefaultWork), Time: r.attackTime()}
+	})
+}
+
+// pause returns the function that interleaves attacks with branch and bound: the second one where it is still due, then after 4, 8,
+// 16, … rounds, each with a fresh seed and twice the work of the one before. Boxes share the count. Bisection calls it beside the
+// bounding of boxes.
+func (r *run) pause(beside bool) func() *spec.Witness {
 	if r.opt.NoAttack {
 		return nil
 	}
 	return func() *spec.Witness {
 		r.rounds++
+		if !r.attacked && r.rounds >= 2 {
+			if r.secondAttack(beside) {
+				return r.res.Witness
+			}
+			return nil
+		}
 		if r.rounds < 4<<r.seed || r.attacker == nil {
 			return nil
 		}
 		r.seed++
+		if beside {
+			return r.slice()
+		}
 		var w *spec.Witness
 		r.in(phaseAttack, func() { w = r.slice() })
 		return w

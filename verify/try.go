@@ -6,28 +6,28 @@ import (
 	"github.com/spai-project/certify/nn/spec"
 )
 
-// tryer checks candidate inputs that the search meets: rounded to the float32 grid of the box, evaluated once, and only when
-// that shows a violation confirmed rigorously.
+// tryer checks candidate inputs that the search meets: rounded to the float32 grid of the box, evaluated once on the simplified
+// network, and only when that shows a violation confirmed rigorously, on the network and the question as they were given.
 type tryer struct {
 	r    *run
 	bufs sync.Pool
-	// cases lists the cases of every box.
+	// cases lists the cases of every box, as bounds see them.
 	cases [][]int
 }
 
 func newTryer(r *run) *tryer {
-	t := &tryer{r: r, cases: make([][]int, len(r.p.Boxes))}
-	for i := range r.p.Cases {
-		b := r.p.Cases[i].Box
+	t := &tryer{r: r, cases: make([][]int, len(r.bound.Boxes))}
+	for i := range r.bound.Cases {
+		b := r.bound.Cases[i].Box
 		t.cases[b] = append(t.cases[b], i)
 	}
-	t.bufs.New = func() any { v := r.full.NewValues(1); return &v }
+	t.bufs.New = func() any { v := r.prog.NewValues(1); return &v }
 	return t
 }
 
 // on returns the check for candidates of one box.
 func (t *tryer) on(box int) func(x []float64) *spec.Witness {
-	p := t.r.p
+	p := t.r.bound
 	cases := t.cases[box]
 	b := &p.Boxes[box]
 	return func(x []float64) *spec.Witness {
@@ -37,14 +37,15 @@ func (t *tryer) on(box int) func(x []float64) *spec.Witness {
 		for i, v := range x {
 			g[i] = float64(min(max(float32(v), b.InLower[i]), b.InUpper[i]))
 		}
-		y := t.r.full.Eval(g, 1, *buf)[t.r.full.Output]
+		y := t.r.prog.Eval(g, 1, *buf)[t.r.prog.Output]
 		for _, c := range cases {
 			if rowsHold(&p.Cases[c], g, y) {
 				var w *spec.Witness
 				ok := false
-				if t.r.confirming(func() { w, ok = p.Confirm(t.r.full, g) }); ok {
+				if t.r.confirming(func() { w, ok = t.r.p.Confirm(t.r.full, g) }); ok {
 					return w
 				}
+				break
 			}
 		}
 		return nil

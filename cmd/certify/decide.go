@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -149,6 +150,10 @@ func (j *job) abandoned(v verify.Verdict, reason string, last *lastBound) *repor
 	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.semantics, Seed: j.opt.Seed, Tool: tool(), Result: r}
 }
 
+// sparedParams is the number of weights from which the memory of the file and of the graph is collected before the search, which
+// then works in it: first touches of fresh memory cost more than the collection.
+const sparedParams = 1 << 20
+
 // work reads both files, checks what can be refused without a search, and searches.
 func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	g, p, err := j.read()
@@ -165,13 +170,25 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 		}
 	}
 	j.loaded.Store(true)
-	res, err := verify.Verify(ctx, g, p, j.opt)
+	params, hash := int(g.Params), g.Hash
+	lowering := time.Now()
+	full, err := g.Lower()
 	if err != nil {
 		return nil, modelError(j.model, err)
 	}
-	res.Stats.Params = int(g.Params)
+	lowered := time.Since(lowering)
+	if g = nil; params > sparedParams {
+		runtime.GC()
+	}
+	res, err := verify.Program(ctx, full, p, j.opt)
+	if err != nil {
+		return nil, modelError(j.model, err)
+	}
+	res.Stats.Params = params
 	res.Stats.Phases["read"] = load.Seconds()
-	return &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
+	res.Stats.Phases["lower"] += lowered.Seconds()
+	res.Stats.Wall += lowered
+	return &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
 		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}, nil
 }
 

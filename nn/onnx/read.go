@@ -103,12 +103,17 @@ func (o Options) Read(data []byte) (*nn.Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
+	sum := make(chan string, 1) // hashing and decoding take about as long, and both only read
+	go func() {
+		h := sha256.Sum256(data)
+		sum <- hex.EncodeToString(h[:])
+	}()
 	d, err := decodeModel(data)
+	hash := <-sum
 	if err != nil {
 		return nil, err
 	}
-	d.Hash = hex.EncodeToString(sum[:])
+	d.Hash = hash
 	return build(d)
 }
 

@@ -159,12 +159,17 @@ func (t *rawTensor) count(dt op.DType, width int) int {
 // isFixed reports whether typed data of the type stand in float_data or double_data.
 func isFixed(dt op.DType) bool { return dt == op.Float32 || dt == op.Float64 }
 
-// decodeRaw decodes little-endian raw_data.
+// decodeRaw decodes little-endian raw_data into dst, which must be all zeros. Zeros of float32 are not written and so lose their
+// sign, which no real number has: large matrices are often nearly all zeros, and a page of fresh memory that nothing is written to
+// costs a fraction of one that is.
 func decodeRaw(dst []float64, b []byte, dt op.DType) {
 	switch dt {
 	case op.Float32:
+		b = b[:4*len(dst)]
 		for i := range dst {
-			dst[i] = float64(math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:])))
+			if bits := binary.LittleEndian.Uint32(b[4*i:]); bits<<1 != 0 {
+				dst[i] = float64(math.Float32frombits(bits))
+			}
 		}
 	case op.Float64:
 		for i := range dst {

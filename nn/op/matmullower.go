@@ -92,20 +92,8 @@ func matrix(w []float64, rows, cols, rs, cs int) prog.Linear {
 	if rows == 0 || cols == 0 {
 		return prog.Dense(rows, cols, nil)
 	}
-	ptr := make([]int32, rows+1)
-	each(w, rows, cols, rs, cs, func(i, _ int, _ float64) { ptr[i+1]++ })
-	for i := range rows {
-		ptr[i+1] += ptr[i]
-	}
-	nonzeros := int(ptr[rows])
-	if nonzeros < rows*cols/4 {
-		idx, val := make([]int32, nonzeros), make([]float64, nonzeros)
-		next := slices.Clone(ptr[:rows])
-		each(w, rows, cols, rs, cs, func(i, j int, v float64) {
-			idx[next[i]], val[next[i]] = int32(j), v
-			next[i]++
-		})
-		return prog.Sparse(rows, cols, ptr, idx, val)
+	if e, ok := nonzeroEntries(w, rows, cols, rs, cs, rows*cols/4); ok {
+		return e.sparse(rows, cols)
 	}
 	if cs == 1 && rs == cols {
 		return prog.Dense(rows, cols, w[:rows*cols])
@@ -113,6 +101,66 @@ func matrix(w []float64, rows, cols, rs, cs int) prog.Linear {
 	t := make([]float64, rows*cols)
 	each(w, rows, cols, rs, cs, func(i, j int, v float64) { t[i*cols+j] = v })
 	return prog.Dense(rows, cols, t)
+}
+
+// entries are nonzeros of a matrix in the order of memory: rows, columns, values.
+type entries struct {
+	i, j []int32
+	v    []float64
+}
+
+// nonzeroEntries lists the nonzeros of a strided matrix, as each visits them, unless there are limit or more. It is what lowering a
+// large and nearly empty matrix costs, hence the inner loops over contiguous numbers.
+func nonzeroEntries(w []float64, rows, cols, rs, cs, limit int) (e entries, ok bool) {
+	byRow := rs >= cs
+	if !byRow {
+		rows, cols, rs, cs = cols, rows, cs, rs
+	}
+	if cs != 1 {
+		return e, false // no matrix of a file is stored so
+	}
+	count := 0
+	for i := range rows {
+		for _, v := range w[i*rs : i*rs+cols] {
+			if v != 0 {
+				count++
+			}
+		}
+		if count >= limit {
+			return e, false
+		}
+	}
+	e.i, e.j, e.v = make([]int32, 0, count), make([]int32, 0, count), make([]float64, 0, count)
+	for i := range rows {
+		for j, v := range w[i*rs : i*rs+cols] {
+			if v != 0 {
+				e.i, e.j, e.v = append(e.i, int32(i)), append(e.j, int32(j)), append(e.v, v)
+			}
+		}
+	}
+	if !byRow {
+		e.i, e.j = e.j, e.i
+	}
+	return e, true
+}
+
+// sparse returns the map of the entries, whose columns ascend within every row.
+func (e *entries) sparse(rows, cols int) prog.Linear {
+	ptr := make([]int32, rows+1)
+	for _, i := range e.i {
+		ptr[i+1]++
+	}
+	for i := range rows {
+		ptr[i+1] += ptr[i]
+	}
+	idx, val := make([]int32, len(e.v)), make([]float64, len(e.v))
+	next := slices.Clone(ptr[:rows])
+	for k, i := range e.i {
+		at := next[i]
+		next[i]++
+		idx[at], val[at] = e.j[k], e.v[k]
+	}
+	return prog.Sparse(rows, cols, ptr, idx, val)
 }
 
 // each visits the nonzeros of a strided matrix in the order of memory; within a row columns ascend.

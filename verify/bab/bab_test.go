@@ -305,22 +305,31 @@ func TestMemoryBudget(t *testing.T) {
 	}
 }
 
-// TestPause: a witness that the pause brings ends the search.
+// TestPause: a witness that the pause brings ends the search, after as many branches for any number of workers.
 func TestPause(t *testing.T) {
 	in := parse(t, fourWaves+"row y0 -1 <= -2.00001")
 	want := &spec.Witness{X: []float64{1, 2}}
 	for name, s := range searches {
 		t.Run(name, func(t *testing.T) {
-			calls := 0
-			pause := func() *spec.Witness {
-				if calls++; calls == 2 {
-					return want
+			branches := -1
+			for workers := 1; workers <= 3; workers++ {
+				calls := 0
+				pause := func() *spec.Witness {
+					if calls++; calls == 2 {
+						return want
+					}
+					return nil
 				}
-				return nil
-			}
-			for _, a := range decide(t, in, s, 1, func(c *Config) { c.Pause = pause }) {
-				if a.Status != Found || fmt.Sprint(a.X) != "[1 2]" || calls != 2 {
-					t.Errorf("%+v after %d calls", a, calls)
+				for _, a := range decide(t, in, s, workers, func(c *Config) { c.Pause = pause }) {
+					if a.Status != Found || fmt.Sprint(a.X) != "[1 2]" || calls != 2 {
+						t.Errorf("%d workers: %+v after %d calls", workers, a, calls)
+					}
+					if branches < 0 {
+						branches = a.Branches
+					}
+					if a.Branches != branches {
+						t.Errorf("%d workers: %d branches, one worker: %d", workers, a.Branches, branches)
+					}
 				}
 			}
 		})

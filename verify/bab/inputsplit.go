@@ -93,11 +93,7 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 		if s.cfg.Branches > 0 && s.out.Branches >= s.cfg.Branches {
 			return s.stop("budget")
 		}
-		if w := s.pause(); w != nil {
-			s.out.Status, s.out.Witness = Found, w
-			return s.out
-		}
-		if w, stuck := s.round(ctx); w != nil {
+		if w, stuck := s.round(ctx, s.pause()); w != nil {
 			s.out.Status, s.out.Witness = Found, w
 			return s.out
 		} else if stuck != "" {
@@ -132,14 +128,14 @@ func (s *inputSearch) memory() int64 {
 	return mem
 }
 
-// pause lets the caller do something else between rounds: when boxes are cheap, once the search grew by an eighth, so that what the
-// caller does, growing from call to call, stays in proportion.
-func (s *inputSearch) pause() *spec.Witness {
+// pause returns what the caller wants done beside the next round, if it is time for it: when boxes are cheap, once the search grew by
+// an eighth, so that what the caller does, growing from call to call, stays in proportion.
+func (s *inputSearch) pause() func() *spec.Witness {
 	if s.cfg.Pause == nil || s.reduced && s.since < min(max(pauseBoxes, s.out.Branches/8), longPause) {
 		return nil
 	}
 	s.since = 0
-	return s.cfg.Pause()
+	return s.cfg.Pause
 }
 
 func (s *inputSearch) stop(why string) *Outcome {
@@ -192,16 +188,33 @@ func (s *inputSearch) tasks() []*boxTask {
 	return ts
 }
 
-// round runs the next tasks and puts what they left open back, in order. stuck says why the search cannot go on.
-func (s *inputSearch) round(ctx context.Context) (w *spec.Witness, stuck string) {
+// round runs the next tasks and puts what they left open back, in order. stuck says why the search cannot go on. beside, if not nil,
+// is one task more, the first: its witness goes before those of boxes and ends the round, whose boxes then do not count, so that the
+// outcome does not depend on how far they came.
+func (s *inputSearch) round(ctx context.Context, beside func() *spec.Witness) (w *spec.Witness, stuck string) {
 	ts := s.tasks()
-	s.cfg.Pool.Each(len(ts), func(w *relax.Worker, i int) {
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first := 0
+	if beside != nil {
+		first = 1
+	}
+	s.cfg.Pool.Each(first+len(ts), func(worker *relax.Worker, i int) {
+		if i < first {
+			if w = beside(); w != nil {
+				cancel()
+			}
+			return
+		}
 		for _, b := range s.scratch {
-			if b.w == w {
-				b.search(ctx, ts[i])
+			if b.w == worker {
+				b.search(inner, ts[i-first])
 			}
 		}
 	})
+	if w != nil {
+		return w, ""
+	}
 	for _, t := range ts {
 		s.open = append(s.open, t.left...)
 		s.late = append(s.late, t.late...)

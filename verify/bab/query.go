@@ -43,7 +43,8 @@ type Config struct {
 	Try func(x []float64) *spec.Witness
 	// Trace, if set, receives progress at most every few hundred milliseconds.
 	Trace func(trace.Event)
-	// Pause is called between rounds; a witness it returns ends the search (time-sliced attacks).
+	// Pause is called between rounds or beside one, on another goroutine, never twice at a time; a witness it returns ends the search
+	// (time-sliced attacks).
 	Pause func() *spec.Witness
 	Rule  Rule
 	// Influence, if set, guides the choice of neurons.
