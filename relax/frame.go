@@ -143,3 +143,6 @@ func (f *Frame) refreshSigmoid(act, k int) {
 		sf.tan[2*j], sf.tan[2*j+1], sf.span[j] = lowerTangents(l, u), lowerTangents(-u, -l), up(u-l)
 	}
 }
+
+// Width returns the width of element j's bounds at node k.
+func (f *Frame) Width(k int, j int32) float64 { return f.B.U[k][j] - f.B.L[k][j] }

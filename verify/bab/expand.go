@@ -74,7 +74,7 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Po
 
 // child is the branch with the chosen ReLU decided.
 func (b *reluBranch) child(sign int8) *reluBranch {
-	k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at, alpha: b.alpha}
+	k := &reluBranch{c: b.c, row: b.row, lb: b.lb, at: b.at, alpha: b.alpha, idle: b.idle}
 	sp := b.at.Net.Original(b.next)
 	sp.Sign = sign
 	k.splits = append(append(k.splits, b.splits...), sp)
@@ -95,8 +95,9 @@ func (s *reluSearch) reframe(ctx context.Context, w *relax.Worker, pool *relax.P
 	if !ok {
 		return nil, true
 	}
-	f = f.DropInactive(b.splits)
 	k := *b
+	k.idle = b.idleAfter(f)
+	f = f.DropInactive(b.splits)
 	k.at, k.alpha = f, b.at.MapAlpha(f, b.alpha)
 	k.beta = append([]float32(nil), b.beta...)
 	return &k, false
@@ -163,7 +164,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		var all []relax.Open
 		w.EachOpen(f, i, func(o relax.Open) { all = append(all, o) })
 		s.totals(f, all)
-		b.rows = s.important(all)
+		b.rows = s.important(b, all)
 		res[i].cands = shortlist(all, s.cands)
 	}
 	return res

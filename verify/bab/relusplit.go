@@ -17,9 +17,10 @@ type reluBranch struct {
 	beta   []float32
 	alpha  []uint8
 	lb     float64
-	next   relax.Split  // chosen ReLU to split, Sign 0 when none was found
-	at     *relax.Frame // what it was last bounded against; alpha belongs to it
-	rows   [][]int32    // per pre-activation node: elements whose bounds matter most to lb
+	next   relax.Split     // chosen ReLU to split, Sign 0 when none was found
+	at     *relax.Frame    // what it was last bounded against; alpha belongs to it
+	idle   map[neuron]int8 // neurons whose bounds rest, see idleAfter
+	rows   [][]int32       // per pre-activation node: elements whose bounds matter most to lb
 }
 
 // ReluSplit refutes the query by deciding unstable ReLUs. A decision enters as a multiplier β (β-CROWN, Wang et al. 2021) that
@@ -197,7 +198,7 @@ func (s *reluSearch) memory() int64 {
 	for _, r := range b.rows {
 		rows += len(r)
 	}
-	m := int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+4*rows+24*len(b.rows)+160)
+	m := int64(len(s.open)) * int64(len(b.alpha)+16*len(b.splits)+4*rows+24*len(b.rows)+16*len(b.idle)+160)
 	var last *relax.Frame
 	for _, o := range s.open {
 		if o.at != last && o.at != s.root {
