@@ -58,7 +58,7 @@ func (s *reluSearch) important(b *reluBranch, all []relax.Open) [][]int32 {
 
 const (
 	leastGain  = 0.002 // part of its width that a row has to lose to be tried again in the next branch below
-	restLevels = 2    // branches that it rests for otherwise
+	restLevels = 2     // branches that it rests for otherwise
 )
 
 // neuron is a ReLU in the numbers of the query's network.
