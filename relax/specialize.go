@@ -72,7 +72,6 @@ type specializer struct {
 	b      *Bounds
 	fixed  [][]bool
 	idx    [][]int32
-	size   []int
 	at     []int // reduced node
 	nodes  []prog.Node
 	lo, hi []float64 // the reduced box

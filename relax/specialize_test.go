@@ -165,9 +165,7 @@ func TestSpecializeFindsInputs(t *testing.T) {
 	p := tableNet(r, t, 3, 3, 2)
 	net := NewNet(p)
 	box := tableBox(r, 3, 3)
-	for i := range box.Lo {
-		box.Hi[i] = box.Lo[i]
-	}
+	copy(box.Hi, box.Lo)
 	if _, ok := net.Specialize(box, ibpFrame(net, box).B); ok {
 		t.Error("a point was reduced")
 	}
