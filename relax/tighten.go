@@ -78,8 +78,6 @@ type Refutation struct {
 	Bound float64
 	// Only, if set, lists the elements of each pre-activation node that are worth a row.
 	Only [][]int32
-	// Done is asked after each node; true ends the tightening.
-	Done func() bool
 }
 
 // Crown recomputes f's bounds layer by layer: an interval step, then for every pre-activation element whose sign is open one
@@ -112,9 +110,6 @@ func (n *Net) Crown(ctx context.Context, p *Pool, f *Frame, o Tightening) bool {
 			return false
 		}
 		f.Refresh(k)
-		if o.Refute != nil && o.Refute.Done != nil && o.Refute.Done() {
-			return true
-		}
 	}
 	return true
 }
