@@ -8,6 +8,9 @@ import (
 
 // TestPassAllocatesNothing: backward passes and ascent iterations in steady state cost no memory.
 func TestPassAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("under the race detector sync.Pool drops what it is given, at random")
+	}
 	r := rand.New(rand.NewPCG(3, 51))
 	for name, toDense := range map[string]bool{"dense": true, "convolution": false} {
 		p := randomConvNet(r, t, toDense)

@@ -1,0 +1,5 @@
+//go:build !race
+
+package relax
+
+const raceDetector = false
