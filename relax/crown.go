@@ -32,6 +32,9 @@ type Worker struct {
 	LB      []float64 // per lane: the rigorous lower bound of the last Run
 	Err     []float64 // per lane: the rounding error already subtracted in LB
 
+	// Work counts the multiply-adds of all passes so far: a measure of effort that does not depend on the machine.
+	Work int64
+
 	// Stop, if set, is asked between layers; when it reports true the pass is abandoned and every bound is −Inf.
 	Stop func() bool
 
@@ -160,13 +163,16 @@ func (w *Worker) backAffine(f *Frame, k int, nd *prog.Node) {
 	S := f.S[k]
 	e, tmp := w.e, w.tmp
 	clear(tmp)
+	size := 0
 	w.each(k, func(lo, hi int) {
+		size += hi - lo
 		var bias []float64
 		if nd.Bias != nil {
 			bias = nd.Bias[lo:hi]
 		}
 		kernel.SumRows(tmp, e, nu[lo*R:hi*R], R, bias, S[lo:hi])
 	})
+	w.count(k, size)
 	for r, v := range tmp {
 		w.D[r] += v
 	}
@@ -177,6 +183,11 @@ func (w *Worker) backAffine(f *Frame, k int, nd *prog.Node) {
 			t.Map.Backward(w.Coef(t.Src), nu, R)
 		}
 	}
+}
+
+// count adds a pass over size elements of affine node k to the work.
+func (w *Worker) count(k, size int) {
+	w.Work += int64(float64(w.R) * float64(w.net.work[k]) * float64(size) / float64(max(w.net.P.Nodes[k].N, 1)))
 }
 
 // backRelu turns coefficients a on max(z,0) into multipliers ν on z and a constant.

@@ -176,3 +176,32 @@ func (n *Net) Original(s Split) Split {
 	}
 	return s
 }
+
+// ToLocal renumbers elements of node k from the original network's numbers, in place; they must be among the kept ones.
+func (n *Net) ToLocal(k int, elems []int32) {
+	if l := n.localOf(k); l != nil {
+		for i, j := range elems {
+			elems[i] = l[j]
+		}
+	}
+}
+
+// Adopt intersects f's bounds, those of a frame of the original network, with the bounds of g, a frame of the same set on the
+// network or a specialisation of it. It reports false when an interval became empty.
+func (f *Frame) Adopt(g *Frame) bool {
+	ok := true
+	for _, k := range f.Net.Pre {
+		L, U := f.B.L[k], f.B.U[k]
+		o := g.Net.original(k)
+		for i := range g.B.L[k] {
+			j := i
+			if o != nil {
+				j = int(o[i])
+			}
+			L[j], U[j] = max(L[j], g.B.L[k][i]), min(U[j], g.B.U[k][i])
+			ok = ok && L[j] <= U[j]
+		}
+		f.Refresh(k)
+	}
+	return ok
+}

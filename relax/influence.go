@@ -55,12 +55,14 @@ func (in *Influence) record(w *Worker, f *Frame, k int, rows []int32) {
 				if rf == nil || !w.live[b] {
 					continue
 				}
-				for u, e := range rf.unstable {
-					a := w.save[b][u*w.R+2*i : u*w.R+2*i+2]
-					if p := in.place(f.Net, b, e); p < q {
-						row[p] = float32(-min(a[0], 0) - min(a[1], 0))
+				w.eachIn(b, rf.unstable, func(lo, hi int) { // elsewhere nothing was kept
+					for u := lo; u < hi; u++ {
+						a := w.save[b][u*w.R+2*i : u*w.R+2*i+2]
+						if p := in.place(f.Net, b, rf.unstable[u]); p < q {
+							row[p] = float32(-min(a[0], 0) - min(a[1], 0))
+						}
 					}
-				}
+				})
 			}
 			in.mu.Lock()
 			in.rows[q] = row

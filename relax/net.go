@@ -26,6 +26,7 @@ type Net struct {
 	errUnits int
 	sumLen   int // longest sum of terms added to a lane's constant
 	rowFan   []int
+	work     []int // per node: multiply-adds of its maps
 	relMax   int
 	// orig and local number the elements of a network without its inactive neurons (nil: as they are).
 	orig, local [][]int32
@@ -33,7 +34,7 @@ type Net struct {
 
 // NewNet prepares a program for bounding.
 func NewNet(p *prog.Program) *Net {
-	n := &Net{P: p, Acts: make([][]int, len(p.Nodes)), anc: map[int][]bool{}, rowFan: make([]int, len(p.Nodes))}
+	n := &Net{P: p, Acts: make([][]int, len(p.Nodes)), anc: map[int][]bool{}, rowFan: make([]int, len(p.Nodes)), work: make([]int, len(p.Nodes))}
 	col := make([]int, len(p.Nodes))
 	for k := range p.Nodes {
 		nd := &p.Nodes[k]
@@ -43,6 +44,7 @@ func NewNet(p *prog.Program) *Net {
 			n.relMax = max(n.relMax, nd.Rel)
 			for _, t := range nd.Terms {
 				row, c := t.Map.Fan()
+				n.work[k] += prog.Work(t.Map)
 				col[t.Src] += c
 				n.rowFan[k] += row
 			}

@@ -48,11 +48,14 @@ func (w *Worker) corner(f *Frame) {
 // primalAffine evaluates an affine node inside its window.
 func (w *Worker) primalAffine(k int, nd *prog.Node) {
 	if w.win[k].IsAll() {
+		w.count(k, nd.N)
 		w.net.P.EvalNode(k, w.R, w.val)
 		return
 	}
 	R, v := w.R, w.val[k]
+	size := 0
 	w.each(k, func(lo, hi int) {
+		size += hi - lo
 		for j := lo; j < hi; j++ {
 			b := 0.0
 			if nd.Bias != nil {
@@ -64,6 +67,7 @@ func (w *Worker) primalAffine(k int, nd *prog.Node) {
 			}
 		}
 	})
+	w.count(k, size)
 	for _, t := range nd.Terms {
 		windowed(t.Map, w.win[k]).ForwardWindow(v, w.val[t.Src], R, w.win[k]) // PlanWindows left no other map here
 	}
@@ -146,25 +150,28 @@ func (w *Worker) EachOpen(f *Frame, r int, visit func(Open)) {
 			continue
 		}
 		z := w.val[w.net.P.Nodes[k].Src]
-		for i, j := range rf.unstable {
-			a := w.save[k][i*R+r]
-			if a == 0 {
-				continue
-			}
-			zz := z[int(j)*R+r]
-			o := Open{Split: Split{Act: int32(k), Elem: j}, A: a, Z: zz}
-			if a < 0 {
-				o.Gap = -a * (rf.s[i]*zz + rf.t[i] - max(zz, 0))
-				o.Intercept = -a * rf.t[i]
-			} else {
-				al := rf.a0[i]
-				if w.Alpha != nil {
-					al = w.Alpha[k][i*R+r]
+		w.eachIn(k, rf.unstable, func(lo, hi int) {
+			for i := lo; i < hi; i++ {
+				j := rf.unstable[i]
+				a := w.save[k][i*R+r]
+				if a == 0 {
+					continue
 				}
-				o.Gap = a * (max(zz, 0) - al*zz)
+				zz := z[int(j)*R+r]
+				o := Open{Split: Split{Act: int32(k), Elem: j}, A: a, Z: zz}
+				if a < 0 {
+					o.Gap = -a * (rf.s[i]*zz + rf.t[i] - max(zz, 0))
+					o.Intercept = -a * rf.t[i]
+				} else {
+					al := rf.a0[i]
+					if w.Alpha != nil {
+						al = w.Alpha[k][i*R+r]
+					}
+					o.Gap = a * (max(zz, 0) - al*zz)
+				}
+				visit(o)
 			}
-			visit(o)
-		}
+		})
 	}
 }
 

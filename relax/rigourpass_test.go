@@ -149,7 +149,7 @@ func framePasses(n *Net, f *Frame) *rigourCase {
 		}
 		rows := firstRows(nd.N)
 		if k != n.P.Output {
-			rows = f.openRows(k, nil)
+			rows = f.OpenRows(k, nil)
 		}
 		if len(rows) == 0 {
 			continue

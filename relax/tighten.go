@@ -22,6 +22,15 @@ func NewPool(net *Net, n int) *Pool {
 	return p
 }
 
+// Work sums what the workers have done (Worker.Work); call it between steps.
+func (p *Pool) Work() int64 {
+	s := int64(0)
+	for _, w := range p.W {
+		s += w.Work
+	}
+	return s
+}
+
 // Each calls f(worker, i) for i in [0,n), each i once, on all workers; it returns when all calls have.
 func (p *Pool) Each(n int, f func(w *Worker, i int)) {
 	if len(p.W) == 1 || n == 1 {
@@ -122,7 +131,7 @@ func (n *Net) inputOnly(k int) bool {
 
 // tightenNode bounds the open elements of pre-activation node k.
 func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tightening) bool {
-	rows := f.openRows(k, o.Need)
+	rows := f.OpenRows(k, o.Need)
 	if o.Refute != nil && o.Refute.Only != nil {
 		rows = f.openAmong(k, o.Refute.Only[k])
 	}
@@ -134,7 +143,7 @@ func (n *Net) tightenNode(ctx context.Context, p *Pool, f *Frame, k int, o Tight
 		lanes = 64
 	}
 	per := lanes / 2
-	n.byPixel(k, rows)
+	n.ByPixel(k, rows)
 	chunks := (len(rows) + per - 1) / per
 	var alpha []uint8
 	if o.Refute != nil {
@@ -267,8 +276,9 @@ func (w *Worker) rowSplits(k int, part []int32, all []Split, a *Ascent) [][]Spli
 // thinInput is the width up to which a sigmoid's input needs no better bounds.
 const thinInput = 1e-9
 
-// openRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width.
-func (f *Frame) openRows(k int, need []prog.Window) []int32 {
+// OpenRows lists the elements of node k worth a backward pass: unstable ReLU inputs, sigmoid inputs of some width. need, if set,
+// restricts each node to a window (Net.Cone).
+func (f *Frame) OpenRows(k int, need []prog.Window) []int32 {
 	relu, smooth := false, false
 	for _, a := range f.Net.Acts[k] {
 		relu = relu || f.Net.P.Nodes[a].Kind == prog.Relu
@@ -285,6 +295,24 @@ func (f *Frame) openRows(k int, need []prog.Window) []int32 {
 		}
 	}
 	return rows
+}
+
+// Refinable reports whether node k feeds ReLUs alone and depends on other ReLUs: what deciding those can win for its bounds.
+func (n *Net) Refinable(k int) bool {
+	if n.P.Nodes[k].Kind != prog.Affine {
+		return false
+	}
+	for _, a := range n.Acts[k] {
+		if n.P.Nodes[a].Kind != prog.Relu {
+			return false
+		}
+	}
+	for a, m := range n.anc[k] {
+		if m && n.P.Nodes[a].Kind == prog.Relu {
+			return true
+		}
+	}
+	return false
 }
 
 // openAmong lists those of the given elements of node k whose sign is open.

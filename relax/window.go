@@ -118,9 +118,9 @@ func (w *Worker) eachIn(k int, list []int32, f func(lo, hi int)) {
 	})
 }
 
-// byPixel orders rows of node k so that neighbours in the picture are neighbours in the list, if the node is a picture: then
+// ByPixel orders rows of node k so that neighbours in the picture are neighbours in the list, if the node is a picture: then
 // the lanes of a batch share a small window. It sorts in place.
-func (n *Net) byPixel(k int, rows []int32) {
+func (n *Net) ByPixel(k int, rows []int32) {
 	win := n.image(k)
 	if win.H*win.W <= 1 {
 		return

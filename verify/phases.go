@@ -15,6 +15,7 @@ const (
 	phaseRoot       = "root bounds" // inner bounds of a whole box, and the rows' first bounds
 	phaseAlpha      = "alpha"       // ascending the inner bounds of a whole box
 	phaseInputSplit = "input split"
+	phaseRefine     = "refine" // searching for the bounds of inner neurons one by one
 	phaseReluSplit  = "relu split"
 	phaseConfirm    = "confirm" // confirming candidates that bounds came by
 )

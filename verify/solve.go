@@ -42,14 +42,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
 	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause(split)}
-	ok := true
-	if !split && r.alphaPays(f) {
-		cfg.Influence = relax.NewInfluence(f)
-		r.in(phaseAlpha, func() {
-			ok = r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Alpha: r.innerSteps(), Need: r.cone, Record: cfg.Influence})
-		})
-	}
-	if !ok {
+	if !split && !r.ascend(f, cfg) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
 	if split {
@@ -61,7 +54,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	if n == 1 {
 		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
 	}
-	out := r.search(phaseReluSplit, bab.ReluSplit, q, f, alive, cfg)
+	out := r.reluSplit(q, f, alive, cfg)
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
 		cfg.Pause = r.pause(true)

@@ -51,6 +51,8 @@ type Config struct {
 	Influence *relax.Influence
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
+	// Work, if not 0, ends ReluSplit as Open ("budget") after about so many multiply-adds.
+	Work int64
 }
 
 // Rule are the tunable numbers of the search; the zero value is the default.
@@ -71,6 +73,7 @@ type Outcome struct {
 	Bound    float64 // least bound over open branches when stopped (−Inf when unknown)
 	Branches int
 	Open     int
+	Left     []int32 // cases with open branches (ReluSplit)
 	Peak     int64
 }
 

@@ -3,6 +3,7 @@ package bab
 import (
 	"context"
 	"math"
+	"slices"
 	"sort"
 
 	"github.com/spai-project/certify/nn/spec"
@@ -123,9 +124,13 @@ const roundBranches = 16
 
 func (s *reluSearch) run(ctx context.Context) *Outcome {
 	pr := &progress{emit: s.cfg.Trace}
+	work := s.cfg.Pool.Work() + s.cfg.Work
 	for len(s.open) > 0 {
 		if ctx.Err() != nil {
 			return s.stop("interrupted")
+		}
+		if s.cfg.Work > 0 && s.cfg.Pool.Work() >= work {
+			return s.stop("budget")
 		}
 		if s.cfg.Pause != nil {
 			if w := s.cfg.Pause(); w != nil {
@@ -211,6 +216,11 @@ func (s *reluSearch) memory() int64 {
 
 func (s *reluSearch) stop(why string) *Outcome {
 	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
+	for _, b := range s.open {
+		s.out.Left = append(s.out.Left, b.c)
+	}
+	slices.Sort(s.out.Left)
+	s.out.Left = slices.Compact(s.out.Left)
 	return s.out
 }
 
