@@ -90,11 +90,11 @@ func (r *run) rootFrame(q *bab.Query, free int, split bool) (*relax.Frame, []int
 	return f, aliveRows(r.pool.W[0], q, f)
 }
 
-// varying counts the inputs whose width is more than rounding: a fixed decimal that float32 cannot hold is a thin interval.
+// varying counts the inputs that vary.
 func varying(b relax.Box) int {
 	free := 0
-	for k, lo := range b.Lo {
-		if b.Hi[k]-lo > 1e-6*max(abs(lo), abs(b.Hi[k])) {
+	for i := range b.Lo {
+		if b.Varies(i) {
 			free++
 		}
 	}

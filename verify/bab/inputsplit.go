@@ -28,7 +28,7 @@ func inputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 		if q.Free > 0 && i >= q.Free {
 			break
 		}
-		if q.Box.Hi[i]-q.Box.Lo[i] > 1e-6*max(math.Abs(q.Box.Lo[i]), math.Abs(q.Box.Hi[i])) {
+		if q.Box.Varies(i) {
 			s.dims = append(s.dims, i)
 		}
 	}
