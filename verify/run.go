@@ -133,8 +133,8 @@ func (r *run) decide() {
 	}
 	res.Margin = math.Inf(1)
 	reason := ""
-	for i, q := range groups {
-		out := r.solve(q, i, len(groups))
+	for _, g := range groups {
+		out := r.solve(g, len(groups))
 		res.Stats.Branches += out.Branches
 		res.Stats.Open += out.Open
 		res.Stats.PeakBytes = max(res.Stats.PeakBytes, out.Peak)
@@ -190,6 +190,9 @@ func (r *run) prepare() {
 		w.Stop = r.stopped
 	}
 }
+
+// stopped is what workers ask between layers.
+func (r *run) stopped() bool { return r.ctx.Err() != nil }
 
 // evaluations is a budget of n evaluations of the network, at most limit multiply-adds. Attacks come in slices: a glance before
 // any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
@@ -299,11 +302,11 @@ func listed(marks []bool) []int32 {
 	return out
 }
 
-// byBox groups case indices by box, in order of first appearance.
-func byBox(p *spec.Problem, cases []int) [][]int {
+// byBox groups the cases' indices by box, in order of first appearance.
+func byBox(p *spec.Problem) [][]int {
 	at := map[int]int{}
 	var out [][]int
-	for _, c := range cases {
+	for c := range p.Cases {
 		b := p.Cases[c].Box
 		i, ok := at[b]
 		if !ok {
@@ -314,12 +317,4 @@ func byBox(p *spec.Problem, cases []int) [][]int {
 		out[i] = append(out[i], c)
 	}
 	return out
-}
-
-func allInts(n int) []int {
-	x := make([]int, n)
-	for i := range x {
-		x[i] = i
-	}
-	return slices.Clip(x)
 }
