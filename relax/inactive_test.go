@@ -39,18 +39,7 @@ func TestDropInactiveAgainstExactValues(t *testing.T) {
 			t.Fatalf("seed %d: empty", s)
 		}
 		v := exactEval(p, samplePoint(r, box))
-		var splits []Split
-		for k := range p.Nodes {
-			for _, j := range f.Unstable(k) {
-				if r.IntN(2) == 0 {
-					sign := int8(1)
-					if v[p.Nodes[k].Src][j].Sign() < 0 {
-						sign = -1
-					}
-					splits = append(splits, Split{int32(k), j, sign})
-				}
-			}
-		}
+		splits := heldSplits(r, f, v, 2)
 		g, ok := f.Sub(context.Background(), pool, Tightening{Alpha: 3, Splits: splits})
 		if !ok {
 			t.Fatalf("seed %d: a set with a point counts as empty", s)
