@@ -63,6 +63,9 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 	}
 	r := &run{ctx: ctx, full: full, p: p, opt: opt, start: time.Now(), clock: newClock(time.Now), res: &Result{Margin: math.Inf(-1)}}
 	r.decide()
+	if r.res.Verdict == Holds {
+		r.res.Stats.Volume = 1
+	}
 	r.res.Stats.Wall, r.res.Stats.Phases = time.Since(r.start), r.clock.seconds
 	return r.res, nil
 }
@@ -82,6 +85,9 @@ type run struct {
 	clock *clock
 	res   *Result
 	tryer *tryer
+	// boxes counts the boxes of the question, proved those that are done with, and the proved fractions of those left open.
+	boxes  int
+	proved float64
 	// rounds counts the rounds of branch and bound, seed the attacks between them.
 	rounds int
 	seed   uint64
@@ -101,6 +107,20 @@ func (r *run) emit(e trace.Event) {
 		e.Time = time.Since(r.start)
 		r.opt.Trace.Trace(e)
 	}
+}
+
+// progress emits an event of the search in one box, with the proved fraction of all boxes.
+func (r *run) progress(e trace.Event) {
+	e.Volume = r.volume(e.Volume)
+	r.emit(e)
+}
+
+// volume is the fraction that is proved with the given one of the box being searched.
+func (r *run) volume(present float64) float64 {
+	if r.boxes == 0 {
+		return 0
+	}
+	return (r.proved + present) / float64(r.boxes)
 }
 
 func (r *run) decide() {
@@ -142,7 +162,10 @@ func (r *run) decide() {
 		case bab.Found:
 			r.violated(out.Witness)
 			return
+		case bab.Closed:
+			r.proved++
 		case bab.Open:
+			r.proved += out.Volume
 			if reason == "" {
 				reason = out.Reason
 			}
@@ -256,7 +279,7 @@ func (r *run) violated(w *spec.Witness) {
 
 // undecided sets Timeout or Unknown. A deadline is a verdict of its own; a cancelled context is "interrupted".
 func (r *run) undecided(reason string) {
-	r.res.Verdict, r.res.Reason = Unknown, reason
+	r.res.Verdict, r.res.Reason, r.res.Stats.Volume = Unknown, reason, r.volume(0)
 	if err := r.ctx.Err(); err != nil {
 		if err == context.DeadlineExceeded {
 			r.res.Verdict, r.res.Reason = Timeout, "deadline"

@@ -43,6 +43,7 @@ func (r *run) screen() (rest []*group, w *spec.Witness) {
 			rest = append(rest, g)
 		}
 	}
+	r.boxes, r.proved = len(groups), float64(len(groups)-len(rest))
 	r.note("intervals: %d of %d cases refuted", s.refuted.Load(), len(r.bound.Cases))
 	if s.quick {
 		r.note("first pass: %d of %d boxes left", len(rest), len(groups))

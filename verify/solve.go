@@ -41,7 +41,7 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if method == "crown" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause(split)}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
 	ok := true
 	if !split && r.alphaPays(f) {
 		cfg.Influence = relax.NewInfluence(f)
