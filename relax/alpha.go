@@ -153,7 +153,15 @@ const (
 	adamEps = 1e-8
 )
 
-// update makes one Adam step (Kingma and Ba 2015) on α, projected to [0,1], and β, projected to ≥ 0.
+// adam takes a gradient g into a parameter's moments m and v and returns how far the parameter goes up (Kingma and Ba 2015). In
+// step t rate is divided by 1−adam1^t already, and ic2 is 1/(1−adam2^t). kernel.AdamRows is the same for the slopes of a layer.
+func adam(m, v *float64, g, rate, ic2 float64) float64 {
+	*m = adam1**m + (1-adam1)*g
+	*v = adam2**v + (1-adam2)*g*g
+	return rate * *m / (math.Sqrt(*v*ic2) + adamEps)
+}
+
+// update makes one Adam step on α, projected to [0,1], and on β and γ, projected to ≥ 0.
 func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float64) {
 	a.step++
 	w := a.W
@@ -188,9 +196,7 @@ func (a *Ascent) update(f *Frame, from int, splits [][]Split, rateA, rateB float
 				continue
 			}
 			g := -float64(s.Sign) * w.val[src][int(s.Elem)*R+r]
-			m[i] = adam1*m[i] + (1-adam1)*g
-			v[i] = adam2*v[i] + (1-adam2)*g*g
-			b[i] = max(b[i]+rate*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0)
+			b[i] = max(b[i]+adam(&m[i], &v[i], g, rate, ic2), 0)
 		}
 	}
 }

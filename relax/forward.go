@@ -74,7 +74,8 @@ func (n *Net) Forward(f *Frame) bool {
 	return true
 }
 
-// varying lists the inputs that get a lane of their own: those wider than rounding, and not vanishing beside the widest.
+// varying lists the inputs that get a lane of their own: those that do not vanish beside the widest and are wider than rounding or
+// not small beside it. This is not Box.Varies: what has no lane costs an error here, and nothing is fixed.
 func (f *Frame) varying() []int {
 	widest := 0.0
 	for _, r := range f.inR {

@@ -39,18 +39,7 @@ func TestDropInactiveAgainstExactValues(t *testing.T) {
 			t.Fatalf("seed %d: empty", s)
 		}
 		v := exactEval(p, samplePoint(r, box))
-		var splits []Split
-		for k := range p.Nodes {
-			for _, j := range f.Unstable(k) {
-				if r.IntN(2) == 0 {
-					sign := int8(1)
-					if v[p.Nodes[k].Src][j].Sign() < 0 {
-						sign = -1
-					}
-					splits = append(splits, Split{int32(k), j, sign})
-				}
-			}
-		}
+		splits := heldSplits(r, f, v, 2)
 		g, ok := f.Sub(context.Background(), pool, Tightening{Alpha: 3, Splits: splits})
 		if !ok {
 			t.Fatalf("seed %d: a set with a point counts as empty", s)
@@ -136,43 +125,5 @@ func TestMapAlphaAcrossNetworks(t *testing.T) {
 	}
 	if moved < 20 {
 		t.Errorf("only %d networks lost neurons", moved)
-	}
-}
-
-// TestInfluenceTotals works one example by hand: a first neuron costs the objective 1 directly and, through a second one that costs
-// 4 over a width of 10, a share of its inner row.
-func TestInfluenceTotals(t *testing.T) {
-	// node 1: z0 = x on [-1, 3], relu; node 3: z1 = 2·relu(z0) + x on [-4, 6], relu; output their difference
-	b := prog.NewBuilder(1)
-	z0 := b.Affine("", 1, nil, 0, prog.Term{Src: 0, Map: prog.Dense(1, 1, []float64{1})})
-	h0 := b.Relu("", z0)
-	z1 := b.Affine("", 1, nil, 0, prog.Term{Src: h0, Map: prog.Dense(1, 1, []float64{2})}, prog.Term{Src: 0, Map: prog.Dense(1, 1, []float64{1})})
-	h1 := b.Relu("", z1)
-	out := b.Affine("", 1, nil, 0, prog.Term{Src: h1, Map: prog.Dense(1, 1, []float64{1})})
-	p, err := b.Program(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	net := NewNet(p)
-	bounds := net.NewBounds()
-	set := func(k int, l, u float64) { bounds.L[k][0], bounds.U[k][0] = l, u }
-	set(0, -1, 3)
-	set(z0, -1, 3)
-	set(h0, 0, 3)
-	set(z1, -4, 6)
-	set(h1, 0, 6)
-	set(out, 0, 6)
-	f := net.NewFrame(Box{[]float64{-1}, []float64{3}}, bounds, net.NewScale(bounds))
-	in := NewInfluence(f)
-	w := NewWorker(net)
-	w.Begin(8)
-	w.keep = true
-	w.seedRows(f, z1, []int32{0}) // coefficients on h0: 2 from below, −2 from above
-	w.Run(f, z1)
-	in.record(w, f, z1, []int32{0})
-	total := in.Totals(f, []float64{1, 4})
-	// the upper line of h0 is 3/4·z + 3/4: the upper row is off by 2·3/4 of a width of 10
-	if want := 1 + 4*1.5/10; math.Abs(total[0]-want) > 1e-6 || total[1] != 4 {
-		t.Errorf("totals %v, want [%v 4]", total, want)
 	}
 }

@@ -71,25 +71,47 @@ func (in *Influence) record(w *Worker, f *Frame, k int, rows []int32) {
 	}
 }
 
-// Totals returns, per place and for the neurons unstable in g, what removing a neuron's relaxation error could win at most to first order: direct (per place, for
-// the objective) plus, through every row above, the share of that row's width it is responsible for times the row's own total.
-func (in *Influence) Totals(g *Frame, direct []float64) []float64 {
-	n := g.Net
+// SetTotals sets the Total of open neurons of one lane, bounded against f: what removing a neuron's relaxation error could win at
+// most to first order. That is its Intercept plus, through every row above, the share of that row's width it is responsible for
+// times the row's own total. A nil Influence knows of no rows: Total is Intercept.
+func (in *Influence) SetTotals(f *Frame, all []Open) {
+	for i := range all {
+		all[i].Total = all[i].Intercept
+	}
+	if in == nil {
+		return
+	}
+	total := make([]float64, in.n)
+	for i := range all {
+		if p := in.place(f.Net, int(all[i].Act), all[i].Elem); p >= 0 {
+			total[p] = all[i].Intercept
+		}
+	}
+	in.spread(f, total)
+	for i := range all {
+		if p := in.place(f.Net, int(all[i].Act), all[i].Elem); p >= 0 {
+			all[i].Total = total[p]
+		}
+	}
+}
+
+// spread adds to total, the direct costs by place, the indirect ones of the neurons unstable in f.
+func (in *Influence) spread(f *Frame, total []float64) {
+	n := f.Net
 	t, width := make([]float64, in.n), make([]float64, in.n)
-	for k, rf := range g.relu {
+	for k, rf := range f.relu {
 		if rf == nil {
 			continue
 		}
 		src := n.P.Nodes[k].Src
 		for i, j := range rf.unstable {
 			if p := in.place(n, k, j); p >= 0 {
-				t[p], width[p] = rf.t[i], g.B.U[src][j]-g.B.L[src][j]
+				t[p], width[p] = rf.t[i], f.B.U[src][j]-f.B.L[src][j]
 			}
 		}
 	}
-	total := append([]float64(nil), direct...)
 	for q := in.n - 1; q >= 0; q-- {
-		if width[q] == 0 || total[q] == 0 { // stable in g, or of no consequence
+		if width[q] == 0 || total[q] == 0 { // stable in f, or of no consequence
 			continue
 		}
 		for i, a := range in.rows[q] {
@@ -98,11 +120,4 @@ func (in *Influence) Totals(g *Frame, direct []float64) []float64 {
 			}
 		}
 	}
-	return total
 }
-
-// Place returns the place of a neuron of frame g, or −1.
-func (in *Influence) Place(g *Frame, s Split) int { return in.place(g.Net, int(s.Act), s.Elem) }
-
-// Len returns the number of places.
-func (in *Influence) Len() int { return in.n }

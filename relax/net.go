@@ -118,6 +118,14 @@ func (b Box) Clone() Box {
 	return Box{append([]float64(nil), b.Lo...), append([]float64(nil), b.Hi...)}
 }
 
+// thin is the relative width up to which an input counts as fixed: a decimal that float32 cannot hold is a thin interval.
+const thin = 1e-6
+
+// Varies reports whether input i is wider than rounding.
+func (b Box) Varies(i int) bool {
+	return b.Hi[i]-b.Lo[i] > thin*max(math.Abs(b.Lo[i]), math.Abs(b.Hi[i]))
+}
+
 // Bounds are lower and upper bounds on every element of every node over a box: L[k][j] ≤ node k's element j ≤ U[k][j].
 type Bounds struct{ L, U [][]float64 }
 

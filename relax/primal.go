@@ -132,8 +132,8 @@ func (w *Worker) primalSigmoid(f *Frame, k, src int) {
 }
 
 // An Open neuron is an unstable, undecided ReLU with what branching wants to know of it in one lane: the coefficient A on its
-// output, the pre-activation Z of the pseudo-primal, and the error the relaxation makes there (Gap, in units of the bound)
-// and can make at most (Intercept).
+// output, the pre-activation Z of the pseudo-primal, and, in units of the bound, the error the relaxation makes there (Gap) and
+// can make at most (Intercept), and that with what it costs through inner bounds (Total, set by Influence.SetTotals).
 type Open struct {
 	Split
 	A, Z, Gap, Intercept, Total float64

@@ -154,7 +154,7 @@ func framePasses(n *Net, f *Frame) *rigourCase {
 		if len(rows) == 0 {
 			continue
 		}
-		n.byPixel(k, rows)
+		n.ByPixel(k, rows)
 		at := max(len(rows)-32, 0) / 2
 		batches = append(batches, batch{k, rows[at:min(len(rows), at+32)]})
 	}

@@ -186,19 +186,7 @@ func TestSubFramesAgainstExactValues(t *testing.T) {
 			t.Fatalf("seed %d: empty", s)
 		}
 		v := exactEval(p, samplePoint(r, box))
-		var splits []Split
-		for k := range p.Nodes {
-			for _, j := range f.Unstable(k) {
-				if r.IntN(3) > 0 {
-					continue
-				}
-				sign := int8(1)
-				if v[p.Nodes[k].Src][j].Sign() < 0 {
-					sign = -1
-				}
-				splits = append(splits, Split{int32(k), j, sign})
-			}
-		}
+		splits := heldSplits(r, f, v, 3)
 		o := Tightening{Alpha: 12, Splits: splits}
 		if s%3 != 0 { // s%4 chooses the network
 			o.Refute = &Refutation{Row: touchingRow(r, v[0], v[p.Output]), From: f, Bound: -r.ExpFloat64()}
@@ -222,6 +210,24 @@ func TestSubFramesAgainstExactValues(t *testing.T) {
 	if tighter < int(rounds) {
 		t.Errorf("only %d bounds became tighter", tighter)
 	}
+}
+
+// heldSplits decides one unstable neuron of f in n, each on the side on which the exact values v have it.
+func heldSplits(r *rand.Rand, f *Frame, v [][]*big.Rat, n int) []Split {
+	var splits []Split
+	for k, nd := range f.Net.P.Nodes {
+		for _, j := range f.Unstable(k) {
+			if r.IntN(n) > 0 {
+				continue
+			}
+			sign := int8(1)
+			if v[nd.Src][j].Sign() < 0 {
+				sign = -1
+			}
+			splits = append(splits, Split{int32(k), j, sign})
+		}
+	}
+	return splits
 }
 
 // touchingRow is a random row Σ X·x + Σ Y·y ≤ RHS that the exact values x and y satisfy with next to nothing to spare.

@@ -1,10 +1,6 @@
 package relax
 
-import (
-	"math"
-
-	"github.com/spai-project/certify/nn/prog"
-)
+import "github.com/spai-project/certify/nn/prog"
 
 // A Special is a network reduced to what varies over one box: inputs that are fixed there, and everything computed from them
 // alone, have become constants, and a product with such a constant is affine (partial evaluation). Queries that ask about
@@ -17,9 +13,6 @@ type Special struct {
 	Box  Box
 	Free []int // the inputs of the original network that the first len(Free) inputs stand for
 }
-
-// thin is the relative width up to which an input counts as fixed: a decimal that float32 cannot hold is a thin interval.
-const thin = 1e-6
 
 // specialEntries bounds the entries that the maps of a reduced network may have: convolutions are written out row by row.
 const specialEntries = 1 << 22
@@ -37,7 +30,7 @@ func (n *Net) Specialize(box Box, b *Bounds) (*Special, bool) {
 	s.idx[0] = make([]int32, len(box.Lo))
 	for i, lo := range box.Lo {
 		s.idx[0][i] = -1
-		if box.Hi[i]-lo <= thin*max(math.Abs(lo), math.Abs(box.Hi[i])) {
+		if !box.Varies(i) {
 			s.fixed[0][i] = true
 			continue
 		}

@@ -7,8 +7,8 @@ import "context"
 // changed.
 //
 // Soundness: every bound of f holds on the subset, a split restricts its neuron to one side of 0 by definition, and Crown
-// only intersects with bounds that hold where the splits (and the row's violation) do. An interval that becomes empty proves the subset empty. f's scale
-// bounds magnitudes on the larger set.
+// only intersects with bounds that hold where the splits (and the row's violation) do. An interval that becomes empty proves
+// the subset empty. f's scale bounds magnitudes on the larger set.
 func (f *Frame) Sub(ctx context.Context, p *Pool, o Tightening) (*Frame, bool) {
 	n := f.Net
 	b := n.NewBounds()

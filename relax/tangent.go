@@ -155,9 +155,7 @@ func (a *Ascent) moveTangents(sf *sigmFrame, k int, rate, ic2 float64) {
 			}
 			i := (2*j+side)*R + r
 			grad := c * g.gradient(al[i], w.lines[k][2*(o+r)], zz)
-			m[i] = adam1*m[i] + (1-adam1)*grad
-			v[i] = adam2*v[i] + (1-adam2)*grad*grad
-			al[i] = min(max(al[i]+rate*m[i]/(math.Sqrt(v[i]*ic2)+adamEps), 0), 1)
+			al[i] = min(max(al[i]+adam(&m[i], &v[i], grad, rate, ic2), 0), 1)
 		}
 	}
 }

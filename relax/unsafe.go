@@ -70,8 +70,6 @@ func (u *unsafeDual) update(w *Worker, rate, c1, ic2 float64) {
 		for _, c := range u.row.Y {
 			g += c.Value * w.val[out][c.Index*w.R+r]
 		}
-		u.m[r] = adam1*u.m[r] + (1-adam1)*g
-		u.v[r] = adam2*u.v[r] + (1-adam2)*g*g
-		u.gamma[r] = max(u.gamma[r]+u.rate[r]*rate/c1*u.m[r]/(math.Sqrt(u.v[r]*ic2)+adamEps), 0)
+		u.gamma[r] = max(u.gamma[r]+adam(&u.m[r], &u.v[r], g, u.rate[r]*rate/c1, ic2), 0)
 	}
 }

@@ -59,9 +59,6 @@ func (r *run) quick(w *relax.Worker, g *group, b *relax.Bounds) *bab.Outcome {
 	return bab.InputSplit(r.ctx, &q, f, alive, &bab.Config{Pool: pool, Memory: r.opt.Memory, Try: try, Branches: quickBranches})
 }
 
-// stopped is what workers ask between layers.
-func (r *run) stopped() bool { return r.ctx.Err() != nil }
-
 // readsInputs reports whether some row has coefficients on inputs.
 func readsInputs(cases []spec.Case) bool {
 	for i := range cases {

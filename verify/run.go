@@ -63,6 +63,9 @@ func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Optio
 	}
 	r := &run{ctx: ctx, full: full, p: p, opt: opt, start: time.Now(), clock: newClock(time.Now), res: &Result{Margin: math.Inf(-1)}}
 	r.decide()
+	if r.res.Verdict == Holds {
+		r.res.Stats.Volume = 1
+	}
 	r.res.Stats.Wall, r.res.Stats.Phases = time.Since(r.start), r.clock.seconds
 	return r.res, nil
 }
@@ -82,6 +85,9 @@ type run struct {
 	clock *clock
 	res   *Result
 	tryer *tryer
+	// boxes counts the boxes of the question, proved those that are done with, and the proved fractions of those left open.
+	boxes  int
+	proved float64
 	// rounds counts the rounds of branch and bound, seed the attacks between them.
 	rounds int
 	seed   uint64
@@ -101,6 +107,20 @@ func (r *run) emit(e trace.Event) {
 		e.Time = time.Since(r.start)
 		r.opt.Trace.Trace(e)
 	}
+}
+
+// progress emits an event of the search in one box, with the proved fraction of all boxes.
+func (r *run) progress(e trace.Event) {
+	e.Volume = r.volume(e.Volume)
+	r.emit(e)
+}
+
+// volume is the fraction that is proved with the given one of the box being searched.
+func (r *run) volume(present float64) float64 {
+	if r.boxes == 0 {
+		return 0
+	}
+	return (r.proved + present) / float64(r.boxes)
 }
 
 func (r *run) decide() {
@@ -133,8 +153,8 @@ func (r *run) decide() {
 	}
 	res.Margin = math.Inf(1)
 	reason := ""
-	for i, q := range groups {
-		out := r.solve(q, i, len(groups))
+	for _, g := range groups {
+		out := r.solve(g, len(groups))
 		res.Stats.Branches += out.Branches
 		res.Stats.Open += out.Open
 		res.Stats.PeakBytes = max(res.Stats.PeakBytes, out.Peak)
@@ -142,7 +162,10 @@ func (r *run) decide() {
 		case bab.Found:
 			r.violated(out.Witness)
 			return
+		case bab.Closed:
+			r.proved++
 		case bab.Open:
+			r.proved += out.Volume
 			if reason == "" {
 				reason = out.Reason
 			}
@@ -190,6 +213,9 @@ func (r *run) prepare() {
 		w.Stop = r.stopped
 	}
 }
+
+// stopped is what workers ask between layers.
+func (r *run) stopped() bool { return r.ctx.Err() != nil }
 
 // evaluations is a budget of n evaluations of the network, at most limit multiply-adds. Attacks come in slices: a glance before
 // any bound, which finds what is easy to find; a longer look after the root bounds, which settle most of what holds; then ever
@@ -253,7 +279,7 @@ func (r *run) violated(w *spec.Witness) {
 
 // undecided sets Timeout or Unknown. A deadline is a verdict of its own; a cancelled context is "interrupted".
 func (r *run) undecided(reason string) {
-	r.res.Verdict, r.res.Reason = Unknown, reason
+	r.res.Verdict, r.res.Reason, r.res.Stats.Volume = Unknown, reason, r.volume(0)
 	if err := r.ctx.Err(); err != nil {
 		if err == context.DeadlineExceeded {
 			r.res.Verdict, r.res.Reason = Timeout, "deadline"
@@ -299,11 +325,11 @@ func listed(marks []bool) []int32 {
 	return out
 }
 
-// byBox groups case indices by box, in order of first appearance.
-func byBox(p *spec.Problem, cases []int) [][]int {
+// byBox groups the cases' indices by box, in order of first appearance.
+func byBox(p *spec.Problem) [][]int {
 	at := map[int]int{}
 	var out [][]int
-	for _, c := range cases {
+	for c := range p.Cases {
 		b := p.Cases[c].Box
 		i, ok := at[b]
 		if !ok {
@@ -314,12 +340,4 @@ func byBox(p *spec.Problem, cases []int) [][]int {
 		out[i] = append(out[i], c)
 	}
 	return out
-}
-
-func allInts(n int) []int {
-	x := make([]int, n)
-	for i := range x {
-		x[i] = i
-	}
-	return slices.Clip(x)
 }

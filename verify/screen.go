@@ -13,14 +13,13 @@ import (
 type group struct {
 	query *bab.Query
 	box   int
-	cases []int // indices into Problem.Cases, parallel to query.Cases
 }
 
 // screen bounds every box by intervals, gives what is left of a query with several boxes to quick, and returns what is left then.
 // Queries with thousands of tiny boxes (one per row of a table) mostly end here. A witness is that of the first box with one, so
 // that it does not depend on the number of workers: boxes before it are always finished.
 func (r *run) screen() (rest []*group, w *spec.Witness) {
-	groups := byBox(r.bound, allInts(len(r.bound.Cases)))
+	groups := byBox(r.bound)
 	s := &screening{run: r, groups: groups, out: make([]*group, len(groups)), done: make([]*bab.Outcome, len(groups))}
 	s.bounds.New = func() any { return r.net.NewBounds() }
 	s.found.Store(int64(len(groups)))
@@ -44,6 +43,7 @@ func (r *run) screen() (rest []*group, w *spec.Witness) {
 			rest = append(rest, g)
 		}
 	}
+	r.boxes, r.proved = len(groups), float64(len(groups)-len(rest))
 	r.note("intervals: %d of %d cases refuted", s.refuted.Load(), len(r.bound.Cases))
 	if s.quick {
 		r.note("first pass: %d of %d boxes left", len(rest), len(groups))
@@ -104,7 +104,7 @@ func (r *run) group(cases []int) *group {
 	for _, c := range cases {
 		q.Cases = append(q.Cases, r.bound.Cases[c])
 	}
-	return &group{query: q, box: id, cases: cases}
+	return &group{query: q, box: id}
 }
 
 // intervalRefutes reports whether the bounds exclude some row of the case.

@@ -15,8 +15,8 @@ import (
 // maxSplitInputs is the number of varying inputs up to which bisecting the box is tried first.
 const maxSplitInputs = 10
 
-// solve decides one box.
-func (r *run) solve(g *group, i, n int) *bab.Outcome {
+// solve decides one box of n.
+func (r *run) solve(g *group, n int) *bab.Outcome {
 	q := g.query
 	free := varying(q.Box)
 	method := r.opt.Method
@@ -41,7 +41,7 @@ func (r *run) solve(g *group, i, n int) *bab.Outcome {
 	if method == "crown" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.emit, Pause: r.pause(split)}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
 	if !split && !r.ascend(f, cfg) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
@@ -83,11 +83,11 @@ func (r *run) rootFrame(q *bab.Query, free int, split bool) (*relax.Frame, []int
 	return f, aliveRows(r.pool.W[0], q, f)
 }
 
-// varying counts the inputs whose width is more than rounding: a fixed decimal that float32 cannot hold is a thin interval.
+// varying counts the inputs that vary.
 func varying(b relax.Box) int {
 	free := 0
-	for k, lo := range b.Lo {
-		if b.Hi[k]-lo > 1e-6*max(abs(lo), abs(b.Hi[k])) {
+	for i := range b.Lo {
+		if b.Varies(i) {
 			free++
 		}
 	}
@@ -111,8 +111,8 @@ func (r *run) rootBounds(f *relax.Frame, free int, split bool) bool {
 	return r.net.Crown(r.ctx, r.pool, f, relax.Tightening{Need: r.cone})
 }
 
-// innerSteps is the number of ascent steps per inner row at the root. Tangents need fewer than slopes: they start near their best, and
-// bounds under a row (bab.ReluSplit) follow.
+// innerSteps is the number of ascent steps per inner row at the root. Tangents need fewer than slopes: they start near their best,
+// and bounds under a row (bab.ReluSplit) follow.
 func (r *run) innerSteps() int {
 	if r.net.Smooth() {
 		return 5
@@ -120,10 +120,11 @@ func (r *run) innerSteps() int {
 	return 12
 }
 
-// alphaPays estimates the cost of ascending every open inner row against the deadline.
-func (r *run) alphaPays(f *relax.Frame) bool {
-	return r.net.Open(f.B) <= 3000
-}
+// alphaRows is the number of open inner rows up to which they are ascended at the root.
+const alphaRows = 3000
+
+// alphaPays reports whether f has so few open inner rows that ascending them all is worth its price, whatever the deadline.
+func (r *run) alphaPays(f *relax.Frame) bool { return r.net.Open(f.B) <= alphaRows }
 
 // aliveRows bounds the rows with one backward pass each and lists the cases that remain.
 func aliveRows(w *relax.Worker, q *bab.Query, f *relax.Frame) []int32 {

@@ -45,9 +45,12 @@ type Stats struct {
 	Branches int // sub-problems bounded
 	Open     int // still open at the end
 	Closed   int
-	Wall     time.Duration
-	// Phases is how Wall was spent: seconds by phase ("attack", "root bounds", "input split", ...). Phases are disjoint; what is left of
-	// Wall belongs to none.
+	// Volume is the fraction of the input set, or of the tree where ReLUs are split, that was proved, 0..1; the boxes of a query
+	// with several count the same. It is 1 where the property holds and 0 where it is violated.
+	Volume float64
+	Wall   time.Duration
+	// Phases is how Wall was spent: seconds by phase ("attack", "root bounds", "input split", ...). Phases are disjoint; what is
+	// left of Wall belongs to none.
 	Phases                  map[string]float64
 	PeakBytes               int64 // of the search's own accounting
 	Params, Relus, Unstable int

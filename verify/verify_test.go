@@ -113,6 +113,7 @@ func TestWorkersDoNotMatter(t *testing.T) {
 		Verdict  verify.Verdict
 		Reason   string
 		Margin   float64
+		Volume   float64
 		X        []float64
 		Branches int
 	}
@@ -123,7 +124,7 @@ func TestWorkersDoNotMatter(t *testing.T) {
 			var want answer
 			for workers := 1; workers <= 3; workers++ {
 				r := decide(t, in, verify.Options{Workers: workers, Method: method, NoAttack: n%2 == 0, Memory: 20_000})
-				got := answer{Verdict: r.Verdict, Reason: r.Reason, Margin: r.Margin, Branches: r.Stats.Branches}
+				got := answer{Verdict: r.Verdict, Reason: r.Reason, Margin: r.Margin, Volume: r.Stats.Volume, Branches: r.Stats.Branches}
 				if r.Witness != nil {
 					got.X = r.Witness.X
 				}
@@ -368,6 +369,48 @@ func TestBoxesAndCases(t *testing.T) {
 const fourBoxes = "node input 2\nnode affine 4\nterm 0 dense 4 2 1 1 -1 -1 1 -1 -1 1\nnode relu 1\nnode affine 1\nterm 2 dense 1 4 1 1 1 1\noutput 3\n" +
 	"box -0.5 0.5 -0.5 0.5\nbox -0.75 0.75 -0.75 0.75\nbox -1 1 -1 1\nbox -1.25 1.25 -1.25 1.25\n" +
 	"case 2\nrow y0 -1 <= -2.001\ncase 0\nrow y0 -1 <= -1.001\ncase 3\nrow y0 -1 <= -2.501\ncase 2\nrow y0 -1 <= -2.002\ncase 1\nrow y0 1 <= -0.001\n"
+
+// TestVolume asks about |x0+x1| + |x0−x1| on two boxes, of which intervals settle the first.
+func TestVolume(t *testing.T) {
+	const net = "node input 2\nnode affine 4\nterm 0 dense 4 2 1 1 -1 -1 1 -1 -1 1\nnode relu 1\n" +
+		"node affine 1\nterm 2 dense 1 4 1 1 1 1\noutput 3\nbox 0 1 0 1\nbox -1 1 -1 1\ncase 0\nrow y0 1 <= -1\ncase 1\n"
+	for _, c := range []struct {
+		row, method string
+		verdict     verify.Verdict
+		want        float64
+	}{
+		{"row y0 -1 <= -2.00001", "ibp", verify.Unknown, 0.5},
+		{"row y0 -1 <= -2.00001", "relu-split", verify.Holds, 1},
+		{"row y0 -1 <= -1.99999", "relu-split", verify.Violated, 0},
+	} {
+		searched := 0
+		tr := trace.Func(func(e trace.Event) {
+			if e.Phase != "bab" {
+				return
+			}
+			if searched++; e.Volume < 0.5 || e.Volume > 1 {
+				t.Errorf("%s, %s: an event with %v proved", c.row, c.method, e.Volume)
+			}
+		})
+		r := decide(t, parse(t, net+c.row), verify.Options{Method: c.method, NoAttack: true, Workers: 1, Trace: tr})
+		if r.Verdict != c.verdict || r.Stats.Volume != c.want {
+			t.Errorf("%s, %s: %v with %v proved, want %v and %v", c.row, c.method, r.Verdict, r.Stats.Volume, c.verdict, c.want)
+		}
+		if c.verdict == verify.Holds && searched == 0 {
+			t.Error("the search had no event: the test means less")
+		}
+	}
+	most := 0.0 // with a search that some budget stops half way
+	for memory := int64(500); memory <= 5000; memory += 500 {
+		r := decide(t, parse(t, net+"row y0 -1 <= -2.00001"), verify.Options{Method: "relu-split", NoAttack: true, Memory: memory})
+		if r.Verdict == verify.Unknown {
+			most = max(most, r.Stats.Volume)
+		}
+	}
+	if most <= 0.5 || most >= 1 {
+		t.Errorf("at most %v proved by a search that its budget stops", most)
+	}
+}
 
 // TestTrace: events come with times that grow, and the strategy is among them.
 func TestTrace(t *testing.T) {

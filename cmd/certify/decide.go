@@ -85,7 +85,7 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 	defer stop()
 	ctx, freed := a.guardMemory(ctx, j.memory)
 	defer freed()
-	last := &lastBound{next: j.opt.Trace, bound: math.Inf(-1)}
+	last := &lastSeen{next: j.opt.Trace, bound: math.Inf(-1)}
 	j.opt.Trace = last
 	ch := make(chan answer, 1)
 	go func() {
@@ -113,7 +113,7 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 }
 
 // await waits for the answer, but not beyond the limit, and not long after a cancellation.
-func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastBound) answer {
+func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSeen) answer {
 	var late, gone <-chan time.Time
 	if j.limit > 0 {
 		late = time.After(time.Until(a.start.Add(j.limit - margin(j.limit)/2)))
@@ -145,8 +145,9 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastBou
 }
 
 // abandoned makes the answer of a search that did not come back.
-func (j *job) abandoned(v verify.Verdict, reason string, last *lastBound) *report.Run {
-	r := &verify.Result{Verdict: v, Reason: reason, Margin: last.get()}
+func (j *job) abandoned(v verify.Verdict, reason string, last *lastSeen) *report.Run {
+	r := &verify.Result{Verdict: v, Reason: reason}
+	r.Margin, r.Stats.Volume = last.get()
 	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.semantics, Seed: j.opt.Seed, Tool: tool(), Result: r}
 }
 
@@ -208,27 +209,30 @@ func (j *job) read() (*nn.Graph, *spec.Problem, error) {
 	return g, p, nil
 }
 
-// lastBound remembers the best bound seen, for answers given without the search's own result.
-type lastBound struct {
-	next  trace.Tracer
-	mu    sync.Mutex
-	bound float64
+// lastSeen remembers the best bound and the last proved fraction seen, for answers given without the search's own result.
+type lastSeen struct {
+	next          trace.Tracer
+	mu            sync.Mutex
+	bound, volume float64
 }
 
-// Trace implements trace.Tracer. Events of phases without a global bound carry zero and are not remembered.
-func (l *lastBound) Trace(e trace.Event) {
+// Trace implements trace.Tracer. Events of phases without a global bound, or without a search, carry zero and are not remembered.
+func (l *lastSeen) Trace(e trace.Event) {
+	l.mu.Lock()
 	if e.Bound != 0 {
-		l.mu.Lock()
 		l.bound = max(l.bound, e.Bound)
-		l.mu.Unlock()
 	}
+	if e.Volume != 0 {
+		l.volume = e.Volume
+	}
+	l.mu.Unlock()
 	if l.next != nil {
 		l.next.Trace(e)
 	}
 }
 
-func (l *lastBound) get() float64 {
+func (l *lastSeen) get() (bound, volume float64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.bound
+	return l.bound, l.volume
 }

@@ -135,7 +135,7 @@ func benchGemm[T Float](b *testing.B, n int) {
 	raceWithPeer(b, list, n, n, n, w, x, y)
 }
 
-// BenchmarkRows measures the passes over a layer's neurons against the same numbers of calls for one neuron.
+// BenchmarkRows measures the passes over a layer's neurons against one call per neuron.
 func BenchmarkRows(b *testing.B) {
 	for _, R := range []int{8, 64} {
 		b.Run(fmt.Sprintf("float32/R=%d", R), func(b *testing.B) { benchRows[float32](b, R) })
@@ -158,9 +158,8 @@ func benchRows[T Float](b *testing.B, R int) {
 		list = append(list,
 			contender{"layer-" + name, under(name, func() { RelaxLanesRows(nu, d, a, nil, slope, idx, R, s, t) })},
 			contender{"neuron-" + name, under(name, func() {
-				for i, j := range idx {
-					o := int(j) * R
-					RelaxLanes(nu[o:o+R], d, a[o:o+R], slope[i*R:i*R+R], s[i], t[i])
+				for i := range idx {
+					RelaxLanesRows(nu, d, a, nil, slope[i*R:i*R+R], idx[i:i+1], R, s[i:i+1], t[i:i+1])
 				}
 			})},
 			contender{"adam-" + name, under(name, func() { AdamRows(al, m, v, slope, a, idx, R, step) })})

@@ -7,8 +7,8 @@
 // product is rounded before it is added, so results agree only within the usual a-priori bound γ_{k+1}·Σ|a||b|, which
 // each of them satisfies and on which callers base their error terms. No function allocates.
 //
-// A function named after one neuron (RelaxShared) handles one row of lanes; its form for a layer (RelaxSharedRows) handles
-// a list of rows in one call, with what they add up kept in registers.
+// A pass over a layer (RelaxSharedRows, AdamRows) handles a list of rows of lanes in one call, with what they add up kept in
+// registers.
 package kernel
 
 import "unsafe"

@@ -184,7 +184,7 @@ func TestMulRowsRejectsOutside(t *testing.T) {
 		"pitch": func() { p.Mul(c, 7, b, 8) },
 		"y":     func() { Dot(b, c) },
 		"x":     func() { Axpy(b, c, 1) },
-		"slope": func() { RelaxLanes(c, c, c, c[:7], 1, 1) },
+		"slope": func() { RelaxLanesRows(c, c, c, nil, c[:7], []int32{0}, 8, c, c) },
 	}
 	for name, f := range bad {
 		t.Run(name, func(t *testing.T) {
@@ -262,10 +262,10 @@ func testNoAllocation[T Float](t *testing.T) {
 		p.MulRows(0, c, 24, b, 0, rows, 0, 5, 24)
 		Axpy(c[:24], b[:24], 2)
 		_ = Dot(c, c)
-		RelaxShared(c[:24], c[24:], b[:24], 1, 1, 1)
 		RelaxSharedRows(c, x[13*24:], b, nil, idx, 24, b[24:], b[24:], b[24:])
-		Corner(c, b[:24], 1, 2)
-		Adam(c, c[24:], c[48:], b[:24], b[24:48], AdamStep[T]{Rate: 1})
+		RelaxLanesRows(c, x[13*24:], b, nil, b[24:], idx, 24, b[24:], b[24:])
+		CornerRows(c, b, 24, b[24:26], b[48:50])
+		AdamRows(c, c[48:], c[96:], b, b[48:], idx, 24, AdamStep[T]{Rate: 1})
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

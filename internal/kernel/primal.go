@@ -5,31 +5,9 @@ import "math"
 // The forward passes through a relaxation at the point where it attains its bound, and the step that its gradient gives.
 // Nothing here needs to be exact: any point may be tried and any slope is valid.
 
-// Primal evaluates the relaxation of one unstable ReLU where its coefficients a put it: v = slope·z where a >= 0 and
-// s·z + t elsewhere, for the len(a) lanes. It panics if v or z is shorter than a.
-func Primal[T Float](v, a, z []T, slope, s, t T) {
-	R := len(a)
-	if len(v) < R || len(z) < R {
-		tooShort()
-	}
-	if R > 0 {
-		primalSharedRows(v, z, a, one[:], R, []T{slope}, []T{s}, []T{t})
-	}
-}
-
-// PrimalLanes is Primal with a lower slope per lane.
-func PrimalLanes[T Float](v, a, z, slope []T, s, t T) {
-	R := len(a)
-	if len(v) < R || len(z) < R || len(slope) < R {
-		tooShort()
-	}
-	if R > 0 {
-		primalLanesRows(v, z, a, slope, one[:], R, []T{s}, []T{t})
-	}
-}
-
-// PrimalRows is Primal for the neurons idx of a layer: neuron idx[i] has its R lanes at idx[i]*R of v and z, its
-// coefficients at i*R of a, and slope[i], s[i] and t[i]. It panics on anything outside the slices.
+// PrimalRows evaluates the relaxation of the unstable ReLUs idx of a layer where their coefficients a put it: v = slope·z where
+// a >= 0 and s·z + t elsewhere. Neuron idx[i] has its R lanes at idx[i]*R of v and z, its coefficients at i*R of a, and
+// slope[i], s[i] and t[i]. It panics on anything outside the slices.
 func PrimalRows[T Float](v, a, z []T, idx []int32, R int, slope, s, t []T) {
 	n := len(idx)
 	if n == 0 || R <= 0 {
@@ -39,11 +17,6 @@ func PrimalRows[T Float](v, a, z []T, idx []int32, R int, slope, s, t []T) {
 		tooShort()
 	}
 	inside(idx, min(len(v), len(z)), R)
-	primalSharedRows(v, z, a, idx, R, slope, s, t)
-}
-
-// primalSharedRows is PrimalRows without its checks.
-func primalSharedRows[T Float](v, z, a []T, idx []int32, R int, slope, s, t []T) {
 	done := primalSharedVec(v, z, a, idx, R, slope, s, t)
 	if done == R {
 		return
@@ -66,11 +39,6 @@ func PrimalLanesRows[T Float](v, a, z, slope []T, idx []int32, R int, s, t []T) 
 		tooShort()
 	}
 	inside(idx, min(len(v), len(z)), R)
-	primalLanesRows(v, z, a, slope, idx, R, s, t)
-}
-
-// primalLanesRows is PrimalLanesRows without its checks.
-func primalLanesRows[T Float](v, z, a, slope []T, idx []int32, R int, s, t []T) {
 	done := primalLanesVec(v, z, a, slope, idx, R, s, t)
 	if done == R {
 		return
@@ -112,16 +80,8 @@ func PrimalLinesRows[T Float](v, a, z []T, R int, l Lines[T]) {
 	}
 }
 
-// Corner writes the end of an interval that minimises a·x: x[r] = lo where a[r] >= 0 and hi elsewhere. It panics if x is
-// shorter than a.
-func Corner[T Float](x, a []T, lo, hi T) {
-	if R := len(a); R > 0 {
-		CornerRows(x, a, R, []T{lo}, []T{hi})
-	}
-}
-
-// CornerRows is Corner for consecutive intervals: interval i is lo[i], hi[i] and has its R lanes at i*R of x and a. It
-// panics on anything outside the slices.
+// CornerRows writes the ends of consecutive intervals that minimise a·x: x = lo where a >= 0 and hi elsewhere. Interval i is
+// lo[i], hi[i] and has its R lanes at i*R of x and a. It panics on anything outside the slices.
 func CornerRows[T Float](x, a []T, R int, lo, hi []T) {
 	n := len(lo)
 	if n == 0 || R <= 0 {
@@ -148,17 +108,9 @@ func CornerRows[T Float](x, a []T, R int, lo, hi []T) {
 // by 1−Beta1^t, Correct2 = 1/(1−Beta2^t), and what keeps the quotient finite.
 type AdamStep[T Float] struct{ Beta1, Beta2, Rate, Correct2, Epsilon T }
 
-// Adam moves the lower slopes of one neuron in len(z) lanes upwards along the gradient g = max(a,0)·z: m and v are the
-// moments, and where m is not 0 then, alpha += Rate·m/(√(v·Correct2) + Epsilon), clamped to [0,1]. It panics if a slice is
-// shorter than z.
-func Adam[T Float](alpha, m, v, a, z []T, step AdamStep[T]) {
-	if R := len(z); R > 0 {
-		AdamRows(alpha, m, v, a, z, one[:], R, step)
-	}
-}
-
-// AdamRows is Adam for the neurons idx of a layer: neuron idx[i] has its R lanes at idx[i]*R of z and at i*R of the other
-// slices. It panics on anything outside the slices.
+// AdamRows moves the lower slopes of the neurons idx of a layer upwards along the gradient g = max(a,0)·z: m and v are the
+// moments, and where m is not 0 then, alpha += Rate·m/(√(v·Correct2) + Epsilon), clamped to [0,1]. Neuron idx[i] has its R lanes
+// at idx[i]*R of z and at i*R of the other slices. It panics on anything outside the slices.
 func AdamRows[T Float](alpha, m, v, a, z []T, idx []int32, R int, step AdamStep[T]) {
 	n := len(idx)
 	if n == 0 || R <= 0 {

@@ -12,46 +12,6 @@ import (
 // ν = fl(ν + k·a) has one rounding in every implementation: its error is then a unit of |ν|, which callers charge, also where
 // the product cancels against what another consumer of the neuron's input left in ν.
 
-// RelaxShared is the backward pass through one unstable ReLU with the upper line s·z + t and one lower slope for all
-// lanes: nu += slope·max(a,0) + s·min(a,0) and d += t·min(a,0) for the len(a) lanes. It panics if nu or d is shorter
-// than a. None of the slices may overlap.
-func RelaxShared[T Float](nu, d, a []T, slope, s, t T) {
-	R := len(a)
-	if len(nu) < R || len(d) < R {
-		tooShort()
-	}
-	if R > 0 {
-		relaxSharedRows(nu, d, a, nil, one[:], R, []T{slope}, []T{s}, []T{t})
-	}
-}
-
-// RelaxLanes is RelaxShared with a lower slope per lane.
-func RelaxLanes[T Float](nu, d, a, slope []T, s, t T) {
-	R := len(a)
-	if len(nu) < R || len(d) < R || len(slope) < R {
-		tooShort()
-	}
-	if R > 0 {
-		relaxLanesRows(nu, d, a, nil, slope, one[:], R, []T{s}, []T{t})
-	}
-}
-
-// RelaxLines is the backward pass through one neuron with the lower line kl·z + tl and the upper line ku·z + tu:
-// with (k, t) = (kl, tl) where a >= 0 and (ku, tu) elsewhere, nu += k·a, d += t·a and m += |t·a|. It panics if nu, d or m
-// is shorter than a. None of the slices may overlap.
-func RelaxLines[T Float](nu, d, m, a []T, kl, tl, ku, tu T) {
-	R := len(a)
-	if len(nu) < R || len(d) < R || len(m) < R {
-		tooShort()
-	}
-	if R > 0 {
-		relaxLinesRows(nu, d, m, a, R, Lines[T]{[]T{kl}, []T{tl}, []T{ku}, []T{tu}})
-	}
-}
-
-// one is the list of the single row 0.
-var one [1]int32
-
 // Lines are the lower lines KL·z + TL and upper lines KU·z + TU of a layer, one of each per row.
 type Lines[T Float] struct{ KL, TL, KU, TU []T }
 
@@ -88,9 +48,10 @@ func AddRows[T Float](nu, a []T, idx []int32, R int) {
 	}
 }
 
-// RelaxSharedRows is RelaxShared for the neurons idx of a layer: neuron idx[i] has its R lanes at idx[i]*R of nu and a,
-// and slope[i], s[i] and t[i]. If save is not nil, the lanes of a are copied to save[i*R:]. It panics on anything outside
-// the slices. None of the slices may overlap, and no neuron may be listed twice.
+// RelaxSharedRows is the backward pass through the unstable ReLUs idx of a layer with one lower slope for all lanes: neuron
+// idx[i] has its R lanes at idx[i]*R of nu and a, the lower line slope[i]·z and the upper line s[i]·z + t[i]. Per lane
+// nu += slope·max(a,0) + s·min(a,0) and d += t·min(a,0). If save is not nil, the lanes of a are copied to save[i*R:]. It panics
+// on anything outside the slices. None of the slices may overlap, and no neuron may be listed twice.
 func RelaxSharedRows[T Float](nu, d, a, save []T, idx []int32, R int, slope, s, t []T) {
 	n := len(idx)
 	if n == 0 || R <= 0 {
@@ -100,11 +61,6 @@ func RelaxSharedRows[T Float](nu, d, a, save []T, idx []int32, R int, slope, s, 
 		tooShort()
 	}
 	inside(idx, min(len(nu), len(a)), R)
-	relaxSharedRows(nu, d, a, save, idx, R, slope, s, t)
-}
-
-// relaxSharedRows is RelaxSharedRows without its checks.
-func relaxSharedRows[T Float](nu, d, a, save []T, idx []int32, R int, slope, s, t []T) {
 	done := relaxSharedVec(nu, d, a, save, idx, R, slope, s, t)
 	if done == R {
 		return
@@ -130,11 +86,6 @@ func RelaxLanesRows[T Float](nu, d, a, save, slope []T, idx []int32, R int, s, t
 		tooShort()
 	}
 	inside(idx, min(len(nu), len(a)), R)
-	relaxLanesRows(nu, d, a, save, slope, idx, R, s, t)
-}
-
-// relaxLanesRows is RelaxLanesRows without its checks.
-func relaxLanesRows[T Float](nu, d, a, save, slope []T, idx []int32, R int, s, t []T) {
 	done := relaxLanesVec(nu, d, a, save, slope, idx, R, s, t)
 	if done == R {
 		return
@@ -168,8 +119,9 @@ func fma[T Float](x, y, z T) T {
 	return T(math.FMA(float64(x), float64(y), float64(z)))
 }
 
-// RelaxLinesRows is RelaxLines for consecutive neurons: neuron i has its R lanes at i*R of nu and a, and the lines i of l.
-// It panics on anything outside the slices. None of the slices may overlap.
+// RelaxLinesRows is the backward pass through consecutive neurons: neuron i has its R lanes at i*R of nu and a, and the lines i
+// of l. With (k, t) = (KL, TL) where a >= 0 and (KU, TU) elsewhere, nu += k·a, d += t·a and m += |t·a|. It panics on anything
+// outside the slices. None of the slices may overlap.
 func RelaxLinesRows[T Float](nu, d, m, a []T, R int, l Lines[T]) {
 	n := l.rows()
 	if n == 0 || R <= 0 {
@@ -178,11 +130,6 @@ func RelaxLinesRows[T Float](nu, d, m, a []T, R int, l Lines[T]) {
 	if len(nu) < n*R || len(a) < n*R || len(d) < R || len(m) < R {
 		tooShort()
 	}
-	relaxLinesRows(nu, d, m, a, R, l)
-}
-
-// relaxLinesRows is RelaxLinesRows without its checks.
-func relaxLinesRows[T Float](nu, d, m, a []T, R int, l Lines[T]) {
 	done := relaxLinesVec(nu, d, m, a, R, l)
 	if done == R {
 		return

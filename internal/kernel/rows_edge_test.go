@@ -11,7 +11,7 @@ func TestNaNStays(t *testing.T) { each(t, testNaNStays[float64], testNaNStays[fl
 func testNaNStays[T Float](t *testing.T) {
 	for _, nan := range []T{T(math.NaN()), T(math.Copysign(math.NaN(), -1))} {
 		for R := 1; R <= 40; R++ {
-			a, ones, zero := make([]T, R), []T{1}, []T{0}
+			a, ones, zero, first := make([]T, R), []T{1}, []T{0}, []int32{0}
 			at := R / 2
 			a[at] = nan
 			nu, d, m, e := make([]T, R), make([]T, R), make([]T, R), make([]T, R)
@@ -23,10 +23,10 @@ func testNaNStays[T Float](t *testing.T) {
 				}
 				clear(x)
 			}
-			RelaxShared(nu, d, a, 0, 0, 0)
+			RelaxSharedRows(nu, d, a, nil, first, R, zero, zero, zero)
 			bad("nu", nu)
 			bad("d", d)
-			RelaxLanes(nu, d, a, make([]T, R), 0, 0)
+			RelaxLanesRows(nu, d, a, nil, make([]T, R), first, R, zero, zero)
 			bad("nu of lanes", nu)
 			bad("d of lanes", d)
 			RelaxLinesRows(nu, d, m, a, R, Lines[T]{zero, zero, ones, ones})
@@ -59,12 +59,12 @@ func TestRowsReject(t *testing.T) {
 		"short primal": func() { PrimalRows(short, x, x, idx, 8, one, one, one) },
 		"short z":      func() { PrimalLanesRows(x, x, short, x, idx, 8, one, one) },
 		"short ends":   func() { CornerRows(x, x, 8, one, nil) },
-		"short corner": func() { Corner(x[:7], x[:8], 1, 1) },
+		"short corner": func() { CornerRows(x[:7], x, 8, one, one) },
 		"short moment": func() { AdamRows(x, x, x[:7], x, x, idx, 8, AdamStep[float64]{}) },
 		"adam list":    func() { AdamRows(x, x, x, x, short, idx, 8, AdamStep[float64]{}) },
 		"short sum":    func() { SumRows(x, x, x[:7], 8, one, one) },
 		"short e":      func() { SumRows(x, x[:7], x, 8, one, one) },
-		"short single": func() { RelaxShared(x[:7], x, x[:8], 1, 1, 1) },
+		"short single": func() { RelaxSharedRows(x[:7], x, x[:8], nil, []int32{0}, 8, one, one, one) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -32,6 +32,7 @@ type answer struct {
 	Reason   string
 	Branches int
 	Bound    float64
+	Volume   float64
 	X        []float64
 }
 
@@ -68,7 +69,7 @@ func decide(t *testing.T, in *verifytest.Instance, s search, workers int, change
 			t.Fatal("the root's bounds say that a box with points is empty")
 		}
 		out := s(context.Background(), q, f, alive, cfg)
-		a := answer{Status: out.Status, Reason: out.Reason, Branches: out.Branches, Bound: out.Bound}
+		a := answer{Status: out.Status, Reason: out.Reason, Branches: out.Branches, Bound: out.Bound, Volume: out.Volume}
 		if (out.Status == Found) != (out.Witness != nil) {
 			t.Fatalf("status %v with witness %v", out.Status, out.Witness)
 		}
@@ -300,6 +301,33 @@ func TestMemoryBudget(t *testing.T) {
 				if a.Status != Open || a.Reason != "memory" {
 					t.Errorf("%+v", a)
 				}
+			}
+		})
+	}
+}
+
+// TestVolume: the later a search is stopped, the more of it is proved, and never all.
+func TestVolume(t *testing.T) {
+	for name, s := range searches {
+		t.Run(name, func(t *testing.T) {
+			most := 0.0
+			for _, row := range []string{"row y0 -1 <= -2.00001", "row x0 1 y0 -1 <= -3.00001"} {
+				in, last := parse(t, fourWaves+row), 0.0
+				for memory := int64(250); memory <= 10_000; memory += 250 {
+					for _, a := range decide(t, in, s, 1, func(c *Config) { c.Memory = memory }) {
+						if a.Status != Open {
+							continue
+						}
+						if a.Volume < last || a.Volume >= 1 {
+							t.Errorf("%s, %d bytes: %v proved, %v with less", row, memory, a.Volume, last)
+						}
+						last = a.Volume
+					}
+				}
+				most = max(most, last)
+			}
+			if most == 0 {
+				t.Error("nothing was ever proved")
 			}
 		})
 	}

@@ -163,7 +163,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		}
 		var all []relax.Open
 		w.EachOpen(f, i, func(o relax.Open) { all = append(all, o) })
-		s.totals(f, all)
+		s.cfg.Influence.SetTotals(f, all)
 		b.rows = s.important(b, all)
 		res[i].cands = shortlist(all, s.cands)
 	}

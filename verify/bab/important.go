@@ -7,33 +7,10 @@ import (
 	"github.com/spai-project/certify/relax"
 )
 
-// totals sets what each neuron's relaxation costs the branch, directly and through the inner bounds it loosens.
-func (s *reluSearch) totals(f *relax.Frame, all []relax.Open) {
-	for i := range all {
-		all[i].Total = all[i].Intercept
-	}
-	in := s.cfg.Influence
-	if in == nil {
-		return
-	}
-	direct := make([]float64, in.Len())
-	for i := range all {
-		if p := in.Place(f, all[i].Split); p >= 0 {
-			direct[p] = all[i].Intercept
-		}
-	}
-	t := in.Totals(f, direct)
-	for i := range all {
-		if p := in.Place(f, all[i].Split); p >= 0 {
-			all[i].Total = t[p]
-		}
-	}
-}
-
 // important lists, per pre-activation node, the neurons whose inner bounds a branch gets anew: those that can cost its bound at
 // least a share of what the worst one can. Where most of the cost goes through other bounds, as in deep networks, nearly all of
-// them have to move together, so the share falls with the square of total over direct cost; elsewhere few rows do as well. Rows that
-// are idle in b are left out.
+// them have to move together, so the share falls with the square of total over direct cost; elsewhere few rows do as well. Rows
+// that are idle in b are left out.
 func (s *reluSearch) important(b *reluBranch, all []relax.Open) [][]int32 {
 	rows := make([][]int32, len(s.q.Net.P.Nodes))
 	most, sum, direct := 0.0, 0.0, 0.0
@@ -66,8 +43,8 @@ type neuron struct{ act, elem int32 }
 
 func neuronOf(s relax.Split) neuron { return neuron{s.Act, s.Elem} }
 
-// idleAfter returns the rows that rest below b, with the number of branches they rest for, given the frame b's rows led to. Of the rows
-// that could matter most do not move any more deep in a tree: the same bounds would be computed over and over.
+// idleAfter returns the rows that rest below b, with the number of branches they rest for, given the frame b's rows led to. Of the
+// rows that could matter most do not move any more deep in a tree: the same bounds would be computed over and over.
 func (b *reluBranch) idleAfter(f *relax.Frame) map[neuron]int8 {
 	idle := make(map[neuron]int8, len(b.idle))
 	for n, left := range b.idle {

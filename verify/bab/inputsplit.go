@@ -28,7 +28,7 @@ func inputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 		if q.Free > 0 && i >= q.Free {
 			break
 		}
-		if q.Box.Hi[i]-q.Box.Lo[i] > 1e-6*max(math.Abs(q.Box.Lo[i]), math.Abs(q.Box.Hi[i])) {
+		if q.Box.Varies(i) {
 			s.dims = append(s.dims, i)
 		}
 	}
@@ -104,7 +104,8 @@ func (s *inputSearch) run(ctx context.Context) *Outcome {
 		if s.cfg.Memory > 0 && mem > s.cfg.Memory {
 			return s.stop("memory")
 		}
-		pr.tick(trace.Event{Phase: "bab", Bound: s.least(), Open: len(s.open), Closed: s.out.Branches - len(s.open), Volume: s.proved, Memory: mem})
+		pr.tick(trace.Event{Phase: "bab", Bound: s.least(), Open: len(s.open), Closed: s.out.Branches - len(s.open),
+			Volume: fraction(s.proved, 1), Memory: mem})
 	}
 	if len(s.aside) > 0 {
 		return s.stop("numerics")
@@ -140,7 +141,7 @@ func (s *inputSearch) pause() func() *spec.Witness {
 
 func (s *inputSearch) stop(why string) *Outcome {
 	s.open = append(append(s.open, s.late...), s.aside...)
-	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
+	s.out.Reason, s.out.Open, s.out.Bound, s.out.Volume = why, len(s.open), s.least(), fraction(s.proved, 1)
 	return s.out
 }
 

@@ -71,6 +71,7 @@ type Outcome struct {
 	Reason   string // why Open
 	Witness  *spec.Witness
 	Bound    float64 // least bound over open branches when stopped (−Inf when unknown)
+	Volume   float64 // fraction of the box or of the tree that was proved when stopped, 0..1
 	Branches int
 	Open     int
 	Left     []int32 // cases with open branches (ReluSplit)
@@ -95,6 +96,14 @@ func Seed(w *relax.Worker, f *relax.Frame, row *spec.Row, r int) { w.SeedObjecti
 
 // Refuted reports whether a lower bound on a row's objective excludes the row.
 func Refuted(row *spec.Row, lb float64) bool { return lb > 0 || lb == 0 && row.Strict }
+
+// fraction returns part/whole in [0,1], whatever sums of parts were rounded to; 0 when there is no whole.
+func fraction(part, whole float64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return min(max(part/whole, 0), 1)
+}
 
 // progress throttles trace events.
 type progress struct {

@@ -152,7 +152,7 @@ func (s *reluSearch) run(ctx context.Context) *Outcome {
 			return s.stop("memory")
 		}
 		pr.tick(trace.Event{Phase: "bab", Bound: s.least(), Open: len(s.open), Closed: s.out.Branches - len(s.open),
-			Volume: s.proved / s.total, Memory: mem})
+			Volume: fraction(s.proved, s.total), Memory: mem})
 	}
 	s.out.Status = Closed
 	return s.out
@@ -215,7 +215,7 @@ func (s *reluSearch) memory() int64 {
 }
 
 func (s *reluSearch) stop(why string) *Outcome {
-	s.out.Reason, s.out.Open, s.out.Bound = why, len(s.open), s.least()
+	s.out.Reason, s.out.Open, s.out.Bound, s.out.Volume = why, len(s.open), s.least(), fraction(s.proved, s.total)
 	for _, b := range s.open {
 		s.out.Left = append(s.out.Left, b.c)
 	}

@@ -23,9 +23,9 @@ func Headline(r *Run) string {
 	case verify.Violated:
 		s = fmt.Sprintf("VIOLATED  a counterexample was found and replayed (case %d, margin %s)", res.Witness.Case, number(res.Witness.Margin))
 	case verify.Timeout:
-		s = "TIMED OUT not decided" + bestBound(res)
+		s = "TIMED OUT not decided" + reached(res)
 	default:
-		s = "UNKNOWN   " + reason(res.Reason) + bestBound(res)
+		s = "UNKNOWN   " + reason(res.Reason) + reached(res)
 	}
 	return s + "   " + elapsed(r.Wall)
 }
@@ -72,11 +72,16 @@ func reason(r string) string {
 	return r
 }
 
-func bestBound(res *verify.Result) string {
-	if math.IsNaN(res.Margin) || math.IsInf(res.Margin, 0) {
-		return "; no bound yet"
+// reached says how far a search came that did not decide.
+func reached(res *verify.Result) string {
+	s := "; no bound yet"
+	if !math.IsNaN(res.Margin) && !math.IsInf(res.Margin, 0) {
+		s = fmt.Sprintf("; best bound on the margin %s (> 0 would be a proof)", number(res.Margin))
 	}
-	return fmt.Sprintf("; best bound on the margin %s (> 0 would be a proof)", number(res.Margin))
+	if v := res.Stats.Volume; v > 0 {
+		s += fmt.Sprintf("; proved %.1f %%", min(100*v, 99.9)) // what is not decided never reads as all of it
+	}
+	return s
 }
 
 func number(x float64) string { return fmt.Sprintf("%.6g", x) }

@@ -48,10 +48,13 @@ type Object struct {
 
 // Search counts the work done.
 type Search struct {
-	Branches  int   `json:"branches"`
-	Open      int   `json:"open"`
-	Closed    int   `json:"closed"`
-	PeakBytes int64 `json:"peak_bytes,omitempty"`
+	Branches int `json:"branches"`
+	Open     int `json:"open"`
+	Closed   int `json:"closed"`
+	// Volume is the fraction of the input set, or of the tree where ReLUs are split, that was proved, 0..1: 1 for unsat, left out
+	// for sat. The boxes of a query with several count the same.
+	Volume    *float64 `json:"volume,omitempty"`
+	PeakBytes int64    `json:"peak_bytes,omitempty"`
 }
 
 // Network gives the sizes of the network as the search saw it.
@@ -75,7 +78,7 @@ func NewObject(r *Run) *Object {
 	res := r.Result
 	o := &Object{Schema: Schema, Verdict: res.Verdict.String(), Reason: res.Reason, Semantics: r.Semantics, Model: r.Model,
 		Checked: res.Checked, Vacuous: res.Vacuous, PeakRSS: r.PeakRSS, Tool: r.Tool, Seed: r.Seed,
-		Search:  Search{res.Stats.Branches, res.Stats.Open, res.Stats.Closed, res.Stats.PeakBytes},
+		Search:  Search{Branches: res.Stats.Branches, Open: res.Stats.Open, Closed: res.Stats.Closed, PeakBytes: res.Stats.PeakBytes},
 		Network: Network{res.Stats.Params, res.Stats.Relus, res.Stats.Unstable},
 	}
 	o.Query.File = r.Query
@@ -86,7 +89,7 @@ func NewObject(r *Run) *Object {
 	o.Time.Phases = res.Stats.Phases
 	o.Strategy.Steps = append([]string{}, res.Strategy...)
 	if res.Verdict != verify.Violated {
-		o.Margin.Lower = finite(res.Margin)
+		o.Margin.Lower, o.Search.Volume = finite(res.Margin), finite(res.Stats.Volume)
 	}
 	if w := res.Witness; w != nil {
 		o.Witness = &Witness{w.Case, w.X, w.Y, finite(w.Margin), w.AnyOrder}

@@ -91,6 +91,25 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestJSONVolume: the proved fraction is there, be it 0, unless there is a counterexample.
+func TestJSONVolume(t *testing.T) {
+	some := verify.Stats{Volume: 0.5, PeakBytes: 7}
+	for _, c := range []struct {
+		r    *verify.Result
+		want string
+	}{
+		{&verify.Result{Verdict: verify.Timeout, Stats: some}, `"closed":0,"volume":0.5,"peak_bytes":7}`},
+		{&verify.Result{Verdict: verify.Unknown}, `"closed":0,"volume":0}`},
+		{&verify.Result{Verdict: verify.Holds, Stats: verify.Stats{Volume: 1}}, `"closed":0,"volume":1}`},
+		{&verify.Result{Verdict: verify.Violated, Witness: &spec.Witness{}}, `"closed":0}`},
+	} {
+		var b bytes.Buffer
+		if err := JSON(&b, &Run{Result: c.r}); err != nil || !strings.Contains(b.String(), c.want) {
+			t.Errorf("%v: %v, %s does not contain %s", c.r.Verdict, err, b.String(), c.want)
+		}
+	}
+}
+
 func TestHeadline(t *testing.T) {
 	for _, c := range []struct {
 		r    *verify.Result
@@ -100,7 +119,9 @@ func TestHeadline(t *testing.T) {
 		{&verify.Result{Verdict: verify.Holds, Vacuous: true}, "vacuously"},
 		{&verify.Result{Verdict: verify.Unknown, Reason: "memory", Margin: -2}, "--memory"},
 		{&verify.Result{Verdict: verify.Unknown, Reason: "something new", Margin: math.Inf(-1)}, "something new; no bound yet"},
-		{&verify.Result{Verdict: verify.Timeout, Margin: -0.25}, "best bound on the margin -0.25"},
+		{&verify.Result{Verdict: verify.Timeout, Margin: -0.25}, "best bound on the margin -0.25 (> 0 would be a proof)   0 ms"},
+		{&verify.Result{Verdict: verify.Timeout, Stats: verify.Stats{Volume: 0.0721}}, "(> 0 would be a proof); proved 7.2 %   0 ms"},
+		{&verify.Result{Verdict: verify.Unknown, Stats: verify.Stats{Volume: 0.99999}}, "; proved 99.9 %   0 ms"},
 		{&verify.Result{Verdict: verify.Violated, Witness: &spec.Witness{Case: 3, Margin: 0.5}}, "case 3, margin 0.5"},
 	} {
 		if got := Headline(&Run{Result: c.r}); !strings.Contains(got, c.want) {
