@@ -25,7 +25,13 @@ func (f *Frame) DropInactive(splits []Split) *Frame {
 	if 8*(before-after) <= before {
 		return f
 	}
-	p := &prog.Program{Nodes: append([]prog.Node(nil), n.P.Nodes...), Output: n.P.Output}
+	return f.part(keep, n.P.Output)
+}
+
+// part returns f on the network of the elements listed per node (nil: all of it), cut off after node out.
+func (f *Frame) part(keep [][]int32, out int) *Frame {
+	n := f.Net
+	p := &prog.Program{Nodes: append([]prog.Node(nil), n.P.Nodes[:out+1]...), Output: out}
 	for k := range p.Nodes {
 		nd := &p.Nodes[k]
 		nd.N = countKept(keep[k], nd.N)
@@ -38,12 +44,16 @@ func (f *Frame) DropInactive(splits []Split) *Frame {
 		}
 	}
 	m := NewNet(p)
-	m.orig, m.local = composeIndex(n, keep)
+	m.orig, m.local = composeIndex(n, keep[:out+1])
 	b, s := &Bounds{make([][]float64, len(p.Nodes)), make([][]float64, len(p.Nodes))}, make(Scale, len(p.Nodes))
 	for k := range p.Nodes {
 		b.L[k], b.U[k], s[k] = pick(f.B.L[k], keep[k]), pick(f.B.U[k], keep[k]), pick(f.S[k], keep[k])
 	}
-	return m.NewFrame(f.Box, b, s)
+	box := f.Box
+	if keep[0] != nil {
+		box = Box{pick(box.Lo, keep[0]), pick(box.Hi, keep[0])}
+	}
+	return m.NewFrame(box, b, s)
 }
 
 // kept lists, per node, the elements that stay (nil: all).
@@ -184,24 +194,4 @@ func (n *Net) ToLocal(k int, elems []int32) {
 			elems[i] = l[j]
 		}
 	}
-}
-
-// Adopt intersects f's bounds, those of a frame of the original network, with the bounds of g, a frame of the same set on the
-// network or a specialisation of it. It reports false when an interval became empty.
-func (f *Frame) Adopt(g *Frame) bool {
-	ok := true
-	for _, k := range f.Net.Pre {
-		L, U := f.B.L[k], f.B.U[k]
-		o := g.Net.original(k)
-		for i := range g.B.L[k] {
-			j := i
-			if o != nil {
-				j = int(o[i])
-			}
-			L[j], U[j] = max(L[j], g.B.L[k][i]), min(U[j], g.B.U[k][i])
-			ok = ok && L[j] <= U[j]
-		}
-		f.Refresh(k)
-	}
-	return ok
 }

@@ -1,7 +1,7 @@
 package prog
 
-// Submatrix returns the given rows and columns of m, both in increasing order (nil: all of them). A part of a dense map is dense,
-// any other is sparse.
+// Submatrix returns the given rows and columns of m, both in increasing order (nil: all of them), as a dense or a sparse map,
+// whichever costs less; a part of a dense map is dense.
 func Submatrix(m Linear, rows, cols []int32) Linear {
 	if rows == nil && cols == nil {
 		return m
@@ -30,26 +30,53 @@ func Submatrix(m Linear, rows, cols []int32) Linear {
 	for k, j := range cols {
 		at[j] = int32(k)
 	}
-	to := make([]int32, out)
-	for i := range to {
-		to[i] = -1
-	}
-	for k, i := range rows {
-		to[i] = int32(k)
-	}
-	ptr := make([]int32, len(rows)+1)
+	ptr := make([]int32, 1, len(rows)+1)
 	var idx []int32
 	var val []float64
-	m.Each(func(i, j int, v float64) {
-		if to[i] >= 0 && at[j] >= 0 {
-			idx, val = append(idx, at[j]), append(val, v)
-			ptr[to[i]+1] = int32(len(idx))
-		}
-	})
-	for i := range rows {
-		ptr[i+1] = max(ptr[i+1], ptr[i])
+	row := RowReader(m)
+	for _, i := range rows {
+		row(int(i), func(j int, v float64) {
+			if at[j] >= 0 {
+				idx, val = append(idx, at[j]), append(val, v)
+			}
+		})
+		ptr = append(ptr, int32(len(idx)))
+	}
+	if w := filled(len(rows), len(cols), ptr, idx, val); w != nil {
+		return Dense(len(rows), len(cols), w)
 	}
 	return Sparse(len(rows), len(cols), ptr, idx, val)
+}
+
+// filled returns the dense form of a sparse matrix that costs no less as it is, nil otherwise or when entries share a place: their
+// sum would be rounded.
+func filled(rows, cols int, ptr, idx []int32, val []float64) []float64 {
+	if sparsePrice*len(val) < rows*cols {
+		return nil
+	}
+	w, set := make([]float64, rows*cols), make([]bool, rows*cols)
+	for i := range rows {
+		for p := ptr[i]; p < ptr[i+1]; p++ {
+			o := i*cols + int(idx[p])
+			if set[o] {
+				return nil
+			}
+			w[o], set[o] = val[p], true
+		}
+	}
+	return w
+}
+
+// MarkColumns marks the columns in which the given rows of m have nonzero entries.
+func MarkColumns(m Linear, rows []int32, mark []bool) {
+	row := RowReader(m)
+	for _, i := range rows {
+		row(int(i), func(j int, v float64) {
+			if v != 0 {
+				mark[j] = true
+			}
+		})
+	}
 }
 
 // sparsePrice is what a multiply-add of a sparse map costs in those of a dense one or a convolution.
