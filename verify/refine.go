@@ -1,15 +1,16 @@
 package verify
 
 import (
-	"fmt"
-
 	"github.com/spai-project/certify/relax"
 	"github.com/spai-project/certify/verify/bab"
 )
 
 const (
-	firstWork = 4e9 // multiply-adds of the first search: what most queries that need a search at all need
-	moreWork  = 4   // factor between what is spent on one attempt and the next
+	firstWork = 4e9 // multiply-adds of the first search: most queries that need a search end in it
+	moreWork  = 4   // factor between what one attempt may take and the next
+	// A refinement that grew trees of exhaustedLeaves leaves on average and won less than exhaustedGain is the last one.
+	exhaustedLeaves = 20
+	exhaustedGain   = 0.03
 )
 
 // ascend tightens the inner bounds of f with slopes of their own per row, if that pays, and records what neurons cost each other. It
@@ -27,15 +28,20 @@ func (r *run) ascend(f *relax.Frame, cfg *bab.Config) bool {
 }
 
 // reluSplit decides by splitting ReLUs. A search that does not end soon is stopped, inner bounds are refined (bab.Refine), and
-// the search begins again with more to spend, and so on: bounds of inner neurons that take seconds often save what
-// would take hours in the tree, and where they win little, no more than a part of the time was lost.
+// it begins again with more to spend, and so on until refinement wins no more: seconds spent on the bounds of inner neurons
+// often save hours in the tree, and where they win little, no more than a part of the time is lost.
 func (r *run) reluSplit(q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Config) *bab.Outcome {
-	branches := 0
-	for work := int64(firstWork); ; work *= moreWork {
-		cfg.Work = work
+	work, last := r.opt.firstWork, !bab.CanRefine(f)
+	if work == 0 {
+		work = firstWork
+	}
+	for branches := 0; ; work *= moreWork {
+		if cfg.Work = work; last {
+			cfg.Work = 0
+		}
 		out := r.search(phaseReluSplit, bab.ReluSplit, q, f, alive, cfg)
 		out.Branches += branches
-		if out.Status != bab.Open || out.Reason != "budget" || r.ctx.Err() != nil {
+		if out.Status != bab.Open || out.Reason != bab.OutOfWork || r.ctx.Err() != nil {
 			return out
 		}
 		branches, alive = out.Branches, out.Left
@@ -45,10 +51,8 @@ func (r *run) reluSplit(q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Co
 		if !ok || !r.ascend(f, cfg) {
 			return &bab.Outcome{Reason: bab.Contradictory, Branches: branches, Bound: out.Bound}
 		}
-		r.note("%s", refinedText(got, r.net.Unstable(f.B)))
+		r.note("refined %d neurons by %.1f leaves each: %d became stable, widths fell to %.0f %%; %d unstable ReLUs remain",
+			got.Neurons, got.Leaves, got.Stable, 100*got.Width, r.net.Unstable(f.B))
+		last = got.Neurons == 0 || got.Leaves >= exhaustedLeaves && got.Width > 1-exhaustedGain && float64(got.Stable) < exhaustedGain*float64(got.Neurons)
 	}
-}
-
-func refinedText(d bab.Refined, unstable int) string {
-	return fmt.Sprintf("refined %d neurons: %d became stable, widths to %.0f %%; %d unstable ReLUs", d.Neurons, d.Stable, 100*d.Width, unstable)
 }

@@ -38,6 +38,8 @@ type Options struct {
 	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
 	// ("alpha" is another name of the latter). Anything else is an error.
 	Method string
+
+	firstWork int64 // of ReLU splitting before inner bounds are refined; 0: the constant
 }
 
 // Stats counts the work done.

@@ -51,7 +51,7 @@ type Config struct {
 	Influence *relax.Influence
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
-	// Work, if not 0, ends ReluSplit as Open ("budget") after about so many multiply-adds.
+	// Work, if not 0, ends ReluSplit as Open (OutOfWork) after about so many multiply-adds (relax.Worker.Work).
 	Work int64
 }
 
@@ -64,6 +64,9 @@ type Rule struct {
 // Contradictory is the reason of a search that met bounds excluding each other on a box that has points: an internal error, never
 // a proof.
 const Contradictory = "internal error: contradictory bounds"
+
+// OutOfWork is the reason of a search that has used up Config.Work.
+const OutOfWork = "budget"
 
 // Outcome reports what a search did.
 type Outcome struct {

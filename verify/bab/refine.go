@@ -18,10 +18,32 @@ type Refined struct {
 	Neurons int     // open neurons that were worked on
 	Stable  int     // of them, those whose sign is known now
 	Width   float64 // mean ratio of their widths, after to before
+	Leaves  float64 // mean number of leaves of their trees
 }
 
 // refineGroup is the number of neurons whose trees are searched together, by one worker on their own part of the network.
 const refineGroup = 16
+
+// CanRefine reports whether Refine has anything to work on: open ReLU inputs that depend on other ReLUs.
+func CanRefine(f *relax.Frame) bool {
+	for _, k := range refinable(f.Net) {
+		if len(f.OpenRows(k, nil)) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// refinable lists the nodes whose bounds depend on decisions about ReLUs and decide others.
+func refinable(n *relax.Net) []int {
+	var nodes []int
+	for _, k := range n.Pre {
+		if n.Refinable(k) {
+			nodes = append(nodes, k)
+		}
+	}
+	return nodes
+}
 
 // Refine tightens f's bounds of open ReLU inputs, layer by layer, each side of each by a branch and bound of its own over the
 // ReLUs before it. A neuron depends on few of the decisions that the whole query depends on, and each gets those that matter to
@@ -31,12 +53,7 @@ const refineGroup = 16
 // Soundness: the leaves of a neuron's tree cover f's set (each decision leaves both signs), and every leaf's bound is one of relax.
 func Refine(ctx context.Context, pool *relax.Pool, f *relax.Frame, o Refinement) (Refined, bool) {
 	var done Refined
-	var nodes []int
-	for _, k := range f.Net.Pre {
-		if f.Net.Refinable(k) {
-			nodes = append(nodes, k)
-		}
-	}
+	nodes := refinable(f.Net)
 	end := pool.Work() + o.Work
 	for i, k := range nodes {
 		rows := f.OpenRows(k, o.Need)
@@ -65,11 +82,13 @@ func Refine(ctx context.Context, pool *relax.Pool, f *relax.Frame, o Refinement)
 			if L[j] >= 0 || U[j] <= 0 {
 				done.Stable++
 			}
+			done.Leaves += float64(len(trees[2*i].leaves)+len(trees[2*i+1].leaves)) / 2
 			done.Width += (U[j] - L[j]) / before
 		}
 		done.Neurons += len(rows)
 		f.Refresh(k)
 	}
-	done.Width /= float64(max(done.Neurons, 1))
+	n := float64(max(done.Neurons, 1))
+	done.Width, done.Leaves = done.Width/n, done.Leaves/n
 	return done, true
 }

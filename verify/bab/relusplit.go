@@ -130,7 +130,7 @@ func (s *reluSearch) run(ctx context.Context) *Outcome {
 			return s.stop("interrupted")
 		}
 		if s.cfg.Work > 0 && s.cfg.Pool.Work() >= work {
-			return s.stop("budget")
+			return s.stop(OutOfWork)
 		}
 		if s.cfg.Pause != nil {
 			if w := s.cfg.Pause(); w != nil {
