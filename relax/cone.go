@@ -4,7 +4,7 @@ import "github.com/spai-project/certify/nn/prog"
 
 // Cone returns f on the part of the network that the given elements of affine node k depend on, which ends with k: inactive
 // neurons, inputs and elements that do not matter are left out. Of a picture, neighbouring pixels see a small part. It returns f
-// itself where such a part cannot be made: products and curves, magnitudes out of reach.
+// itself where such a part cannot be made: products, curves they depend on, magnitudes out of reach.
 //
 // Soundness: that of DropInactive; what is left out besides inactive neurons has no entry in any map that leads to the elements.
 func (f *Frame) Cone(k int, elems []int32) *Frame {
@@ -41,7 +41,7 @@ func (f *Frame) Cone(k int, elems []int32) *Frame {
 		case prog.Relu:
 			src := mark(nd.Src)
 			for j, m := range need[i] {
-				if m && f.B.U[nd.Src][j] > 0 {
+				if m && (f.B.U[nd.Src][j] > 0 || len(n.Acts[i]) > 0) { // σ(0) is not 0
 					src[j] = true
 				}
 			}
@@ -54,8 +54,12 @@ func (f *Frame) Cone(k int, elems []int32) *Frame {
 			return f
 		}
 	}
-	for i := k; i > 0; i-- { // activations work element by element
-		if nd := &n.P.Nodes[i]; nd.Kind != prog.Affine {
+	for i := 1; i <= k; i++ { // activations work element by element, also those of activations
+		switch nd := &n.P.Nodes[i]; nd.Kind {
+		case prog.Affine:
+		case prog.Product: // of nodes of which different elements may be kept
+			return f
+		default:
 			keep[i] = keep[nd.Src]
 		}
 	}
