@@ -336,6 +336,7 @@ func (w *Worker) concretize(f *Frame, from int) {
 		x := a[lo*R : hi*R]
 		kernel.SumRows(tmp, rad, x, R, f.inC[lo:hi], f.inR[lo:hi])
 		kernel.SumRows(nil, da, x, R, nil, f.inMag[lo:hi])
+		w.Work += int64(R * (hi - lo)) // all there is of networks whose ReLUs read the input
 	})
 	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
 	for r := range w.LB {
