@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/big"
 	"os"
 	"time"
@@ -38,6 +39,18 @@ type Result struct {
 	Stats
 	Cases, Bytes int
 	Time         time.Duration
+}
+
+// String is one line for people.
+func (r Result) String() string {
+	switch {
+	case !r.Accepted:
+		return fmt.Sprintf("refused %s: %s", r.Claim, r.Reason)
+	case r.Claim == "sat":
+		return fmt.Sprintf("accepted sat: case %d, %v", r.Case, r.Time.Round(time.Microsecond))
+	}
+	return fmt.Sprintf("accepted unsat: %d cases, %d leaves, %d splits, %d lemmas, %d bytes, %d products, %v", r.Cases, r.Leaves, r.Splits,
+		r.Lemmas, r.Bytes, r.Work, r.Time.Round(time.Microsecond))
 }
 
 // Open reads a model (ONNX) and a question (VNN-LIB 1.0), uncompressed. It never panics.
@@ -170,6 +183,45 @@ func ReadFile(path string) ([]byte, error) {
 func (p *Problem) Root(box int) (b *Bounds, err error) {
 	defer refuse(&err)
 	return p.net.root(p.boxes[box].lo, p.boxes[box].hi)
+}
+
+// Sizes returns the number of elements of every Relu.
+func (p *Problem) Sizes() (n []int) {
+	for _, k := range p.net.relus {
+		n = append(n, p.net.nodes[k].n)
+	}
+	return n
+}
+
+// Cases returns the box of every case, −1 for cases that are empty, and the number of rows.
+func (p *Problem) Cases() (boxes, rows []int) {
+	for _, c := range p.cases {
+		boxes, rows = append(boxes, c.box), append(rows, len(c.rows))
+	}
+	return boxes, rows
+}
+
+// Hashes returns the SHA-256 of model and question.
+func (p *Problem) Hashes() (model, question [sha256.Size]byte) { return p.hashes[0], p.hashes[1] }
+
+// Interval returns numbers near the bounds before element j of Relu r, or of input j for r = −1. They serve heuristics.
+func (b *Bounds) Interval(r, j int) (lo, hi float64) {
+	k := 0
+	if r >= 0 {
+		k = b.fr.net.nodes[b.fr.net.relus[r]].src
+	}
+	return math.Ldexp(float64(b.lo[k][j]), -b.fr.exp[k]), math.Ldexp(float64(b.hi[k][j]), -b.fr.exp[k])
+}
+
+// IsEmpty reports whether the bounds contradict each other.
+func (b *Bounds) IsEmpty() bool { return b.empty }
+
+// SplitRelu returns the bounds of one child of a split: the element before Relu r is ≤ 0, or ≥ 0 if active.
+func (b *Bounds) SplitRelu(r, j int, active bool) *Bounds { return b.splitRelu(r, j, active) }
+
+// SplitInput returns the bounds of one child of a split of input d at num·2^-exp.
+func (b *Bounds) SplitInput(d int, num int64, exp int, above bool) (*Bounds, error) {
+	return b.splitInput(d, scaled(big.NewInt(num), exp), above)
 }
 
 // A Target names what a tree is for: Case, or if Relu ≥ 0 the bound of one side of an element, in Case or, if that is −1,

@@ -255,12 +255,6 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) error {
 	return e.merge(nd.src, part, exp, nuBits+1)
 }
 
-// A chooser supplies the multipliers of Relus: computed here, or read from the proof.
-type chooser struct {
-	mode byte
-	in   *reader
-}
-
 // The ways of giving multipliers.
 const (
 	Recompute = 0
@@ -268,55 +262,102 @@ const (
 	Explicit  = 2
 )
 
-// relu writes multipliers for Relu node k and returns their exponent. Any result is valid as long as it fits in nuBits.
+// A chooser supplies the multipliers of Relus: computed here, or read from the proof. Any that fit in nuBits are valid.
+type chooser struct {
+	mode byte
+	in   *reader
+	left int // layers to come
+	next int // Relu that the next layer is for, −1 for none
+}
+
+// newChooser reads the start of a nu record.
+func newChooser(in *reader, relus int) (*chooser, error) {
+	mode, err := in.index(Explicit + 1)
+	c := &chooser{mode: byte(mode), in: in, next: -1}
+	if err == nil && mode != Recompute {
+		if c.left, err = in.index(relus + 1); err == nil {
+			err = c.advance(relus)
+		}
+	}
+	return c, err
+}
+
+// advance reads which Relu the next layer is for: they come last first, below the one before.
+func (c *chooser) advance(below int) (err error) {
+	if c.next = -1; c.left > 0 {
+		c.left--
+		c.next, err = c.in.index(below)
+	}
+	return err
+}
+
+// relu writes multipliers for Relu node k and returns their exponent.
 func (c *chooser) relu(e *evaluator, k int, lo, hi, nu []int64) (exp int, err error) {
 	clear(nu)
-	if c.mode == Explicit {
-		return c.layer(nu, 0)
-	}
+	r := e.net.nodes[k].index
+	given := c.next == r
 	var slopes []byte
-	if c.mode == Hint {
+	if given && c.mode == Hint {
 		open := 0
 		for j := range lo {
 			if lo[j] < 0 && hi[j] > 0 {
 				open++
 			}
 		}
-		if slopes, err = c.in.take(open); err != nil {
+		n, err := c.in.index(open + 1)
+		if err != nil {
+			return 0, err
+		}
+		if n != 0 && n != open {
+			return 0, c.in.fail(fmt.Sprintf("%d slopes for %d open elements", n, open))
+		}
+		if slopes, err = c.in.take(n); err != nil {
 			return 0, err
 		}
 	}
-	// In units of 2^-exp of the coefficients; the largest gets nuBits−1 bits.
+	exp = e.exp[k]
+	if c.mode != Explicit {
+		exp = c.propose(e, k, slopes, lo, hi, nu)
+	}
+	if !given {
+		return exp, nil
+	}
+	if exp, err = c.layer(nu, exp); err != nil {
+		return 0, err
+	}
+	return exp, c.advance(r)
+}
+
+// propose computes multipliers: the coefficient times the slope of a line below or above. slopes, if not empty, has one byte per
+// open element for the lines below; else the line that leaves the smaller triangle is taken.
+func (c *chooser) propose(e *evaluator, k int, slopes []byte, lo, hi, nu []int64) (exp int) {
+	given := len(slopes) > 0
+	// The largest multiplier gets nuBits−1 bits.
 	shift := max(e.wide[k]-(nuBits-1), e.exp[k]-maxExp)
 	scale := math.Ldexp(1, -shift)
 	for j, a := range e.acc[k] {
 		l, u := lo[j], hi[j]
-		if u <= 0 && l < 0 || a.zero() && len(slopes) == 0 {
-			continue
-		}
 		s := 1.0
-		if l < 0 {
-			switch {
-			case len(slopes) > 0:
-				s, slopes = float64(float64(slopes[0])/255), slopes[1:]
-			case u <= -l:
-				s = 0
-			}
-			if a.negative() {
-				s = float64(float64(u) / (float64(u) - float64(l)))
-			}
+		switch {
+		case l >= 0:
+		case u <= 0:
+			continue
+		case a.negative():
+			s = float64(float64(u) / (float64(u) - float64(l)))
+		case given:
+			s = float64(float64(slopes[0]) / 255)
+		case u <= -l:
+			s = 0
+		}
+		if l < 0 && given {
+			slopes = slopes[1:]
 		}
 		nu[j] = int64(math.RoundToEven(float64(float64(a.float()*s) * scale)))
 	}
-	exp = e.exp[k] - shift
-	if c.mode == Hint {
-		return c.layer(nu, exp)
-	}
-	return exp, nil
+	return e.exp[k] - shift
 }
 
-// layer reads sparse multipliers and adds them to nu, whose exponent is base. With base 0 and nu zero the proof gives the exponent;
-// else corrections are shifted to it.
+// layer reads sparse multipliers and adds them to nu: Explicit ones, whose exponent is returned, or corrections to proposed ones.
 func (c *chooser) layer(nu []int64, base int) (exp int, err error) {
 	e, err := c.in.signed()
 	if err != nil {
@@ -326,13 +367,13 @@ func (c *chooser) layer(nu []int64, base int) (exp int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	exp = base
-	if c.mode == Explicit {
-		if exp = int(e); e < -4*maxExp || e > 4*maxExp {
-			return 0, c.in.fail("an exponent out of range")
-		}
+	if e < -4*maxExp || e > 4*maxExp {
+		return 0, c.in.fail("an exponent out of range")
 	}
-	j := -1
+	if exp = base; c.mode == Explicit {
+		exp = int(e)
+	}
+	j, s := -1, exp-int(e)
 	for range count {
 		gap, err := c.in.index(len(nu) - j - 1)
 		if err != nil {
@@ -343,17 +384,13 @@ func (c *chooser) layer(nu []int64, base int) (exp int, err error) {
 			return 0, err
 		}
 		j += gap + 1
-		if c.mode == Hint {
-			switch s := int64(exp) - e; {
-			case s > nuBits || s < -63:
-				return 0, c.in.fail("a correction out of range")
-			case s < 0:
-				v >>= -s
-			case bits.Len64(uint64(max(v, -v)))+int(s) > nuBits:
-				return 0, c.in.fail("a correction that is too large")
-			default:
-				v <<= s
-			}
+		if bits.Len64(uint64(max(v, -v)))+s > nuBits {
+			return 0, c.in.fail("a multiplier that is too large")
+		}
+		if s >= 0 {
+			v <<= s
+		} else {
+			v >>= min(-s, 63)
 		}
 		if v += nu[j]; v <= -1<<nuBits || v >= 1<<nuBits {
 			return 0, c.in.fail("a multiplier that is too large")

@@ -41,6 +41,7 @@ type node struct {
 	terms []term
 	bias  fixed // v nil: none
 	macs  int
+	index int // of a Relu among the Relus
 }
 
 // A network is a list of nodes, each after those it reads.
@@ -133,6 +134,7 @@ func (n *network) add(nd node) (int, error) {
 		}
 	}
 	if nd.kind == relu {
+		nd.index = len(n.relus)
 		n.relus = append(n.relus, len(n.nodes))
 	}
 	n.size += nd.n

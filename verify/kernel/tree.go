@@ -185,6 +185,12 @@ func (w *walker) leaf(b *Bounds, g *goal) (*big.Rat, error) {
 	if err != nil {
 		return nil, err
 	}
+	exp := uint64(0) // the weights are integers times 2^-exp
+	if count > 0 {
+		if exp, err = w.in.unsigned(); err != nil || exp > maxExp {
+			return nil, w.in.fail("an exponent out of range")
+		}
+	}
 	seeds, constant, strict, i := append([]seed(nil), g.bound...), new(big.Rat), false, -1
 	for range count {
 		gap, err := w.in.index(len(g.rows) - i - 1)
@@ -196,20 +202,23 @@ func (w *walker) leaf(b *Bounds, g *goal) (*big.Rat, error) {
 		if err != nil {
 			return nil, err
 		}
-		m := new(big.Rat).SetInt(new(big.Int).SetUint64(v))
+		m := scaled(new(big.Int).SetUint64(v), int(exp))
 		for _, s := range g.rows[i].seeds {
 			seeds = append(seeds, seed{s.node, s.elem, new(big.Rat).Mul(s.c, m)})
 		}
 		constant.Sub(constant, m.Mul(m, g.rows[i].rhs))
 		strict = strict || g.rows[i].strict && v > 0
 	}
-	mode, err := w.in.index(Explicit + 1)
+	choose, err := newChooser(w.in, len(w.eval.net.relus))
 	if err != nil {
 		return nil, err
 	}
-	v, err := w.eval.lower(b, seeds, constant, &chooser{mode: byte(mode), in: w.in})
+	v, err := w.eval.lower(b, seeds, constant, choose)
 	if err != nil {
 		return nil, err
+	}
+	if choose.next >= 0 {
+		return nil, w.in.fail("multipliers of a Relu that does not matter")
 	}
 	if g.bound == nil && (v.Sign() < 0 || v.Sign() == 0 && !strict) {
 		f, _ := v.Float64()
@@ -262,7 +271,7 @@ func (w *walker) recompute(b *Bounds, k, j int) (*Bounds, error) {
 		if w.eval.work > w.limit {
 			return nil, w.in.fail("the limit of work is reached")
 		}
-		v, err := w.eval.lower(b, sideOf(k, j, side), nil, &chooser{mode: Recompute})
+		v, err := w.eval.lower(b, sideOf(k, j, side), nil, &chooser{next: -1})
 		if err != nil {
 			return nil, err
 		}
