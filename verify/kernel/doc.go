@@ -16,7 +16,7 @@ const (
 	fanBits    = 20 // of the number of products in one sum
 	accBits    = 126
 
-	maxExp      = 80      // of multipliers: finer ones are rounded
+	maxExp      = 64      // of multipliers: finer ones are rounded
 	finest      = 110     // exponent of weights: smaller parts are rounded
 	maxElements = 1 << 24 // of all vectors of a network together
 	maxMACs     = 1 << 30 // of a network

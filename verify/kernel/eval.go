@@ -110,15 +110,16 @@ func (e *evaluator) sow(b *Bounds, seeds []seed, constant *big.Rat) (rest *big.R
 		part := e.part[:e.net.nodes[s.node].n]
 		clear(part)
 		part[s.elem] = from64(v.Int64())
-		if err := e.merge(s.node, part, exp, nuBits); err != nil {
+		if err := e.merge(s.node, part, exp); err != nil {
 			return nil, err
 		}
 	}
 	return rest, nil
 }
 
-// merge adds part·2^-exp, below 2^width, to node k's coefficients.
-func (e *evaluator) merge(k int, part []i128, exp, width int) error {
+// merge adds part·2^-exp to node k's coefficients.
+func (e *evaluator) merge(k int, part []i128, exp int) error {
+	width := maxBits(part)
 	if e.acc[k] == nil {
 		e.acc[k] = make([]i128, len(part))
 	}
@@ -207,7 +208,7 @@ func (e *evaluator) affine(b *Bounds, k int) error {
 		part := e.part[:e.net.nodes[t.src].n]
 		clear(part)
 		t.backward(nu, part)
-		if err := e.merge(t.src, part, exp+t.w.exp, nuBits+1+weightBits+fanBits); err != nil {
+		if err := e.merge(t.src, part, exp+t.w.exp); err != nil {
 			return err
 		}
 	}
@@ -252,7 +253,7 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) error {
 		sum = sum.plus(p)
 	}
 	e.count(sum, max(exp, e.exp[k])+b.fr.exp[k])
-	return e.merge(nd.src, part, exp, nuBits+1)
+	return e.merge(nd.src, part, exp)
 }
 
 // The ways of giving multipliers.

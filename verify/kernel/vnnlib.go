@@ -325,7 +325,7 @@ func (l *linear) plus(m *linear, s *big.Rat) *linear {
 // decimal reads a number as it is written.
 func decimal(t string) (*big.Rat, error) {
 	mantissa, exp, hasExp := strings.Cut(strings.ToLower(t), "e")
-	if e, err := strconv.Atoi(exp); hasExp && (err != nil || e < -400 || e > 400) || len(t) > 400 || strings.Trim(mantissa, "+-.0123456789") != "" {
+	if e, err := strconv.Atoi(exp); hasExp && (err != nil || e < -1200 || e > 1200) || len(t) > 1200 || strings.Trim(mantissa, "+-.0123456789") != "" {
 		return nil, fmt.Errorf("%.20q is no variable and no number", t)
 	}
 	r, ok := new(big.Rat).SetString(t)
