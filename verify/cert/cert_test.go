@@ -2,7 +2,6 @@ package cert
 
 import (
 	"bytes"
-	"reflect"
 	"testing"
 
 	"github.com/spai-project/certify/verify/verifytest"
@@ -61,5 +60,3 @@ func strictRows(in *instance) bool {
 	}
 	return false
 }
-
-var _ = reflect.DeepEqual

@@ -25,7 +25,7 @@ func appendLemmas(b []byte, l []Lemma) []byte {
 	b = appendInt(b, len(l))
 	for i := range l {
 		b = appendInt(appendInt(appendInt(b, l[i].Relu), l[i].Elem), l[i].Side)
-		if l[i].Side != kernel.Layer {
+		if l[i].Side != kernel.Layer && l[i].Tree != nil { // a lemma without its tree is refused
 			b = appendNode(b, l[i].Tree)
 		}
 	}

@@ -17,8 +17,8 @@ type Node struct {
 	Lemmas     []Lemma
 	Rows       []Weight // Leaf: weights Lambda·2^-RowExp
 	RowExp     uint64
-	Nu         Nu       // Leaf
-	Child      []*Node  // two for splits (inactive or lower first), one for Tighten
+	Nu         Nu      // Leaf
+	Child      []*Node // two for splits (inactive or lower first), one for Tighten
 }
 
 // A Weight is a multiplier of a row of the case.
