@@ -60,7 +60,6 @@ func (e *evaluator) lower(b *Bounds, seeds []seed, constant *big.Rat, choose *ch
 			continue
 		}
 		nd := &e.net.nodes[k]
-		e.wide[k] = maxBits(e.acc[k][:nd.n])
 		e.work += int64(nd.n + nd.macs)
 		switch nd.kind {
 		case input:
@@ -130,13 +129,14 @@ func (e *evaluator) merge(k int, part []i128, exp int) error {
 		return nil
 	}
 	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
-	if e.wide[k] = max(e.wide[k]+up, width+shift) + 1; e.wide[k] > accBits {
+	if max(e.wide[k]+up, width+shift) >= accBits {
 		return errWide
 	}
 	e.exp[k] += up
 	for j := range part {
 		acc[j] = acc[j].shl(up).plus(part[j].shl(shift))
 	}
+	e.wide[k] = maxBits(acc)
 	return nil
 }
 
