@@ -18,8 +18,8 @@ const (
 
 	maxExp      = 64      // of multipliers: finer ones are rounded
 	finest      = 110     // exponent of weights: smaller parts are rounded
-	maxElements = 1 << 24 // of all vectors of a network together
-	maxMACs     = 1 << 30 // of a network
+	maxElements = 1 << 22 // of all vectors of a network together
+	maxMACs     = 1 << 28 // of a network
 	maxDepth    = 2000    // of a proof tree
 	maxLive     = 1 << 27 // bounds held by the nodes of one path
 )

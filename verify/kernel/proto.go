@@ -163,7 +163,7 @@ func parseTensor(b []byte) (name string, c *constant, err error) {
 	c = &constant{}
 	size := 1
 	for _, d := range dims {
-		if d > maxElements || size*int(d) > maxElements {
+		if d > 16*maxElements || size*int(d) > 16*maxElements {
 			return "", nil, fmt.Errorf("tensor %q is too large", name)
 		}
 		c.shape, size = append(c.shape, int(d)), size*int(d)

@@ -118,6 +118,7 @@ func TestWitness(t *testing.T) {
 	head := strings.SplitAfter(string(demo(t, "safe.vnnlib")), "(assert (>= Y_0")[0]
 	head = head[:strings.Index(head, "(assert (>= Y_0")]
 	const good = "sat\n((X_0 0.5)\n(X_1 -0.25)\n(X_2 0.125)\n(X_3 0)\n(X_4 0.25)\n(Y_0 1)(Y_1 1))\n"
+	const lines = "sat\nX float32 [5]\n0.5\n-0.25\n0.125\n0\n0.25\nY float32 [5]\n1\n1\n1\n1\n1\n"
 	for _, c := range []struct {
 		rows, text string
 		ok         bool
@@ -137,6 +138,12 @@ func TestWitness(t *testing.T) {
 		{"(assert (< (+ Y_0 X_1) (+ Y_0 X_1)))", good, false},                                 // never
 		{"(assert (or (>= Y_0 1000) (and (<= Y_0 1000) (<= (+ X_0 X_1) 0.25))))", good, true}, // the second case, at its edge
 		{"(assert (< (+ X_0 X_1) 0.25))", good, false},
+		{"(assert (<= Y_0 1000))", lines, true},
+		{"(assert (>= Y_0 1000))", lines, false},
+		{"(assert (<= Y_0 1000))", strings.Replace(lines, "0.125", "0.1", 1), true}, // means the float32 nearest to it
+		{"(assert (<= Y_0 1000))", strings.Replace(lines, "float32", "Real", 1), true},
+		{"(assert (<= Y_0 1000))", strings.Replace(strings.Replace(lines, "0.125", "0.1", 1), "float32", "Real", 1), false},
+		{"(assert (<= Y_0 1000))", strings.Replace(lines, "0.125\n", "", 1), false},
 	} {
 		p, err := Open(model, []byte(head+c.rows))
 		if err != nil {

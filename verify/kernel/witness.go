@@ -69,34 +69,50 @@ func (p *Problem) violated(c *conjunct, x []*big.Rat, b *Bounds) string {
 	return ""
 }
 
-// parseWitness returns the n inputs of an assignment.
+// parseWitness returns the n inputs of an assignment: after "sat", ((X_0 v) … (Y_0 v) …), or a line "X type [shape]" with the
+// values after it and what follows a second variable's name unread.
 func parseWitness(text []byte, n int) ([]float64, error) {
 	q := &query{text: text}
-	if q.token() != "sat" || q.token() != "(" {
-		return nil, errors.New("the witness does not start with sat and an assignment")
-	}
-	x := make([]float64, 0, n)
-	for {
-		t := q.token()
-		if t == ")" {
-			break
-		}
-		name, number := q.token(), q.token()
-		i, ok := scalar(name)
-		if t != "(" || !ok || q.token() != ")" {
-			return nil, fmt.Errorf("malformed assignment near %.20q", name)
-		}
-		if i < 0 {
-			continue
-		}
-		v, err := strconv.ParseFloat(number, 64)
-		if err != nil || strings.Trim(number, "+-.eE0123456789") != "" || float64(float32(v)) != v || math.IsInf(v, 0) {
-			return nil, fmt.Errorf("%.40q for %s is no float32 number", number, name)
-		}
-		if i != len(x) || i >= n {
-			return nil, fmt.Errorf("%s is out of order", name)
+	x, size := make([]float64, 0, n), 64
+	number := func(t string) error {
+		v, err := strconv.ParseFloat(t, size)
+		if err != nil || strings.Trim(t, "+-.eE0123456789") != "" || float64(float32(v)) != v || math.IsInf(v, 0) {
+			return fmt.Errorf("%.40q for X_%d is no float32 number", t, len(x))
 		}
 		x = append(x, v)
+		return nil
+	}
+	if q.token() != "sat" {
+		return nil, errors.New("a witness starts with sat")
+	}
+	if t := q.token(); t != "(" {
+		if strings.ToLower(q.token()) == "float32" {
+			size = 32
+		}
+		for t = q.token(); t != "" && !strings.HasSuffix(t, "]"); {
+			t = q.token()
+		}
+		for range n {
+			if err := number(q.token()); err != nil {
+				return nil, err
+			}
+		}
+		if t := q.token(); t == "" || !strings.ContainsAny(t[:1], "Yy") {
+			return nil, fmt.Errorf("%.20q after %d inputs", t, n)
+		}
+		return x, nil
+	}
+	for t := q.token(); t != ")"; t = q.token() {
+		i, ok := scalar(q.token())
+		value := q.token()
+		if t != "(" || !ok || q.token() != ")" || i >= 0 && i != len(x) {
+			return nil, fmt.Errorf("malformed assignment after %d inputs", len(x))
+		}
+		if i >= 0 {
+			if err := number(value); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if len(x) != n || q.token() != "" {
 		return nil, fmt.Errorf("the assignment has %d inputs and perhaps more text, not %d", len(x), n)
