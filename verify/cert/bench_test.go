@@ -2,9 +2,11 @@ package cert
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/spai-project/certify/nn/onnx"
 	"github.com/spai-project/certify/nn/spec"
@@ -102,5 +104,33 @@ func BenchmarkKernel(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestSuites proves real questions with the naive search: one of every suite that the checker is meant for.
+func TestSuites(t *testing.T) {
+	for _, c := range []struct {
+		net, query string
+		input      bool
+	}{
+		{acasNet, acasQuery, true},
+		{"safenlp/onnx/ruarobot/perturbations_0.onnx.gz", "safenlp/vnnlib/ruarobot/hyperrectangle_3607.vnnlib.gz", false},
+		{mnistNet, mnistQuery, false},
+		{coraNet, "cora/vnnlib/mnist-img4.vnnlib.gz", false},
+		{"malbeware/onnx/malware_malimg_family_scaled_linear-25.onnx.gz", "malbeware/vnnlib/malbeware_family-VB.AT_label-22_eps-3_idx-112.vnnlib.gz", false},
+	} {
+		in := fromSuite(t, c.net, c.query)
+		start := time.Now()
+		proof := search(in, &prover{rng: rand.New(rand.NewPCG(1, 1)), deep: 60, most: 4000, input: c.input})
+		if proof == nil {
+			t.Errorf("%s: the naive search gives up after %v", c.query, time.Since(start))
+			continue
+		}
+		searched := time.Since(start)
+		r := in.p.Check(proof.Encode())
+		t.Logf("%s: search %v, %v", c.query, searched.Round(time.Millisecond), r)
+		if !r.Accepted {
+			t.Error("refused")
+		}
 	}
 }

@@ -15,16 +15,18 @@ type prover struct {
 	rng   *rand.Rand
 	nodes int
 	deep  int
+	most  int  // nodes before it gives up
+	input bool // split inputs only, with lemmas at every node
 	trees bool // lemmas are proved by trees of their own, and lean on rows
 }
 
 // plan returns a plan that refutes case c, nil when it gives up.
 func (v *prover) plan(bounds *kernel.Bounds, c, depth int) *Plan {
-	if v.nodes++; v.nodes > 300 || depth > v.deep {
+	if v.nodes++; v.nodes > v.most || depth > v.deep {
 		return nil
 	}
 	out := &Plan{Relu: -1}
-	if depth%2 == 0 {
+	if depth%2 == 0 || v.input {
 		out.Lemmas = v.lemmas(bounds, c, depth)
 		_, narrowed, err := v.b.lemmas(bounds, c, out.Lemmas)
 		if err != nil {
@@ -62,7 +64,7 @@ func (v *prover) plan(bounds *kernel.Bounds, c, depth int) *Plan {
 			}
 		}
 	}
-	if widest == 0 || v.rng.IntN(4) == 0 {
+	if widest == 0 || v.input || v.rng.IntN(4) == 0 {
 		out.Relu, widest = -1, 0
 		for j := range v.in.problem.NumInputs {
 			if lo, hi := bounds.Interval(-1, j); hi-lo > widest {
@@ -192,11 +194,15 @@ func crown(in *instance, bounds *kernel.Bounds, c int, lambda []float64) [][]flo
 
 // prove returns a proof of an instance, or nil when the naive search gives up.
 func prove(in *instance, seed uint64, deep int) *Proof {
+	return search(in, &prover{rng: rand.New(rand.NewPCG(seed, 1)), deep: deep, trees: seed%2 == 0, most: 300})
+}
+
+func search(in *instance, v *prover) *Proof {
 	b, err := NewBuilder(in.p)
 	if err != nil {
 		panic(err)
 	}
-	v := &prover{b: b, in: in, rng: rand.New(rand.NewPCG(seed, 1)), deep: deep, trees: seed%2 == 0}
+	v.b, v.in = b, in
 	for box := range b.bounds {
 		plans := []LemmaPlan{}
 		for r := range b.sizes {
