@@ -7,181 +7,102 @@ import (
 
 // Every operator becomes a shape, a constant, a Relu node or an affine node made of runs.
 
-// operator defines the outputs of one operator.
-func (w *builder) operator(op *operator) error {
+// arity is the number of inputs of every operator that is checked.
+var arity = map[string][2]int{"Constant": {0, 0}, "Identity": {1, 1}, "Flatten": {1, 1}, "Reshape": {2, 2}, "Transpose": {1, 1},
+	"Relu": {1, 1}, "Add": {2, 2}, "Sub": {2, 2}, "Mul": {2, 2}, "MatMul": {2, 2}, "Gemm": {2, 3}, "Conv": {2, 3}, "AveragePool": {1, 1},
+	"BatchNormalization": {5, 5}, "Concat": {1, 8}}
+
+// operator defines the output of one operator.
+func (w *builder) operator(op *operator) {
+	n, ok := arity[op.kind]
+	op.need(ok, "this operator is not checked")
+	op.need(len(op.in) >= n[0] && len(op.in) <= n[1] && len(op.out) == 1, "%d inputs, %d outputs", len(op.in), len(op.out))
 	in := make([]value, len(op.in))
 	for i, name := range op.in {
-		v, ok := w.values[name]
-		if name != "" && !ok {
-			return op.fail("input %q is not defined before it is used", name)
-		}
-		if in[i] = v; name == "" {
-			in[i].node = -1
-		}
+		in[i], ok = w.values[name]
+		op.need(ok, "input %q is not defined before it is used", name)
+		op.need(sizeOf(in[i].shape) > 0 || in[i].c != nil && len(in[i].c.data) > 0, "input %q has shape %v", name, in[i].shape)
 	}
-	arity, ok := map[string][2]int{"Constant": {0, 0}, "Identity": {1, 1}, "Dropout": {1, 3}, "Flatten": {1, 1}, "Reshape": {2, 2}, "Squeeze": {1, 2},
-		"Unsqueeze": {1, 2}, "Transpose": {1, 1}, "Relu": {1, 1}, "Add": {2, 2}, "Sub": {2, 2}, "Mul": {2, 2}, "Div": {2, 2}, "MatMul": {2, 2},
-		"Gemm": {2, 3}, "Conv": {2, 3}, "BatchNormalization": {5, 5}, "AveragePool": {1, 1}, "GlobalAveragePool": {1, 1}, "Concat": {1, 1 << 16}}[op.kind]
-	if !ok {
-		return op.fail("this operator is not checked")
-	}
-	if len(in) < arity[0] || len(in) > arity[1] || len(op.out) == 0 {
-		return op.fail("%d inputs", len(in))
-	}
-	for i := range in {
-		if in[i].node < 0 && (i == 0 || i < arity[0]) {
-			return op.fail("input %d is missing", i)
-		}
-	}
-	v, err := w.apply(op, in)
-	if err != nil {
-		return err
-	}
-	for _, name := range op.out[1:] {
-		if name != "" && op.kind != "Dropout" {
-			return op.fail("further outputs are not checked")
-		}
-	}
-	return w.define(op.out[0], v)
-}
-
-func (w *builder) apply(op *operator, in []value) (value, error) {
+	var v value
 	switch op.kind {
 	case "Constant":
-		c := op.attr["value"].t
-		if c == nil || len(op.attr) != 1 {
-			return value{}, op.fail("only tensors are checked")
-		}
-		return value{shape: c.shape, c: c}, nil
+		v.c = op.attr["value"].t
+		op.need(v.c != nil && len(op.attr) == 1, "only tensors are checked")
+		v.shape = v.c.shape
 	case "Identity":
-		return in[0], nil
-	case "Dropout":
-		if len(in) == 3 && in[2].node >= 0 {
-			return value{}, op.fail("training mode is not checked")
-		}
-		return in[0], nil
-	case "Flatten", "Reshape", "Squeeze", "Unsqueeze":
-		return w.reshape(op, in)
+		v = in[0]
+	case "Flatten", "Reshape":
+		v = reshape(op, in)
 	case "Transpose":
-		return w.transpose(op, in[0])
+		v = w.transpose(op, in[0])
 	case "Relu":
-		if in[0].c != nil {
-			return value{}, op.fail("of a constant is not checked")
-		}
-		k, err := w.net.add(node{name: op.name, kind: relu, n: w.net.nodes[in[0].node].n, src: in[0].node})
-		return value{shape: in[0].shape, node: k}, err
-	case "Add", "Sub":
-		return w.sum(op, in[0], in[1])
-	case "Mul", "Div":
-		return w.scale(op, in[0], in[1])
+		op.need(in[0].c == nil, "of a constant is not checked")
+		v.shape, v.node = in[0].shape, w.net.add(node{name: op.name, kind: relu, n: sizeOf(in[0].shape), src: in[0].node})
+	case "Add", "Sub", "Mul":
+		v = w.elementwise(op, in[0], in[1])
 	case "MatMul", "Gemm":
-		return w.matmul(op, in)
-	case "Conv":
-		return w.conv(op, in)
+		v = w.matmul(op, in)
+	case "Concat":
+		v = w.concat(op, in)
 	case "BatchNormalization":
-		return w.batchNorm(op, in)
-	case "AveragePool", "GlobalAveragePool":
-		return w.pool(op, in[0])
+		v = w.batchNorm(op, in)
+	default:
+		v = w.window(op, in)
 	}
-	return w.concat(op, in)
+	w.define(op.out[0], v)
 }
 
-// ints returns a constant's numbers.
-func (v *value) ints() (l []int64, ok bool) {
-	if v.c == nil || v.c.approx {
-		return nil, false
+// affine adds a node of the given shape.
+func (w *builder) affine(op *operator, shape []int, terms ...term) value {
+	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
+	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms})}
+}
+
+// axis returns an axis of a tensor of the given rank, counted from the end when negative.
+func (op *operator) axis(def int64, rank int) int {
+	a := op.int("axis", def)
+	if a < 0 {
+		a += int64(rank)
 	}
-	for _, f := range v.c.data {
-		if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
-			return nil, false
-		}
-		l = append(l, int64(f))
-	}
-	return l, true
+	op.need(a >= 0 && a < int64(rank), "axis %d", a)
+	return int(a)
 }
 
 // reshape gives the same elements another shape.
-func (w *builder) reshape(op *operator, in []value) (value, error) {
-	old := in[0].shape
+func reshape(op *operator, in []value) value {
+	v := in[0]
+	if op.kind == "Flatten" {
+		a := op.axis(1, len(v.shape)+1)
+		v.shape = []int{sizeOf(v.shape[:a]), sizeOf(v.shape[a:])}
+		return v
+	}
+	op.need(in[1].c != nil && op.int("allowzero", 0) == 0, "a shape that is not constant, or allowzero, is not checked")
 	var shape []int
-	list, given := op.attr["axes"].l, true
-	if len(in) > 1 {
-		list, given = in[1].ints()
+	free, known := -1, 1
+	for i, f := range in[1].c.data {
+		if f == 0 && i < len(v.shape) {
+			f = float64(v.shape[i])
+		} else if f == -1 && free < 0 {
+			free, f = i, 1
+		}
+		op.need(f >= 1 && f <= maxElements && f == math.Trunc(f), "shape %v", in[1].c.data)
+		shape = append(shape, int(f))
+		known = sizeOf(shape)
+		op.need(known > 0, "shape %v", in[1].c.data)
 	}
-	if !given {
-		return value{}, op.fail("the shape is not constant")
+	if free >= 0 {
+		shape[free] = sizeOf(v.shape) / known
 	}
-	switch op.kind {
-	case "Flatten":
-		axis := op.int("axis", 1)
-		if axis < 0 {
-			axis += int64(len(old))
-		}
-		if axis < 0 || axis > int64(len(old)) {
-			return value{}, op.fail("axis %d", axis)
-		}
-		shape = []int{sizeOf(old[:axis]), sizeOf(old[axis:])}
-	case "Reshape":
-		if op.int("allowzero", 0) != 0 {
-			return value{}, op.fail("allowzero is not checked")
-		}
-		free, known := -1, 1
-		for i, d := range list {
-			switch {
-			case d == 0 && i < len(old):
-				d = int64(old[i])
-			case d == -1 && free < 0:
-				free, d = i, 1
-			}
-			if d < 1 || d > maxElements || known*int(d) > maxElements {
-				return value{}, op.fail("shape %v", list)
-			}
-			shape, known = append(shape, int(d)), known*int(d)
-		}
-		if free >= 0 {
-			shape[free] = sizeOf(old) / known
-		}
-	default:
-		axes := map[int]bool{}
-		rank := len(old)
-		if op.kind == "Unsqueeze" {
-			rank += len(list)
-		}
-		for _, a := range list {
-			if a < 0 {
-				a += int64(rank)
-			}
-			if a < 0 || a >= int64(rank) || axes[int(a)] {
-				return value{}, op.fail("axes %v", list)
-			}
-			axes[int(a)] = true
-		}
-		if op.kind == "Squeeze" {
-			for i, d := range old {
-				if !axes[i] && (len(list) > 0 || d != 1) {
-					shape = append(shape, d)
-				}
-			}
-			break
-		}
-		for i, rest := 0, old; i < rank; i++ {
-			if axes[i] {
-				shape = append(shape, 1)
-			} else {
-				shape, rest = append(shape, rest[0]), rest[1:]
-			}
-		}
-	}
-	if sizeOf(shape) != sizeOf(old) || sizeOf(old) == 0 {
-		return value{}, op.fail("shape %v from %v", shape, old)
-	}
-	return value{shape: shape, node: in[0].node, c: in[0].c}, nil
+	op.need(sizeOf(shape) == sizeOf(v.shape), "shape %v from %v", shape, v.shape)
+	v.shape = shape
+	return v
 }
 
-// offsets returns, for every element of shape in order, Σ index·strides.
-func offsets(shape, strides []int) []int32 {
+// strided returns, for every element of shape in order, Σ index·stride; at most 2^26 elements.
+func strided(shape, strides []int) []int32 {
 	at := []int32{0}
 	for d := range shape {
+		need(len(at)*shape[d] <= 1<<26, "a tensor is too large")
 		next := make([]int32, 0, len(at)*shape[d])
 		for _, o := range at {
 			for i := range shape[d] {
@@ -203,291 +124,193 @@ func stridesOf(shape []int) []int {
 	return s
 }
 
-// gather returns runs that copy element at[i] to out+i, with the weight of index wt[i] (nil: 0).
-func gather(at, wt []int32) []run {
-	var runs []run
-	weight := func(i int) int32 {
-		if wt == nil {
+// gather returns the runs z[i] += W[weight[i]]·x[in[i]]; nil stands for zeros.
+func gather(in, weight []int32) []run {
+	at := func(l []int32, i int) int32 {
+		if l == nil {
 			return 0
 		}
-		return wt[i]
+		return l[i]
 	}
-	for i := 0; i < len(at); {
-		r := run{out: int32(i), in: at[i], w: weight(i), n: 1, so: 1}
-		if i+1 < len(at) {
-			r.si, r.sw = at[i+1]-at[i], weight(i+1)-weight(i)
+	var runs []run
+	for i, n := 0, max(len(in), len(weight)); i < n; {
+		r := run{out: int32(i), in: at(in, i), w: at(weight, i), n: 1, so: 1}
+		if i++; i < n {
+			r.si, r.sw = at(in, i)-r.in, at(weight, i)-r.w
 		}
-		for j := i + 1; j < len(at) && at[j]-at[j-1] == r.si && weight(j)-weight(j-1) == r.sw; j++ {
+		for ; i < n && at(in, i)-at(in, i-1) == r.si && at(weight, i)-at(weight, i-1) == r.sw; i++ {
 			r.n++
 		}
 		runs = append(runs, r)
-		i += int(r.n)
 	}
 	return runs
 }
 
-// one is the weight table of operators that only move or add elements.
-func one(c int64) fixed { return fixed{v: []int64{c}} }
+// move is the table of operators that only move elements.
+var move = table{v: []int64{1}}
 
-func (w *builder) transpose(op *operator, x value) (value, error) {
-	perm := op.attr["perm"].l
+// bias adds constants of the given places.
+func bias(q table, at []int32) term { return term{src: one, w: q, runs: gather(nil, at)} }
+
+func (w *builder) transpose(op *operator, x value) value {
+	perm := op.attr["perm"].ints
 	if perm == nil {
 		for d := range x.shape {
 			perm = append([]int64{int64(d)}, perm...)
 		}
 	}
-	shape, strides, seen := []int{}, []int{}, map[int64]bool{}
-	from := stridesOf(x.shape)
+	var shape, strides []int
+	from, seen := stridesOf(x.shape), map[int64]bool{}
 	for _, p := range perm {
-		if p < 0 || p >= int64(len(x.shape)) || seen[p] {
-			return value{}, op.fail("perm %v", perm)
-		}
+		op.need(p >= 0 && p < int64(len(x.shape)) && !seen[p], "perm %v of shape %v", perm, x.shape)
 		seen[p] = true
 		shape, strides = append(shape, x.shape[p]), append(strides, from[p])
 	}
-	if len(shape) != len(x.shape) || sizeOf(shape) == 0 {
-		return value{}, op.fail("perm %v of shape %v", perm, x.shape)
+	op.need(len(shape) == len(x.shape), "perm %v of shape %v", perm, x.shape)
+	at := strided(shape, strides)
+	if x.c == nil {
+		return w.affine(op, shape, term{src: x.node, w: move, runs: gather(at, nil)})
 	}
-	at := offsets(shape, strides)
-	if x.c != nil {
-		c := &constant{shape: shape, data: make([]float64, len(at)), approx: x.c.approx}
-		for i, a := range at {
-			c.data[i] = x.c.data[a]
-		}
-		return value{shape: shape, c: c}, nil
+	c := &constant{shape: shape}
+	for _, a := range at {
+		c.data = append(c.data, x.c.data[a])
 	}
-	return w.affine(op, shape, nil, term{src: x.node, w: one(1), runs: gather(at, nil)})
-}
-
-// affine adds a node of the given shape.
-func (w *builder) affine(op *operator, shape []int, bias *constant, terms ...term) (value, error) {
-	nd := node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms}
-	if bias != nil {
-		q, err := quantise(bias.data, bias.approx)
-		if err != nil {
-			return value{}, op.fail("%w", err)
-		}
-		nd.bias = q
-	}
-	k, err := w.net.add(nd)
-	return value{shape: shape, node: k}, err
+	return value{shape: shape, c: c}
 }
 
 // broadcast returns the common shape of two operands and where each reads.
-func broadcast(op *operator, a, b []int) (shape []int, at [2][]int32, err error) {
-	rank := max(len(a), len(b))
-	pad := func(s []int) []int { return append(slices.Repeat([]int{1}, rank-len(s)), s...) }
-	a, b = pad(a), pad(b)
-	for d := range a {
-		if a[d] != b[d] && a[d] != 1 && b[d] != 1 {
-			return nil, at, op.fail("operands of shapes %v and %v", a, b)
-		}
-		shape = append(shape, max(a[d], b[d]))
+func broadcast(op *operator, a, b []int) (shape []int, at [2][]int32) {
+	both := [][]int{a, b}
+	for i, s := range both {
+		both[i] = append(slices.Repeat([]int{1}, max(len(a), len(b))-len(s)), s...)
 	}
-	if sizeOf(shape) == 0 || sizeOf(a) == 0 || sizeOf(b) == 0 {
-		return nil, at, op.fail("operands of shapes %v and %v", a, b)
+	for d := range both[0] {
+		x, y := both[0][d], both[1][d]
+		op.need(x == y || x == 1 || y == 1, "operands of shapes %v and %v", a, b)
+		shape = append(shape, max(x, y))
 	}
-	for i, s := range [][]int{a, b} {
+	op.need(sizeOf(shape) > 0, "operands of shapes %v and %v", a, b)
+	for i, s := range both {
 		strides := stridesOf(s)
 		for d := range s {
 			if s[d] == 1 {
 				strides[d] = 0
 			}
 		}
-		at[i] = offsets(shape, strides)
+		at[i] = strided(shape, strides)
 	}
-	return shape, at, nil
+	return shape, at
 }
 
-// spread returns a constant's elements at the given places.
-func (c *constant) spread(at []int32, sign float64) *constant {
-	s := &constant{data: make([]float64, len(at)), approx: c.approx}
-	for i, a := range at {
-		s.data[i] = sign * c.data[a]
+// elementwise is x + y, x − y, or x·y with a constant factor.
+func (w *builder) elementwise(op *operator, x, y value) value {
+	shape, at := broadcast(op, x.shape, y.shape)
+	op.need(x.c == nil || y.c == nil, "of constants is not checked")
+	if op.kind == "Mul" {
+		if x.c != nil {
+			x, y, at[0], at[1] = y, x, at[1], at[0]
+		}
+		op.need(y.c != nil, "is checked with a constant factor")
+		return w.affine(op, shape, term{src: x.node, w: quantise(y.c.data, false), runs: gather(at[0], at[1])})
 	}
-	return s
-}
-
-// sum is x + y or x − y.
-func (w *builder) sum(op *operator, x, y value) (value, error) {
-	shape, at, err := broadcast(op, x.shape, y.shape)
-	if err != nil {
-		return value{}, err
-	}
-	var bias *constant
 	var terms []term
 	for i, v := range []value{x, y} {
-		sign := 1.0
-		if i == 1 && op.kind == "Sub" {
-			sign = -1
+		t := term{src: v.node, w: table{v: []int64{1}}, runs: gather(at[i], nil)}
+		if v.c != nil {
+			t = bias(quantise(v.c.data, false), at[i])
 		}
-		if v.c == nil {
-			terms = append(terms, term{src: v.node, w: one(int64(sign)), runs: gather(at[i], nil)})
-		} else {
-			bias = v.c.spread(at[i], sign)
+		for j := range t.w.v {
+			if i == 1 && op.kind == "Sub" {
+				t.w.v[j] = -t.w.v[j]
+			}
 		}
+		terms = append(terms, t)
 	}
-	if len(terms) == 0 {
-		return value{}, op.fail("of constants is not checked")
-	}
-	return w.affine(op, shape, bias, terms...)
+	return w.affine(op, shape, terms...)
 }
 
-// scale is x·c, c·x or x/c with a constant c.
-func (w *builder) scale(op *operator, x, y value) (value, error) {
-	shape, at, err := broadcast(op, x.shape, y.shape)
-	if err != nil {
-		return value{}, err
+// scaled quantises c·f; the product is rounded once unless f is 1.
+func (c *constant) scaled(f float64) table {
+	data := make([]float64, len(c.data))
+	for i, v := range c.data {
+		data[i] = v * f
+		need(v == 0 || f == 0 || math.Abs(data[i]) > 0x1p-900, "a product too close to 0")
 	}
-	if x.c != nil {
-		x, y, at[0], at[1] = y, x, at[1], at[0]
-	}
-	if x.c != nil || y.c == nil || op.kind == "Div" && at[0] == nil {
-		return value{}, op.fail("is checked with one constant operand")
-	}
-	c := y.c
-	if op.kind == "Div" {
-		if op.in[1] == "" || w.values[op.in[1]].c == nil {
-			return value{}, op.fail("is checked with a constant divisor")
-		}
-		c = &constant{data: make([]float64, len(y.c.data)), approx: true}
-		for i, f := range y.c.data {
-			c.data[i] = 1 / f
-		}
-	}
-	q, err := quantise(c.data, c.approx)
-	if err != nil {
-		return value{}, op.fail("%w", err)
-	}
-	return w.affine(op, shape, nil, term{src: x.node, w: q, runs: gather(at[0], at[1])})
+	return quantise(data, f != 1)
 }
 
-// matmul is MatMul or Gemm with one constant matrix.
-func (w *builder) matmul(op *operator, in []value) (value, error) {
-	x, y := in[0], in[1]
-	if (x.c == nil) == (y.c == nil) {
-		return value{}, op.fail("is checked with one constant matrix")
-	}
-	a, b := slices.Clone(x.shape), slices.Clone(y.shape)
-	gemm := op.kind == "Gemm"
-	if gemm && (len(a) != 2 || len(b) != 2) || len(a) < 1 || len(b) < 1 || len(b) > 2 || x.c != nil && len(a) > 2 {
-		return value{}, op.fail("operands of shapes %v and %v", a, b)
-	}
-	var shape []int
-	if len(a) > 1 {
-		shape = append(shape, a[:len(a)-1]...)
-	}
-	if len(b) > 1 {
-		shape = append(shape, b[1])
+// matmul is MatMul or Gemm with one constant matrix: z[i,j] = Σ_l A[i,l]·B[l,j].
+func (w *builder) matmul(op *operator, in []value) value {
+	x, y, gemm := in[0], in[1], op.kind == "Gemm"
+	a, b := x.shape, y.shape
+	op.need((x.c == nil) != (y.c == nil), "is checked with one constant matrix")
+	op.need(len(a) > 0 && len(b) > 0 && len(b) <= 2 && (x.c == nil || len(a) <= 2) && (!gemm || len(a) == 2 && len(b) == 2), "shapes %v and %v", a, b)
+	shape := slices.Clone(a[:len(a)-1])
+	if len(b) == 1 {
+		b = []int{b[0], 1}
 	} else {
-		b = append(b, 1)
+		shape = append(shape, b[1])
 	}
-	m, k, n := max(1, sizeOf(a[:len(a)-1])), a[len(a)-1], b[1]
-	sa, sk, tk, sb := k, 1, n, 1 // strides of A by row and column, of B by row and column
-	inner := b[0]
+	m, k, n, inner := sizeOf(a[:len(a)-1]), a[len(a)-1], b[1], b[0]
+	ai, al, bl, bj := k, 1, n, 1 // strides of A and B
 	if gemm && op.int("transA", 0) != 0 {
-		m, k, sa, sk = a[1], a[0], 1, a[1]
+		m, k, ai, al = a[1], a[0], 1, a[1]
 	}
 	if gemm && op.int("transB", 0) != 0 {
-		n, inner, tk, sb = b[0], b[1], 1, b[1]
+		n, inner, bl, bj = b[0], b[1], 1, b[1]
 	}
 	if gemm {
 		shape = []int{m, n}
 	}
-	if inner != k || sizeOf(a) == 0 || sizeOf(b) == 0 || sizeOf([]int{m, n, k}) == 0 && m*n*k > maxMACs {
-		return value{}, op.fail("operands of shapes %v and %v", x.shape, y.shape)
+	op.need(inner == k && m > 0 && sizeOf([]int{m, n}) > 0 && max(m, n) <= maxMACs/k/min(m, n), "shapes %v and %v", a, b)
+	src, c := x.node, y.c
+	if x.c != nil {
+		src, c = y.node, x.c
 	}
-	data, src, xIsConst := y.c, x.node, x.c != nil
-	if xIsConst {
-		data, src = x.c, y.node
-	}
-	if alpha := op.float("alpha", 1); gemm && alpha != 1 {
-		data = data.scaled(alpha)
-	}
-	q, err := quantise(data.data, data.approx)
-	if err != nil {
-		return value{}, op.fail("%w", err)
-	}
-	var runs []run
-	for i := range m { // z[i,j] = Σ_l A[i,l]·B[l,j]
-		switch {
-		case xIsConst: // along j
-			for l := range k {
-				runs = append(runs, run{int32(i * n), int32(l * tk), int32(i*sa + l*sk), int32(n), 1, int32(sb), 0})
+	t := term{src: src, w: c.scaled(op.float("alpha", 1))}
+	for i := range m {
+		for o := range k * n {
+			j, l, r := o/k, o%k, run{n: 1, so: 1} // one run along l, or along j
+			if along := x.c == nil && bl == 1; along && l == 0 {
+				r = run{n: int32(k), si: int32(al), sw: int32(bl)}
+			} else if !along && j == 0 {
+				r = run{n: int32(n), so: 1, sw: int32(bj)}
+			} else {
+				continue
 			}
-		case tk == 1: // along l
-			for j := range n {
-				runs = append(runs, run{int32(i*n + j), int32(i * sa), int32(j * sb), int32(k), 0, int32(sk), 1})
+			r.out, r.in, r.w = int32(i*n+j), int32(i*ai+l*al), int32(l*bl+j*bj)
+			if x.c != nil {
+				r.in, r.w, r.si, r.sw = r.w, r.in, r.sw, r.si
 			}
-		default: // along j
-			for l := range k {
-				runs = append(runs, run{int32(i * n), int32(i*sa + l*sk), int32(l * tk), int32(n), 1, 0, int32(sb)})
-			}
+			t.runs = append(t.runs, r)
 		}
 	}
-	var bias *constant
-	if len(in) > 2 && in[2].node >= 0 {
-		if in[2].c == nil {
-			return value{}, op.fail("a C that is not constant is not checked")
-		}
-		s, at, err := broadcast(op, shape, in[2].shape)
-		if err != nil || !slices.Equal(s, shape) {
-			return value{}, op.fail("C of shape %v", in[2].shape)
-		}
-		if bias = in[2].c; op.float("beta", 1) != 1 {
-			bias = bias.scaled(op.float("beta", 1))
-		}
-		bias = bias.spread(at[1], 1)
+	if len(in) < 3 {
+		return w.affine(op, shape, t)
 	}
-	return w.affine(op, shape, bias, term{src: src, w: q, runs: runs})
+	s, at := broadcast(op, shape, in[2].shape)
+	op.need(in[2].c != nil && slices.Equal(s, shape), "a C of shape %v, or one that is not constant", in[2].shape)
+	return w.affine(op, shape, t, bias(in[2].c.scaled(op.float("beta", 1)), at[1]))
 }
 
-// scaled returns a constant times c, rounded once.
-func (c *constant) scaled(f float64) *constant {
-	s := &constant{shape: c.shape, data: make([]float64, len(c.data)), approx: true}
-	for i, v := range c.data {
-		s.data[i] = v * f
-	}
-	if c.approx {
-		s.data[0] = math.NaN() // twice rounded: refused by quantise
-	}
-	return s
-}
-
-func (w *builder) concat(op *operator, in []value) (value, error) {
-	axis := op.int("axis", 0)
-	if axis < 0 {
-		axis += int64(len(in[0].shape))
-	}
-	if axis < 0 || axis >= int64(len(in[0].shape)) {
-		return value{}, op.fail("axis %d", axis)
-	}
+func (w *builder) concat(op *operator, in []value) value {
+	axis := op.axis(0, len(in[0].shape))
 	shape := slices.Clone(in[0].shape)
 	shape[axis] = 0
 	for _, v := range in {
-		if len(v.shape) != len(shape) || sizeOf(v.shape) == 0 || v.c != nil {
-			return value{}, op.fail("constant or differently shaped operands are not checked")
-		}
-		for d := range shape {
-			if d != int(axis) && v.shape[d] != shape[d] {
-				return value{}, op.fail("operands of shapes %v and %v", in[0].shape, v.shape)
-			}
-		}
-		shape[axis] += v.shape[axis]
-	}
-	if sizeOf(shape) == 0 {
-		return value{}, op.fail("shape %v", shape)
+		op.need(v.c == nil && len(v.shape) == len(shape), "constant or differently shaped operands are not checked")
+		same := slices.Clone(v.shape)
+		same[axis], shape[axis] = shape[axis], shape[axis]+v.shape[axis]
+		op.need(slices.Equal(same[:axis], shape[:axis]) && slices.Equal(same[axis+1:], shape[axis+1:]), "shapes %v and %v", v.shape, shape)
 	}
 	var terms []term
-	outer, before, row := sizeOf(shape[:axis]), 0, sizeOf(shape[axis:])
+	before, row := 0, sizeOf(shape[axis:])
 	for _, v := range in {
-		n := sizeOf(v.shape[axis:])
-		t := term{src: v.node, w: one(1)}
-		for o := range outer {
+		n, t := sizeOf(v.shape[axis:]), term{src: v.node, w: move}
+		for o := range sizeOf(shape[:axis]) {
 			t.runs = append(t.runs, run{out: int32(o*row + before), in: int32(o * n), n: int32(n), so: 1, si: 1})
 		}
-		before += n
-		terms = append(terms, t)
+		before, terms = before+n, append(terms, t)
 	}
-	return w.affine(op, shape, nil, terms...)
+	return w.affine(op, shape, terms...)
 }

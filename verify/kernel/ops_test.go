@@ -29,7 +29,6 @@ var opCases = []struct {
 	{kind: "Sub", shape: []int{2, 3}, consts: []op.Tensor{{Shape: []int{2, 3}}}, first: true},
 	{kind: "Mul", shape: []int{2, 3}, consts: []op.Tensor{{Shape: []int{2, 1}}}},
 	{kind: "Mul", shape: []int{2, 3}, consts: []op.Tensor{{Shape: []int{1}}}, first: true},
-	{kind: "Div", shape: []int{2, 3}, consts: []op.Tensor{{Shape: []int{3}}}},
 	{kind: "MatMul", shape: []int{1, 4}, consts: []op.Tensor{{Shape: []int{4, 3}}}},
 	{kind: "MatMul", shape: []int{4}, consts: []op.Tensor{{Shape: []int{4, 3}}}},
 	{kind: "MatMul", shape: []int{2, 3, 4}, consts: []op.Tensor{{Shape: []int{4, 2}}}},
@@ -47,15 +46,12 @@ var opCases = []struct {
 	{kind: "BatchNormalization", shape: []int{2, 3, 2, 2}, consts: []op.Tensor{{Shape: []int{3}}, {Shape: []int{3}}, {Shape: []int{3}},
 		{Type: op.Float32, Shape: []int{3}, Data: []float64{0.5, 2, 0.125}}}, attrs: map[string]op.Attr{"epsilon": {F: 0.25}}},
 	{kind: "AveragePool", shape: []int{1, 2, 5, 4}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3, 2}}, "strides": {Is: []int64{2, 1}}}},
-	{kind: "GlobalAveragePool", shape: []int{2, 3, 3, 2}},
 	{kind: "Concat", shape: []int{2, 3}, square: true, attrs: map[string]op.Attr{"axis": {I: 1}}},
 	{kind: "Concat", shape: []int{2, 3}, square: true, attrs: map[string]op.Attr{"axis": {I: -2}}},
 	{kind: "Transpose", shape: []int{2, 3, 4}, attrs: map[string]op.Attr{"perm": {Is: []int64{2, 0, 1}}}},
 	{kind: "Transpose", shape: []int{2, 3}},
 	{kind: "Flatten", shape: []int{2, 3, 2}, attrs: map[string]op.Attr{"axis": {I: 2}}},
 	{kind: "Reshape", shape: []int{2, 3, 2}, consts: []op.Tensor{{Type: op.Int64, Shape: []int{2}, Data: []float64{0, -1}}}},
-	{kind: "Squeeze", shape: []int{1, 3, 1}, consts: []op.Tensor{{Type: op.Int64, Shape: []int{1}, Data: []float64{-1}}}},
-	{kind: "Unsqueeze", shape: []int{3}, consts: []op.Tensor{{Type: op.Int64, Shape: []int{2}, Data: []float64{0, 2}}}},
 	{kind: "Relu", shape: []int{2, 3}},
 	{kind: "Identity", shape: []int{2, 3}},
 }
@@ -119,8 +115,8 @@ func TestOperators(t *testing.T) {
 			backward(t, p, g, rng)
 		})
 	}
-	for _, kind := range []string{"Add", "Sub", "Mul", "Div", "MatMul", "Gemm", "Conv", "BatchNormalization", "AveragePool", "GlobalAveragePool",
-		"Concat", "Transpose", "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Relu", "Identity"} {
+	for _, kind := range []string{"Add", "Sub", "Mul", "MatMul", "Gemm", "Conv", "BatchNormalization", "AveragePool",
+		"Concat", "Transpose", "Flatten", "Reshape", "Relu", "Identity"} {
 		if !covered[kind] {
 			t.Errorf("%s is not tested", kind)
 		}
@@ -143,10 +139,7 @@ func backward(t *testing.T, p *Problem, g *nn.Graph, rng *rand.Rand) {
 			c[j] = float64(rng.IntN(7)-3) / 2
 			seeds = append(seeds, seed{p.net.output, j, newRat(c[j])})
 		}
-		v, err := e.lower(b, seeds, nil, &chooser{next: -1})
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := e.lower(b, seeds, newRat(0), &chooser{next: -1})
 		bound, _ := v.Float64()
 		value := func(x []float64) float64 {
 			y, err := g.EvalFlat(x)

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math/big"
 )
 
@@ -28,45 +27,32 @@ type reader struct {
 	at   int
 }
 
-func (r *reader) fail(why string) error { return fmt.Errorf("%s at byte %d", why, r.at) }
-
-func (r *reader) take(n int) ([]byte, error) {
-	if n < 0 || n > len(r.data)-r.at {
-		return nil, r.fail("the proof ends too early")
-	}
+func (r *reader) take(n int) []byte {
+	need(n >= 0 && n <= len(r.data)-r.at, "the proof ends too early")
 	r.at += n
-	return r.data[r.at-n : r.at], nil
+	return r.data[r.at-n : r.at]
 }
 
-func (r *reader) unsigned() (uint64, error) {
+func (r *reader) unsigned() uint64 {
 	v, n := binary.Uvarint(r.data[r.at:])
-	if n <= 0 {
-		return 0, r.fail("no number")
-	}
+	need(n > 0, "no number at byte %d", r.at)
 	r.at += n
-	return v, nil
+	return v
 }
 
-func (r *reader) signed() (int64, error) {
-	v, err := r.unsigned()
-	return int64(v>>1) ^ -int64(v&1), err
+// signed reads a number of at most the given magnitude.
+func (r *reader) signed(most int64) int64 {
+	u := r.unsigned()
+	v := int64(u>>1) ^ -int64(u&1)
+	need(v >= -most && v <= most, "a number out of range at byte %d", r.at)
+	return v
 }
 
 // index reads a number below n.
-func (r *reader) index(n int) (int, error) {
-	v, err := r.unsigned()
-	if err == nil && v >= uint64(max(n, 0)) {
-		err = r.fail(fmt.Sprintf("%d where less than %d is possible", v, n))
-	}
-	return int(v), err
-}
-
-// element reads a Relu and an element of it.
-func (r *reader) element(n *network) (relu, elem int, err error) {
-	if relu, err = r.index(len(n.relus)); err == nil {
-		elem, err = r.index(n.nodes[n.relus[relu]].n)
-	}
-	return relu, elem, err
+func (r *reader) index(n int) int {
+	v := r.unsigned()
+	need(n > 0 && v < uint64(n), "%d where less than %d is possible at byte %d", v, n, r.at)
+	return int(v)
 }
 
 // A goal is what every leaf of a tree is for: to refute a case, or to bound a linear function from below. Either may use the
@@ -90,216 +76,114 @@ type Stats struct {
 	Work                   int64 // products of integers
 }
 
+// spend counts work.
+func (w *walker) spend(products int) {
+	w.eval.work += int64(products)
+	need(w.eval.work <= w.limit, "the limit of work is reached at byte %d", w.in.at)
+}
+
+// element reads a Relu and an element of it.
+func (w *walker) element() (relu, elem int) {
+	n := w.eval.net
+	relu = w.in.index(len(n.relus))
+	return relu, w.in.index(n.nodes[n.relus[relu]].n)
+}
+
 // tree checks the tree at the reader's position. For a bound it returns the least value over the leaves, nil when all are
 // empty. live is the number of bounds that the path holds.
 //
 // Sound: the children of a split cover its set; a lemma holds on the whole set of the node that states it, and its bounds are
 // handed to that node's child only.
-func (w *walker) tree(b *Bounds, g *goal, depth, live int) (*big.Rat, error) {
-	if w.eval.work > w.limit {
-		return nil, w.in.fail("the limit of work is reached")
-	}
-	if depth > maxDepth || live > maxLive {
-		return nil, w.in.fail("the tree is too deep")
-	}
-	tag, err := w.in.index(Empty + 1)
-	if err != nil {
-		return nil, err
-	}
-	switch tag {
+func (w *walker) tree(b *Bounds, g *goal, depth, live int) *big.Rat {
+	need(depth <= maxDepth && live <= maxLive, "the tree is too deep at byte %d", w.in.at)
+	w.spend(1)
+	size := w.eval.net.size
+	switch w.in.unsigned() {
 	case SplitRelu:
-		r, j, err := w.in.element(w.eval.net)
-		if err != nil {
-			return nil, err
-		}
+		r, j := w.element()
 		w.stats.Splits++
-		live += w.eval.net.nodes[w.eval.net.relus[r]].n
-		return w.children(g, depth, live, func(second bool) (*Bounds, error) { return b.splitRelu(r, j, second), nil })
+		least := w.tree(b.SplitRelu(r, j, false), g, depth+1, live+size)
+		return lesser(least, w.tree(b.SplitRelu(r, j, true), g, depth+1, live+size))
 	case SplitInput:
-		d, at, err := w.cut()
-		if err != nil {
-			return nil, err
-		}
+		d := w.in.index(w.eval.net.nodes[0].n)
+		at := scaled(big.NewInt(w.in.signed(never)), int(w.in.signed(1100)))
 		w.stats.Splits++
-		live += w.eval.net.size
-		return w.children(g, depth, live, func(second bool) (*Bounds, error) {
-			w.eval.work += 2 * int64(w.eval.net.macs)
-			return b.splitInput(d, at, second)
-		})
+		w.spend(4 * w.eval.net.macs)
+		least := w.tree(b.splitInput(d, at, false), g, depth+1, live+size)
+		return lesser(least, w.tree(b.splitInput(d, at, true), g, depth+1, live+size))
 	case Tighten:
-		if b, err = w.bounds(b, g.rows, depth, live); err != nil {
-			return nil, err
-		}
-		return w.tree(b, g, depth+1, live+w.eval.net.size)
+		return w.tree(w.bounds(b, g.rows, depth, live), g, depth+1, live+size)
 	case Leaf:
 		w.stats.Leaves++
 		return w.leaf(b, g)
 	case Empty:
-		if !b.empty {
-			return nil, w.in.fail("bounds that are said to be empty are not")
-		}
+		need(b.empty, "bounds that are said to be empty are not at byte %d", w.in.at)
 		w.stats.Leaves++
-		return nil, nil
+		return nil
 	}
-	return nil, w.in.fail("an unknown kind of node")
+	need(false, "an unknown kind of node at byte %d", w.in.at)
+	return nil
 }
 
-// children checks two children and returns the lesser value.
-func (w *walker) children(g *goal, depth, live int, child func(second bool) (*Bounds, error)) (*big.Rat, error) {
-	var least *big.Rat
-	for _, second := range []bool{false, true} {
-		b, err := child(second)
-		if err != nil {
-			return nil, err
-		}
-		v, err := w.tree(b, g, depth+1, live)
-		if err != nil {
-			return nil, err
-		}
-		if least == nil || v != nil && v.Cmp(least) < 0 {
-			least = v
-		}
+// lesser returns the minimum; nil stands for infinity.
+func lesser(a, b *big.Rat) *big.Rat {
+	if a == nil || b != nil && b.Cmp(a) < 0 {
+		return b
 	}
-	return least, nil
-}
-
-// cut reads the place of an input split.
-func (w *walker) cut() (dim int, at *big.Rat, err error) {
-	if dim, err = w.in.index(w.eval.net.nodes[0].n); err != nil {
-		return 0, nil, err
-	}
-	num, err := w.in.signed()
-	if err != nil {
-		return 0, nil, err
-	}
-	exp, err := w.in.signed()
-	if err != nil || exp < -1100 || exp > 1100 {
-		return 0, nil, w.in.fail("a bad place of a split")
-	}
-	return dim, scaled(big.NewInt(num), int(exp)), nil
+	return a
 }
 
 // leaf reads multipliers and evaluates the inequality.
-func (w *walker) leaf(b *Bounds, g *goal) (*big.Rat, error) {
-	count, err := w.in.index(len(g.rows) + 1)
-	if err != nil {
-		return nil, err
-	}
-	exp := uint64(0) // the weights are integers times 2^-exp
-	if count > 0 {
-		if exp, err = w.in.unsigned(); err != nil || exp > maxExp {
-			return nil, w.in.fail("an exponent out of range")
-		}
-	}
+func (w *walker) leaf(b *Bounds, g *goal) *big.Rat {
 	seeds, constant, strict, i := append([]seed(nil), g.bound...), new(big.Rat), false, -1
-	for range count {
-		gap, err := w.in.index(len(g.rows) - i - 1)
-		if err != nil {
-			return nil, err
+	if count := w.in.index(len(g.rows) + 1); count > 0 {
+		exp := w.in.index(maxExp + 1)
+		for range count {
+			i += w.in.index(len(g.rows)-i-1) + 1
+			m := scaled(new(big.Int).SetUint64(w.in.unsigned()), exp)
+			strict = strict || g.rows[i].strict && m.Sign() > 0
+			for _, s := range g.rows[i].seeds {
+				seeds = append(seeds, seed{s.node, s.elem, new(big.Rat).Mul(s.c, m)})
+			}
+			constant.Sub(constant, m.Mul(m, g.rows[i].rhs))
 		}
-		i += gap + 1
-		v, err := w.in.unsigned()
-		if err != nil {
-			return nil, err
-		}
-		m := scaled(new(big.Int).SetUint64(v), int(exp))
-		for _, s := range g.rows[i].seeds {
-			seeds = append(seeds, seed{s.node, s.elem, new(big.Rat).Mul(s.c, m)})
-		}
-		constant.Sub(constant, m.Mul(m, g.rows[i].rhs))
-		strict = strict || g.rows[i].strict && v > 0
 	}
-	choose, err := newChooser(w.in, len(w.eval.net.relus))
-	if err != nil {
-		return nil, err
-	}
-	v, err := w.eval.lower(b, seeds, constant, choose)
-	if err != nil {
-		return nil, err
-	}
-	if choose.next >= 0 {
-		return nil, w.in.fail("multipliers of a Relu that does not matter")
-	}
-	if g.bound == nil && (v.Sign() < 0 || v.Sign() == 0 && !strict) {
-		f, _ := v.Float64()
-		return nil, w.in.fail(fmt.Sprintf("a leaf that proves %g only", f))
-	}
-	return v, nil
+	v := w.eval.lower(b, seeds, constant, newChooser(w.in, len(w.eval.net.relus)))
+	f, _ := v.Float64() // for the message
+	need(g.bound != nil || v.Sign() > 0 || v.Sign() == 0 && strict, "a leaf that proves %g only, up to byte %d", f, w.in.at)
+	return v
 }
 
 // bounds reads lemmas, one after the other, and returns bounds narrowed by all of them.
-func (w *walker) bounds(b *Bounds, rows []row, depth, live int) (*Bounds, error) {
+func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 	n := w.eval.net
-	count, err := w.in.index(1 << 31)
-	if err != nil {
-		return nil, err
-	}
-	for range count {
-		r, j, err := w.in.element(n)
-		if err != nil {
-			return nil, err
-		}
-		side, err := w.in.index(Layer + 1)
-		if err != nil {
-			return nil, err
-		}
-		k := n.nodes[n.relus[r]].src
-		if side == Layer {
-			for ; j < n.nodes[k].n; j++ {
-				if b, err = w.recompute(b, k, j); err != nil {
-					return nil, err
-				}
-			}
+	for range w.in.index(1 << 31) {
+		r, j := w.element()
+		side, k := w.in.index(Layer+1), n.nodes[n.relus[r]].src
+		if side != Layer {
+			w.stats.Lemmas++
+			b = b.lemma(k, j, side, w.tree(b, &goal{rows: rows, bound: sideOf(k, j, side)}, depth+1, live+n.size))
 			continue
 		}
-		v, err := w.tree(b, &goal{rows: rows, bound: sideOf(k, j, side)}, depth+1, live+n.size)
-		if err != nil {
-			return nil, err
+		for ; j < n.nodes[k].n; j++ {
+			for side := Lower; side <= Upper && b.lo[k][j] < 0 && b.hi[k][j] > 0; side++ {
+				w.stats.Lemmas++
+				w.spend(1)
+				b = b.lemma(k, j, side, w.eval.lower(b, sideOf(k, j, side), new(big.Rat), &chooser{next: -1}))
+			}
 		}
-		w.stats.Lemmas++
-		b = b.lemma(k, j, side, v)
 	}
-	return b, nil
-}
-
-// recompute bounds both sides of one element, if it is open, with computed multipliers.
-func (w *walker) recompute(b *Bounds, k, j int) (*Bounds, error) {
-	for side := Lower; side <= Upper; side++ {
-		if b.lo[k][j] >= 0 || b.hi[k][j] <= 0 {
-			return b, nil
-		}
-		if w.eval.work > w.limit {
-			return nil, w.in.fail("the limit of work is reached")
-		}
-		v, err := w.eval.lower(b, sideOf(k, j, side), nil, &chooser{next: -1})
-		if err != nil {
-			return nil, err
-		}
-		w.stats.Lemmas++
-		b = b.lemma(k, j, side, v)
-	}
-	return b, nil
+	return b
 }
 
 // sideOf returns v or −v for one element.
-func sideOf(k, j, side int) []seed {
-	c := big.NewRat(1, 1)
-	if side == Upper {
-		c.SetInt64(-1)
-	}
-	return []seed{{k, j, c}}
-}
+func sideOf(k, j, side int) []seed { return []seed{{k, j, big.NewRat(int64(1-2*side), 1)}} }
 
 // lemma returns bounds that know v_kj ≥ v, or −v_kj ≥ v for the upper side; v nil: the set is empty.
 func (b *Bounds) lemma(k, j, side int, v *big.Rat) *Bounds {
-	lo := int64(1) << boundBits // beyond every upper bound
+	lo := int64(2 << boundBits) // beyond every upper bound
 	if v != nil {
-		f := floorRat(v, b.fr.exp[k])
-		if f.BitLen() <= boundBits {
-			lo = f.Int64()
-		} else if f.Sign() < 0 {
-			return b
-		}
+		lo = clamp(v, b.fr.exp[k])
 	}
 	if side == Lower {
 		return b.with(k, j, lo, never)

@@ -2,10 +2,8 @@ package kernel
 
 import (
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"math/big"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,6 +13,13 @@ type row struct {
 	seeds  []seed
 	rhs    *big.Rat
 	strict bool
+}
+
+// An atom is a row, or a bound of the single input dim.
+type atom struct {
+	row
+	id, dim int // dim −1: a row
+	upper   bool
 }
 
 // A box is what a case demands of single inputs, as the atoms that set the ends. lo and hi bound the set to cover: the hull of
@@ -36,64 +41,53 @@ type linear struct {
 	k *big.Rat
 }
 
-// An atom is a row, or a bound of the single input dim.
-type atom struct {
-	row
-	id, dim int // dim −1: a row
-	upper   bool
-}
-
 const (
-	maxAtoms = 1 << 25 // of all cases together
-	maxCases = 1 << 18
-	maxNest  = 200
+	maxAtoms  = 1 << 25 // of all cases together
+	maxCases  = 1 << 18
+	maxNest   = 200
+	maxDigits = 1200
 )
 
-// A query is the parser and its result: the disjunctive normal form.
+// A query is the parser of VNN-LIB 1.0 and its result, the disjunctive normal form.
 type query struct {
-	text  []byte
-	at    int
-	dim   [2]int // number of inputs, outputs
-	cases [][]*atom
-	ids   int // atoms made
-	size  int // atoms copied
+	text      []byte
+	at        int
+	dim       [2]int // number of inputs, outputs
+	output    int    // the node that Y stands for
+	cases     [][]*atom
+	ids, size int // atoms made, copied
 }
 
-// parseQuery reads VNN-LIB 1.0.
-func parseQuery(text []byte) (*query, error) {
-	q := &query{text: text, cases: [][]*atom{nil}}
-	for {
-		switch t := q.token(); t {
-		case "":
-			if q.dim[0] == 0 || q.dim[1] == 0 {
-				return nil, errors.New("the query declares no inputs or no outputs")
-			}
-			return q, nil
-		case "(":
-			if err := q.command(q.token()); err != nil {
-				line := 1 + strings.Count(string(text[:q.at]), "\n")
-				return nil, fmt.Errorf("query, line %d: %w", line, err)
-			}
-		default:
-			return nil, fmt.Errorf("query: unexpected %.20q", t)
-		}
+func (q *query) need(ok bool, format string, args ...any) {
+	if !ok {
+		need(false, "query, line %d: "+format, append([]any{1 + strings.Count(string(q.text[:q.at]), "\n")}, args...)...)
 	}
+}
+
+// parseQuery reads a whole query.
+func parseQuery(text []byte, output int) *query {
+	q := &query{text: text, output: output, cases: [][]*atom{nil}}
+	for t := q.token(); t != ""; t = q.token() {
+		q.need(t == "(", "%.20q where a command is expected", t)
+		q.command(q.token())
+		q.expect(")")
+	}
+	q.need(q.dim[0] > 0 && q.dim[1] > 0, "no inputs or no outputs are declared")
+	return q
 }
 
 // token returns the next parenthesis or word, "" at the end.
 func (q *query) token() string {
-	for q.at < len(q.text) {
-		switch c := q.text[q.at]; c {
-		case ' ', '\t', '\r', '\n':
-			q.at++
-		case ';':
-			for q.at < len(q.text) && q.text[q.at] != '\n' {
+	for ; q.at < len(q.text); q.at++ {
+		switch c := q.text[q.at]; {
+		case c == ';':
+			for q.at < len(q.text)-1 && q.text[q.at] != '\n' {
 				q.at++
 			}
-		case '(', ')':
+		case c == '(' || c == ')':
 			q.at++
 			return string(c)
-		default:
+		case !strings.ContainsRune(" \t\r\n", rune(c)):
 			from := q.at
 			for q.at < len(q.text) && !strings.ContainsRune(" \t\r\n();", rune(q.text[q.at])) {
 				q.at++
@@ -104,45 +98,30 @@ func (q *query) token() string {
 	return ""
 }
 
-func (q *query) expect(want string) error {
-	if t := q.token(); t != want {
-		return fmt.Errorf("%.20q where %q is expected", t, want)
-	}
-	return nil
+func (q *query) expect(want string) {
+	t := q.token()
+	q.need(t == want, "%.20q where %q is expected", t, want)
 }
 
-func (q *query) command(name string) error {
-	switch name {
-	case "declare-const", "declare-fun":
-		v, ok := scalar(q.token())
-		side := 0
-		if ok && v < 0 {
-			side, v = 1, -1-v
-		}
-		if !ok || v != q.dim[side] {
-			return errors.New("variables are declared as X_0, X_1, … and Y_0, Y_1, … in order")
-		}
-		q.dim[side]++
-		if name == "declare-fun" {
-			if q.expect("(") != nil || q.expect(")") != nil {
-				return errors.New("a function where a constant is expected")
-			}
-		}
-		if err := q.expect("Real"); err != nil {
-			return err
-		}
-	case "assert":
-		f, err := q.formula(q.expect("("), 0)
-		if err != nil {
-			return err
-		}
-		if q.cases, err = q.product(q.cases, f); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("the command %.20q is not checked", name)
+func (q *query) command(name string) {
+	q.need(name == "assert" || name == "declare-const" || name == "declare-fun", "the command %.20q is not checked", name)
+	if name == "assert" {
+		q.expect("(")
+		q.cases = q.product(q.cases, q.formula(0))
+		return
 	}
-	return q.expect(")")
+	v, ok := scalar(q.token())
+	side := 0
+	if v < 0 {
+		side, v = 1, -1-v
+	}
+	q.need(ok && v == q.dim[side], "variables are declared as X_0, X_1, … and Y_0, Y_1, … in order")
+	q.dim[side]++
+	if name == "declare-fun" {
+		q.expect("(")
+		q.expect(")")
+	}
+	q.expect("Real")
 }
 
 // scalar returns X_i as i, Y_j as −1−j.
@@ -161,145 +140,101 @@ func scalar(name string) (int, bool) {
 }
 
 // product returns every case of a with every case of b, a varying slowest.
-func (q *query) product(a, b [][]*atom) ([][]*atom, error) {
-	q.size += len(a) * len(b)
+func (q *query) product(a, b [][]*atom) [][]*atom {
 	for _, y := range b {
-		q.size += len(a) * len(y)
+		q.size += len(a) * (len(y) + 1)
 	}
-	if len(b) > 1 {
-		for _, x := range a {
-			q.size += len(x) * len(b)
-		}
+	for _, x := range a {
+		q.size += len(x) * (len(b) - 1)
 	}
-	if q.size > maxAtoms || len(a)*len(b) > maxCases {
-		return nil, errors.New("the query has too many cases")
-	}
+	q.need(q.size <= maxAtoms && len(a)*len(b) <= maxCases, "too many cases")
 	if len(b) == 1 { // the usual bound of one input: no copies
 		for i := range a {
 			a[i] = append(a[i], b[0]...)
 		}
-		return a, nil
+		return a
 	}
 	var out [][]*atom
 	for _, x := range a {
 		for _, y := range b {
-			out = append(out, append(append(make([]*atom, 0, len(x)+len(y)), x...), y...))
+			out = append(out, slices.Concat(x, y))
 		}
 	}
-	return out, nil
+	return out
 }
 
 // formula reads what follows an opening parenthesis, to its closing one.
-func (q *query) formula(err error, depth int) ([][]*atom, error) {
-	if err != nil || depth > maxNest {
-		return nil, errors.New("a formula is expected, not nested too deeply")
-	}
+func (q *query) formula(depth int) (all [][]*atom) {
+	q.need(depth <= maxNest, "a formula that is nested too deeply")
 	switch name := q.token(); name {
 	case "and", "or":
-		var all [][]*atom
 		if name == "and" {
 			all = [][]*atom{nil}
 		}
-		for {
-			switch t := q.token(); t {
-			case ")":
-				return all, nil
-			case "(":
-				f, err := q.formula(nil, depth+1)
-				if err != nil {
-					return nil, err
-				}
-				if name == "or" {
-					all = append(all, f...)
-				} else if all, err = q.product(all, f); err != nil {
-					return nil, err
-				}
-				if len(all) > maxCases {
-					return nil, errors.New("the query has too many cases")
-				}
-			default:
-				return nil, fmt.Errorf("%.20q where a formula is expected", t)
+		for t := q.token(); t != ")"; t = q.token() {
+			q.need(t == "(", "%.20q where a formula is expected", t)
+			if f := q.formula(depth + 1); name == "and" {
+				all = q.product(all, f)
+			} else {
+				all = append(all, f...)
 			}
+			q.need(len(all) <= maxCases, "too many cases")
 		}
+		return all
 	case "<=", ">=", "<", ">", "=":
-		a, err := q.expression(q.token(), depth)
-		if err != nil {
-			return nil, err
-		}
-		b, err := q.expression(q.token(), depth)
-		if err != nil {
-			return nil, err
-		}
-		if err := q.expect(")"); err != nil {
-			return nil, err
-		}
+		a, b := q.expression(q.token(), depth), q.expression(q.token(), depth)
+		q.expect(")")
 		if name[0] == '>' {
 			a, b = b, a
 		}
-		c := []*atom{q.atom(a.plus(b, big.NewRat(-1, 1)), len(name) == 1 && name != "=")}
+		c := []*atom{q.atom(a.plus(b, big.NewRat(-1, 1)), name == "<" || name == ">")}
 		if name == "=" {
 			c = append(c, q.atom(b.plus(a, big.NewRat(-1, 1)), false))
 		}
-		return [][]*atom{c}, nil
+		return [][]*atom{c}
 	default:
-		return nil, fmt.Errorf("the formula %.20q is not checked", name)
+		q.need(false, "the formula %.20q is not checked", name)
+		return nil
 	}
 }
 
 // expression reads a linear expression whose first token is given.
-func (q *query) expression(t string, depth int) (*linear, error) {
-	if depth > maxNest {
-		return nil, errors.New("an expression that is nested too deeply")
+func (q *query) expression(t string, depth int) *linear {
+	q.need(depth <= maxNest, "an expression that is nested too deeply")
+	if v, ok := scalar(t); ok {
+		q.need(v < q.dim[0] && -1-v < q.dim[1], "%s is not declared", t)
+		return &linear{map[int]*big.Rat{v: big.NewRat(1, 1)}, new(big.Rat)}
 	}
 	if t != "(" {
-		if v, ok := scalar(t); ok {
-			if v >= q.dim[0] || -1-v >= q.dim[1] {
-				return nil, fmt.Errorf("%s is not declared", t)
-			}
-			return &linear{map[int]*big.Rat{v: big.NewRat(1, 1)}, new(big.Rat)}, nil
-		}
-		k, err := decimal(t)
-		return &linear{nil, k}, err
+		return &linear{nil, q.decimal(t)}
 	}
 	op := q.token()
-	if op != "+" && op != "-" && op != "*" {
-		return nil, fmt.Errorf("the operation %.20q is not checked", op)
-	}
-	var acc *linear
-	for n := 0; ; n++ {
+	q.need(op == "+" || op == "-" || op == "*", "the operation %.20q is not checked", op)
+	acc := q.expression(q.token(), depth+1)
+	nothing := &linear{nil, new(big.Rat)}
+	for n := 1; ; n++ {
 		t := q.token()
 		if t == ")" {
-			if n == 0 {
-				return nil, errors.New("an operation without operands")
-			}
 			if op == "-" && n == 1 {
-				acc = (&linear{nil, new(big.Rat)}).plus(acc, big.NewRat(-1, 1))
+				acc = nothing.plus(acc, big.NewRat(-1, 1))
 			}
-			return acc, nil
+			return acc
 		}
-		x, err := q.expression(t, depth+1)
-		if err != nil {
-			return nil, err
-		}
+		x := q.expression(t, depth+1)
 		switch {
-		case acc == nil:
-			acc = x
 		case op == "*":
 			if len(x.c) > 0 {
 				acc, x = x, acc
 			}
-			if len(x.c) > 0 {
-				return nil, errors.New("a product of variables")
-			}
-			acc = (&linear{nil, new(big.Rat)}).plus(acc, x.k)
+			q.need(len(x.c) == 0, "a product of variables")
+			acc = nothing.plus(acc, x.k)
 		case op == "+":
 			acc = acc.plus(x, big.NewRat(1, 1))
 		default:
 			acc = acc.plus(x, big.NewRat(-1, 1))
 		}
-		if acc.k.Num().BitLen() > 1<<14 || acc.k.Denom().BitLen() > 1<<14 || len(acc.c)*n > maxAtoms {
-			return nil, errors.New("an expression that is too large")
-		}
+		q.size += len(acc.c) + len(acc.k.Num().Bits()) + len(acc.k.Denom().Bits())
+		q.need(q.size <= maxAtoms, "an expression that is too large")
 	}
 }
 
@@ -323,16 +258,14 @@ func (l *linear) plus(m *linear, s *big.Rat) *linear {
 }
 
 // decimal reads a number as it is written.
-func decimal(t string) (*big.Rat, error) {
+func (q *query) decimal(t string) *big.Rat {
 	mantissa, exp, hasExp := strings.Cut(strings.ToLower(t), "e")
-	if e, err := strconv.Atoi(exp); hasExp && (err != nil || e < -1200 || e > 1200) || len(t) > 1200 || strings.Trim(mantissa, "+-.0123456789") != "" {
-		return nil, fmt.Errorf("%.20q is no variable and no number", t)
-	}
+	e, err := strconv.Atoi(exp)
+	q.need(len(t) <= maxDigits && (!hasExp || err == nil && max(e, -e) <= maxDigits) && strings.Trim(mantissa, "+-.0123456789") == "",
+		"%.20q is no variable and no number", t)
 	r, ok := new(big.Rat).SetString(t)
-	if !ok {
-		return nil, fmt.Errorf("%.20q is no variable and no number", t)
-	}
-	return r, nil
+	q.need(ok, "%.20q is no variable and no number", t)
+	return r
 }
 
 // atom makes l ≤ 0, or l < 0.
@@ -344,25 +277,23 @@ func (q *query) atom(l *linear, strict bool) *atom {
 			a.dim, a.upper = v, c.Sign() > 0
 			a.rhs.Quo(a.rhs, c)
 		}
-		a.seeds = append(a.seeds, seed{node: min(v, 0), elem: max(v, -1-v), c: c})
+		s := seed{node: 0, elem: v, c: c}
+		if v < 0 {
+			s.node, s.elem = q.output, -1-v
+		}
+		a.seeds = append(a.seeds, s)
 	}
-	sort.Slice(a.seeds, func(i, j int) bool {
-		x, y := a.seeds[i], a.seeds[j]
-		return x.node > y.node || x.node == y.node && x.elem < y.elem
-	})
-	for i := range a.seeds {
-		a.seeds[i].node = max(a.seeds[i].node, -1) // −1: the output
-	}
+	slices.SortFunc(a.seeds, func(x, y seed) int { return (x.node-y.node)*2*maxElements + x.elem - y.elem }) // maps have no order
 	return a
 }
 
-// split turns the cases into boxes and rows; output is the node that Y stands for.
-func (q *query) split(output int) (boxes []*box, cases []conjunct, err error) {
+// split turns the cases into boxes and rows.
+func (q *query) split() (boxes []*box, cases []conjunct) {
 	known := map[string]int{}
 	var key []byte
 	for _, atoms := range q.cases {
 		b := &box{lower: make([]*atom, q.dim[0]), upper: make([]*atom, q.dim[0])}
-		c, never := conjunct{}, false
+		c, never := conjunct{box: -1}, false
 		for _, a := range atoms {
 			switch {
 			case a.dim >= 0 && a.upper:
@@ -372,27 +303,18 @@ func (q *query) split(output int) (boxes []*box, cases []conjunct, err error) {
 			case len(a.seeds) == 0:
 				never = never || a.rhs.Sign() < 0 || a.rhs.Sign() == 0 && a.strict
 			default:
-				r := a.row
-				r.seeds = append([]seed(nil), r.seeds...)
-				for i := range r.seeds {
-					if r.seeds[i].node < 0 {
-						r.seeds[i].node = output
-					}
-				}
-				c.rows = append(c.rows, r)
+				c.rows = append(c.rows, a.row)
 			}
 		}
 		key = key[:0]
-		for i := range b.lower {
-			l, u := b.lower[i], b.upper[i]
-			if l == nil || u == nil {
-				return nil, nil, fmt.Errorf("query: X_%d has no lower or no upper bound", i)
-			}
+		for i, l := range b.lower {
+			u := b.upper[i]
+			q.need(l != nil && u != nil, "X_%d has no lower or no upper bound", i)
 			s := l.rhs.Cmp(u.rhs)
 			never = never || s > 0 || s == 0 && (l.strict || u.strict)
 			key = binary.AppendUvarint(binary.AppendUvarint(key, uint64(l.id)), uint64(u.id))
 		}
-		if c.box = -1; !never {
+		if !never {
 			at, ok := known[string(key)]
 			if !ok {
 				at = len(boxes)
@@ -404,7 +326,7 @@ func (q *query) split(output int) (boxes []*box, cases []conjunct, err error) {
 		}
 		cases = append(cases, c)
 	}
-	return boxes, cases, nil
+	return boxes, cases
 }
 
 // tighter returns the stronger of two bounds; sign is 1 for upper ones.
@@ -412,7 +334,7 @@ func tighter(a, b *atom, sign int) *atom {
 	if a == nil {
 		return b
 	}
-	if s := b.rhs.Cmp(a.rhs) * sign; s < 0 || s == 0 && b.strict && !a.strict {
+	if s := b.rhs.Cmp(a.rhs) * sign; s < 0 || s == 0 && b.strict {
 		return b
 	}
 	return a
