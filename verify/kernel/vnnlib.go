@@ -307,9 +307,9 @@ func (q *query) split() (boxes []*box, cases []conjunct) {
 			}
 		}
 		key = key[:0]
+		q.need(!slices.Contains(b.lower, nil) && !slices.Contains(b.upper, nil), "an input has no lower or no upper bound")
 		for i, l := range b.lower {
 			u := b.upper[i]
-			q.need(l != nil && u != nil, "X_%d has no lower or no upper bound", i)
 			s := l.rhs.Cmp(u.rhs)
 			never = never || s > 0 || s == 0 && (l.strict || u.strict)
 			key = binary.AppendUvarint(binary.AppendUvarint(key, uint64(l.id)), uint64(u.id))
