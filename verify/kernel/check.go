@@ -83,9 +83,9 @@ func (p *Problem) Check(proof []byte) (res Result) {
 
 // certificate checks an NNCERT/1 file: header, bounds of every box, a tree for every case that is not empty.
 func (p *Problem) certificate(proof []byte) Stats {
-	w := &walker{in: &reader{data: proof}, eval: newEvaluator(p.net), limit: p.Limit}
-	if w.limit == 0 {
-		w.limit = 1 << 42
+	w := &walker{in: &reader{data: proof}, eval: newEvaluator(p.net, p.Limit)}
+	if p.Limit == 0 {
+		w.eval.limit = 1 << 42
 	}
 	need(len(proof) > len(Magic) && string(w.in.take(len(Magic))) == Magic, "this is no certificate and no witness")
 	need(bytes.Equal(w.in.take(sha256.Size), p.hashes[0][:]), "the certificate is for another model")
@@ -93,7 +93,7 @@ func (p *Problem) certificate(proof []byte) Stats {
 	need(w.in.take(1)[0] == 0, "only real arithmetic is checked")
 	roots, live := make([]*Bounds, len(p.boxes)), len(p.boxes)*p.net.size
 	for i, b := range p.boxes {
-		w.spend(2 * p.net.macs)
+		w.eval.spend(2 * p.net.macs)
 		roots[i] = w.bounds(p.net.root(b.lo, b.hi), nil, 0, live)
 	}
 	for _, c := range p.cases {

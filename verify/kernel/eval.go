@@ -32,13 +32,20 @@ type evaluator struct {
 	rest  *big.Rat // the bound so far: rest + total·2^-texp
 	total big.Int
 	texp  int
-	work  int64 // products formed
+	work  int64 // products formed and elements copied, at most limit
+	limit int64
 }
 
-func newEvaluator(n *network) *evaluator {
+func newEvaluator(n *network, limit int64) *evaluator {
 	size := len(n.nodes)
 	return &evaluator{net: n, acc: make([][]i128, size), exp: make([]int, size), wide: make([]int, size), used: make([]bool, size),
-		part: make([]i128, n.size), nu: make([]int64, n.size)}
+		part: make([]i128, n.size), nu: make([]int64, n.size), limit: limit}
+}
+
+// spend counts work.
+func (e *evaluator) spend(n int) {
+	e.work += int64(n)
+	need(e.work <= e.limit, "the limit of work is reached")
 }
 
 // lower returns a lower bound of Σ seeds + constant over the points that b describes.
@@ -54,7 +61,7 @@ func (e *evaluator) lower(b *Bounds, seeds []seed, constant *big.Rat, choose *ch
 		if !e.used[k] {
 			continue
 		}
-		e.work += int64(e.net.nodes[k].n + e.net.nodes[k].macs)
+		e.spend(e.net.nodes[k].n + e.net.nodes[k].macs)
 		switch e.net.nodes[k].kind {
 		case given:
 			e.given(b, k)
@@ -88,6 +95,7 @@ func (e *evaluator) sow(b *Bounds, s seed) {
 // clean returns zeros for node k.
 func (e *evaluator) clean(k int) []i128 {
 	part := e.part[:e.net.nodes[k].n]
+	e.spend(len(part))
 	clear(part)
 	return part
 }

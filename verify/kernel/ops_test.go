@@ -130,7 +130,7 @@ func backward(t *testing.T, p *Problem, g *nn.Graph, rng *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEvaluator(p.net)
+	e := newEvaluator(p.net, math.MaxInt64)
 	n := len(p.boxes[0].lo)
 	for range 10 {
 		c := make([]float64, g.NumOutputs())

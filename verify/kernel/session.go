@@ -62,10 +62,10 @@ type Session struct {
 }
 
 // NewSession returns a session on p.
-func (p *Problem) NewSession() *Session { return &Session{p, newEvaluator(p.net)} }
+func (p *Problem) NewSession() *Session { return &Session{p, newEvaluator(p.net, math.MaxInt64)} }
 
 func (s *Session) walk(t Target, data []byte) (*walker, *goal) {
-	w, g := &walker{in: &reader{data: data}, eval: s.e, limit: math.MaxInt64}, &goal{}
+	w, g := &walker{in: &reader{data: data}, eval: s.e}, &goal{}
 	if s.e.work = 0; t.Case >= 0 {
 		g.rows = s.p.cases[t.Case].rows
 	}

@@ -66,7 +66,6 @@ type goal struct {
 type walker struct {
 	in    *reader
 	eval  *evaluator
-	limit int64
 	stats Stats
 }
 
@@ -74,12 +73,6 @@ type walker struct {
 type Stats struct {
 	Leaves, Splits, Lemmas int
 	Work                   int64 // products of integers
-}
-
-// spend counts work.
-func (w *walker) spend(products int) {
-	w.eval.work += int64(products)
-	need(w.eval.work <= w.limit, "the limit of work is reached at byte %d", w.in.at)
 }
 
 // element reads a Relu and an element of it.
@@ -96,19 +89,19 @@ func (w *walker) element() (relu, elem int) {
 // handed to that node's child only.
 func (w *walker) tree(b *Bounds, g *goal, depth, live int) *big.Rat {
 	need(depth <= maxDepth && live <= maxLive, "the tree is too deep at byte %d", w.in.at)
-	w.spend(1)
 	size := w.eval.net.size
 	switch w.in.unsigned() {
 	case SplitRelu:
 		r, j := w.element()
 		w.stats.Splits++
+		w.eval.spend(size)
 		least := w.tree(b.SplitRelu(r, j, false), g, depth+1, live+size)
 		return lesser(least, w.tree(b.SplitRelu(r, j, true), g, depth+1, live+size))
 	case SplitInput:
 		d := w.in.index(w.eval.net.nodes[0].n)
 		at := scaled(big.NewInt(w.in.signed(never)), int(w.in.signed(1100)))
 		w.stats.Splits++
-		w.spend(4 * w.eval.net.macs)
+		w.eval.spend(4 * (size + w.eval.net.macs))
 		least := w.tree(b.splitInput(d, at, false), g, depth+1, live+size)
 		return lesser(least, w.tree(b.splitInput(d, at, true), g, depth+1, live+size))
 	case Tighten:
@@ -160,6 +153,7 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 	for range w.in.index(1 << 31) {
 		r, j := w.element()
 		side, k := w.in.index(Layer+1), n.nodes[n.relus[r]].src
+		w.eval.spend(n.nodes[k].n)
 		if side != Layer {
 			w.stats.Lemmas++
 			b = b.lemma(k, j, side, w.tree(b, &goal{rows: rows, bound: sideOf(k, j, side)}, depth+1, live+n.size))
@@ -168,7 +162,7 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 		for ; j < n.nodes[k].n; j++ {
 			for side := Lower; side <= Upper && b.lo[k][j] < 0 && b.hi[k][j] > 0; side++ {
 				w.stats.Lemmas++
-				w.spend(1)
+				w.eval.spend(n.nodes[k].n)
 				b = b.lemma(k, j, side, w.eval.lower(b, sideOf(k, j, side), new(big.Rat), &chooser{next: -1}))
 			}
 		}
