@@ -89,7 +89,7 @@ func (e *evaluator) sow(b *Bounds, s seed) {
 	}
 	part := e.clean(s.node)
 	part[s.elem] = from64(v.Int64())
-	e.merge(s.node, part, exp)
+	e.merge(b, s.node, part, exp)
 }
 
 // clean returns zeros for node k.
@@ -100,15 +100,36 @@ func (e *evaluator) clean(k int) []i128 {
 	return part
 }
 
-// merge adds part·2^-exp to node k's coefficients.
-func (e *evaluator) merge(k int, part []i128, exp int) {
+// coarsen divides coefficients of node k, times 2^-exp, by 2^shift, rounding down: what is lost, r ≥ 0, costs r times the node's
+// lower bound. It returns the new exponent.
+func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
+	if shift <= 0 {
+		return exp
+	}
+	need(shift < accBits, tooWide)
+	lo, _ := b.of(k)
+	var rest i256
+	for j := range a {
+		down := a[j].shr(shift)
+		rest = rest.plus(a[j].minus(down.shl(shift)).times(lo[j]))
+		a[j] = down
+	}
+	e.count(rest, exp+b.fr.exp[k])
+	return exp - shift
+}
+
+// merge adds part·2^-exp to node k's coefficients; where they differ too much in size, the finer ones are rounded.
+func (e *evaluator) merge(b *Bounds, k int, part []i128, exp int) {
 	if !e.used[k] {
 		e.acc[k] = append(e.acc[k][:0], part...)
 		e.used[k], e.exp[k], e.wide[k] = true, exp, maxBits(part)
 		return
 	}
-	acc, up, shift := e.acc[k], max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
-	need(max(e.wide[k]+up, maxBits(part)+shift) < accBits, tooWide)
+	acc, wide := e.acc[k], maxBits(part)
+	e.exp[k] = e.coarsen(b, k, acc, e.exp[k], wide+e.exp[k]-exp-accBits+1)
+	exp = e.coarsen(b, k, part, exp, e.wide[k]+exp-e.exp[k]-accBits+1)
+	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
+	need(max(maxBits(acc)+up, maxBits(part)+shift) < accBits, tooWide)
 	for j := range part {
 		acc[j] = acc[j].shl(up).plus(part[j].shl(shift))
 	}
@@ -142,25 +163,20 @@ func (e *evaluator) given(b *Bounds, k int) {
 // affine counts node k and hands its coefficients to its operands.
 func (e *evaluator) affine(b *Bounds, k int) {
 	nd := &e.net.nodes[k]
-	nu, shift := e.nu[:nd.n], max(0, e.wide[k]-nuBits)
-	exp := e.exp[k] - shift
-	var rest, slack i256
+	nu, exp := e.nu[:nd.n], e.coarsen(b, k, e.acc[k], e.exp[k], max(e.wide[k]-nuBits, e.exp[k]-maxExp))
+	var slack i256
 	for j, a := range e.acc[k] {
-		nu[j] = a.floor(shift)
-		if r := a.minus(from64(nu[j]).shl(shift)); r != (i128{}) { // 0 < r < 2^shift
-			rest = rest.plus(r.times(b.lo[k][j]))
-		}
+		nu[j] = int64(a.lo)
 		if b.fr.slack[k] != nil {
 			slack = slack.plus(mul64(-max(nu[j], -nu[j]), b.fr.slack[k][j]).wide(0))
 		}
 	}
-	e.count(rest, e.exp[k]+b.fr.exp[k])
 	e.count(slack, exp+b.fr.exp[k])
 	for i := range nd.terms {
 		t := &nd.terms[i]
 		part := e.clean(t.src)
 		t.backward(nu, part)
-		e.merge(t.src, part, exp+t.w.exp)
+		e.merge(b, t.src, part, exp+t.w.exp)
 	}
 }
 
@@ -170,11 +186,13 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 	nu, lo, hi := e.nu[:nd.n], b.lo[nd.src], b.hi[nd.src]
 	exp := choose.relu(e, k, lo, hi, nu)
 	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
-	need(e.wide[k]+up < accBits && nuBits+shift < accBits, tooWide)
 	part := e.part[:nd.n]
-	var sum i256
 	for j, v := range nu {
 		part[j] = from64(v)
+	}
+	need(max(e.wide[k]+up, maxBits(part)+shift) < accBits, tooWide)
+	var sum i256
+	for j := range nu {
 		l, u := lo[j], hi[j]
 		a, n := e.acc[k][j].shl(up), part[j].shl(shift)
 		var p, q i256 // the ends of the segment or triangle other than (0, 0)
@@ -195,7 +213,7 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 		sum = sum.plus(p)
 	}
 	e.count(sum, max(exp, e.exp[k])+b.fr.exp[k])
-	e.merge(nd.src, part, exp)
+	e.merge(b, nd.src, part, exp)
 }
 
 // The ways of giving multipliers.
@@ -294,7 +312,7 @@ func (c *chooser) layer(nu []int64, exp int) int {
 		j += c.in.index(len(nu)-j-1) + 1
 		v := c.in.signed(1 << 62)
 		need(bits.Len64(uint64(max(v, -v)))+s <= nuBits, "a multiplier that is too large at byte %d", c.in.at)
-		v = from64(v).shl(max(0, s)).floor(min(127, max(0, -s))) + nu[j]
+		v = int64(from64(v).shl(max(0, s)).shr(min(127, max(0, -s))).lo) + nu[j]
 		need(max(v, -v) < 1<<nuBits, "a multiplier that is too large at byte %d", c.in.at)
 		nu[j] = v
 	}

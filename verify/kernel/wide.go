@@ -34,12 +34,12 @@ func (a i128) shl(s int) i128 {
 	return i128{a.hi<<s | a.lo>>(64-s), a.lo << s}
 }
 
-// floor returns ⌊a/2^s⌋ for 0 ≤ s < 128 when it fits in 64 bits.
-func (a i128) floor(s int) int64 {
+// shr returns ⌊a/2^s⌋ for 0 ≤ s < 128.
+func (a i128) shr(s int) i128 {
 	if s >= 64 {
-		return int64(a.hi) >> (s - 64)
+		return from64(int64(a.hi) >> (s - 64))
 	}
-	return int64(a.hi<<(64-s) | a.lo>>s)
+	return i128{uint64(int64(a.hi) >> s), a.lo>>s | a.hi<<(64-s)}
 }
 
 func (a i128) negative() bool { return int64(a.hi) < 0 }
