@@ -56,6 +56,7 @@ type Builder struct {
 	boxes  []int            // per case
 	rows   []int
 	sizes  []int
+	keep   bool // write multipliers even where computed ones would do (for tests)
 }
 
 // NewBuilder starts a proof without any lemmas or cases.

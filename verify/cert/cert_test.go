@@ -2,6 +2,7 @@ package cert
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/spai-project/certify/verify/verifytest"
@@ -14,7 +15,7 @@ func TestOracle(t *testing.T) {
 	if testing.Short() {
 		n = 150
 	}
-	proved, unsat, sat := 0, 0, 0
+	proved, unsat, sat, betas, modes := 0, 0, 0, 0, [3]int{}
 	for seed := range n {
 		in := randomInstance(t, seed)
 		truth := verifytest.SolveExact(in.prog, in.problem)
@@ -23,7 +24,11 @@ func TestOracle(t *testing.T) {
 		} else {
 			unsat++
 		}
-		proof := prove(in, seed, 12)
+		proof, v := proveModes(in, seed, 12)
+		for i := range modes {
+			modes[i] += v.modes[i]
+		}
+		betas += v.betas
 		if proof == nil {
 			continue
 		}
@@ -44,7 +49,10 @@ func TestOracle(t *testing.T) {
 			t.Fatalf("seed %d: decoding and encoding changes the file", seed)
 		}
 	}
-	t.Logf("%d unsat, %d sat, %d proved", unsat, sat, proved)
+	t.Logf("%d unsat, %d sat, %d proved; leaves by mode %v, %d with corrections", unsat, sat, proved, modes, betas)
+	if slices.Min(modes[:]) < 20 || betas == 0 {
+		t.Errorf("leaves by mode %v, %d with corrections: too few to test much", modes, betas)
+	}
 	if 3*proved < 2*unsat {
 		t.Errorf("the naive search proves %d of %d: too few to test much", proved, unsat)
 	}

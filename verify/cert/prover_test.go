@@ -15,6 +15,8 @@ type prover struct {
 	rng   *rand.Rand
 	nodes int
 	deep  int
+	modes [3]int // leaves by the way their multipliers are given
+	betas int
 	most  int  // nodes before it gives up
 	input bool // split inputs only, with lemmas at every node
 	trees bool // lemmas are proved by trees of their own, and lean on rows
@@ -118,8 +120,24 @@ func (v *prover) lemmas(bounds *kernel.Bounds, c, depth int) []LemmaPlan {
 	return out
 }
 
-// multipliers gives a leaf's plan explicit multipliers or slopes, as a search would.
+// multipliers gives a leaf's plan explicit multipliers or slopes, as a search would, when those prove it.
 func (v *prover) multipliers(bounds *kernel.Bounds, c int, leaf *Plan) {
+	defer func() {
+		n, _, err := v.b.leaf(bounds, kernel.Target{Case: c, Relu: -1}, leaf, 0)
+		if err != nil {
+			leaf.Nu, leaf.Alpha, leaf.Beta = nil, nil, nil
+			return
+		}
+		v.modes[n.Nu.Mode]++
+		if v.rng.IntN(4) == 0 && leaf.Alpha != nil && len(v.b.sizes) > 0 {
+			leaf.Beta = []Correction{{Value: 1e-4}}
+			if _, _, err := v.b.leaf(bounds, kernel.Target{Case: c, Relu: -1}, leaf, 0); err != nil {
+				leaf.Beta = nil
+			} else {
+				v.betas++
+			}
+		}
+	}()
 	switch v.rng.IntN(3) {
 	case 0:
 		leaf.Nu = crown(v.in, bounds, c, leaf.Lambda)
@@ -194,7 +212,13 @@ func crown(in *instance, bounds *kernel.Bounds, c int, lambda []float64) [][]flo
 
 // prove returns a proof of an instance, or nil when the naive search gives up.
 func prove(in *instance, seed uint64, deep int) *Proof {
-	return search(in, &prover{rng: rand.New(rand.NewPCG(seed, 1)), deep: deep, trees: seed%2 == 0, most: 300})
+	proof, _ := proveModes(in, seed, deep)
+	return proof
+}
+
+func proveModes(in *instance, seed uint64, deep int) (*Proof, *prover) {
+	v := &prover{rng: rand.New(rand.NewPCG(seed, 1)), deep: deep, trees: seed%2 == 0, most: 300}
+	return search(in, v), v
 }
 
 func search(in *instance, v *prover) *Proof {
@@ -203,6 +227,7 @@ func search(in *instance, v *prover) *Proof {
 		panic(err)
 	}
 	v.b, v.in = b, in
+	b.keep = true
 	for box := range b.bounds {
 		plans := []LemmaPlan{}
 		for r := range b.sizes {

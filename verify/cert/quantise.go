@@ -24,6 +24,9 @@ func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		base.Rows, base.RowExp = penalties(plan.Lambda, rows)
 	}
 	options := []Nu{{}}
+	if b.keep && (plan.Nu != nil || plan.Alpha != nil || plan.Beta != nil) {
+		options = nil
+	}
 	switch {
 	case plan.Nu != nil:
 		for _, q := range steps {

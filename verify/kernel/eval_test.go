@@ -180,3 +180,27 @@ func randomLayers(r *rand.Rand, n *network) *chooser {
 	}
 	return newChooser(&reader{data: b}, len(n.relus))
 }
+
+// TestSplitInput: the children of a split cover the box, wherever it is cut, and differ from the box.
+func TestSplitInput(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	c := newChain(r, []int{1, 2, 1}, false)
+	b := c.net.root([]*big.Rat{big.NewRat(-1, 1)}, []*big.Rat{big.NewRat(1, 1)})
+	for range 200 {
+		at := big.NewRat(r.Int64N(1<<62)-1<<61, 1<<61-1)
+		low, high := b.splitInput(0, at, false), b.splitInput(0, at, true)
+		end, start := scaled(big.NewInt(low.hi[0][0]), b.fr.exp[0]), scaled(big.NewInt(high.lo[0][0]), b.fr.exp[0])
+		if end.Cmp(at) < 0 || start.Cmp(at) > 0 || low.lo[0][0] != b.lo[0][0] || high.hi[0][0] != b.hi[0][0] {
+			t.Fatalf("at %v: up to %v and from %v", at, end, start)
+		}
+		if end.Sub(end, start).Cmp(scaled(big.NewInt(1), 50)) > 0 || low.hi[2][0] > b.hi[2][0] || low.lo[2][0] < b.lo[2][0] {
+			t.Fatalf("at %v: the children are no smaller", at)
+		}
+	}
+	for _, at := range []int64{-3, 3} { // beside the box: one child is empty, the other the box
+		low, high := b.splitInput(0, scaled(big.NewInt(at), -1000), false), b.splitInput(0, scaled(big.NewInt(at), -1000), true)
+		if low.empty != (at < 0) || high.empty != (at > 0) {
+			t.Errorf("at %d·2^1000: empty %v, %v", at, low.empty, high.empty)
+		}
+	}
+}
