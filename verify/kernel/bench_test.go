@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"os"
@@ -114,7 +115,8 @@ func compareQuery(t *testing.T, p *Problem, sp *spec.Problem) {
 			lo, hi := new(big.Rat).SetFloat64(wb.Lower[d]), new(big.Rat).SetFloat64(wb.Upper[d])
 			l, _ := box.lo[d].Float64()
 			u, _ := box.hi[d].Float64()
-			if lo.Cmp(box.lo[d]) > 0 || hi.Cmp(box.hi[d]) < 0 || l-wb.Lower[d] > 1e-12 || wb.Upper[d]-u > 1e-12 {
+			if lo.Cmp(box.lo[d]) > 0 || hi.Cmp(box.hi[d]) < 0 || l-wb.Lower[d] > 1e-12*(1+math.Abs(l)) ||
+				wb.Upper[d]-u > 1e-12*(1+math.Abs(u)) {
 				t.Fatalf("case %d, X_%d: [%v, %v], want [%v, %v]", i, d, l, u, wb.Lower[d], wb.Upper[d])
 			}
 		}

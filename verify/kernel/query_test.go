@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/nn/op"
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/verify/verifytest"
 )
@@ -179,20 +181,42 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
+// tiny is relu(x·W + b)·V with two inputs and outputs, as a file of few bytes: a fuzzer works better on those.
+func tiny(t testing.TB) []byte {
+	t.Helper()
+	d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 2}}}, Outputs: []nn.DraftPort{{Name: "y"}}}
+	for name, data := range map[string][]float64{"W": {1, -1, 0.5, 2}, "b": {0.25, -3}, "V": {1, 0, -1, 1}} {
+		shape := []int{len(data) / 2, 2}
+		d.Consts = append(d.Consts, nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Float32, Shape: shape, Data: data}})
+	}
+	for _, n := range [][]string{{"Gemm", "z", "x", "W", "b"}, {"Relu", "r", "z"}, {"MatMul", "y", "r", "V"}} {
+		d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Name: n[1], Type: n[0], Opset: 13}, In: n[2:], Out: n[1:2]})
+	}
+	g, err := nn.Build(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := onnx.Write(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // FuzzModel parses anything: no panic (Open would report it as a defect).
 func FuzzModel(f *testing.F) {
-	f.Add(demo(f, "model.onnx"))
-	question := demo(f, "safe.vnnlib")
+	f.Add(tiny(f))
+	question := []byte(boxed)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Open(data, question)
-		if err != nil {
-			if strings.Contains(err.Error(), "defect") {
-				t.Fatal(err)
-			}
-			return
+		if err == nil {
+			_, err = p.Root(0)
 		}
-		if _, err := p.Root(0); err != nil && strings.Contains(err.Error(), "defect") {
+		if err != nil && strings.Contains(err.Error(), "defect") {
 			t.Fatal(err)
 		}
 	})
 }
+
+// TestTiny: the fuzzer's seed is a model that is accepted.
+func TestTiny(t *testing.T) { compare(t, tiny(t), []byte(boxed), 20) }
