@@ -12,8 +12,8 @@ func (a *app) checkCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check MODEL QUERY PROOF",
 		Short: "Check a certificate of unsat, or the text of a sat witness, with the trusted kernel alone",
-		Long: "Check a proof with the trusted kernel, which reads model and query itself and computes in integers. PROOF is a certificate\n" +
-			"(NNCERT/1), or what `certify verify` prints for sat. Exit status 0 if it is accepted, 1 if it is refused.",
+		Long: "Check a proof with the trusted kernel, which reads model and query itself and computes in integers. PROOF is a\n" +
+			"certificate (NNCERT/1), or what `certify verify` prints for sat. Exit status 0 if it is accepted, 1 if it is refused.",
 		Args: cobra.ExactArgs(3),
 	}
 	c.RunE = runE(func(c *cobra.Command, args []string) error {

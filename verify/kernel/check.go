@@ -44,8 +44,8 @@ func (r Result) String() string {
 	case r.Claim == "sat":
 		return fmt.Sprintf("accepted sat: case %d, %v", r.Case, r.Time.Round(time.Microsecond))
 	}
-	return fmt.Sprintf("accepted unsat: %d cases, %d leaves, %d splits, %d lemmas, %d bytes, %d products, %v", r.Cases, r.Leaves, r.Splits,
-		r.Lemmas, r.Bytes, r.Work, r.Time.Round(time.Microsecond))
+	return fmt.Sprintf("accepted unsat: %d cases, %d leaves, %d splits, %d lemmas, %d bytes, %d products, %v",
+		r.Cases, r.Leaves, r.Splits, r.Lemmas, r.Bytes, r.Work, r.Time.Round(time.Microsecond))
 }
 
 // Open reads a model (ONNX) and a question (VNN-LIB 1.0), uncompressed. It never panics.
@@ -54,7 +54,8 @@ func Open(model, question []byte) (p *Problem, err error) {
 	p = &Problem{hashes: [2][sha256.Size]byte{sha256.Sum256(model), sha256.Sum256(question)}, net: parseModel(model)}
 	p.query = parseQuery(question, p.net.output)
 	in, out := p.net.nodes[0].n, p.net.nodes[p.net.output].n
-	need(p.query.dim == [2]int{in, out}, "the question is about %d inputs and outputs, the model has %d and %d", p.query.dim, in, out)
+	need(p.query.dim == [2]int{in, out}, "the question is about %d inputs and outputs, the model has %d and %d",
+		p.query.dim, in, out)
 	p.boxes, p.cases = p.query.split()
 	p.query.cases = nil
 	return p, nil

@@ -48,8 +48,9 @@ func slide(runs []run, v, h geometry, out, in, weight, step int) []run {
 		}
 		for y := range v.out {
 			if iy := y*v.stride + ky*v.dilation - v.before; iy >= 0 && iy < v.in && first <= last {
-				runs = append(runs, run{out: int32(out + y*h.out + first), in: int32(in + iy*h.in + first*h.stride + shift), w: int32(weight + t*step),
-					n: int32(last - first + 1), so: 1, si: int32(h.stride)})
+				o, i := out+y*h.out+first, in+iy*h.in+first*h.stride+shift
+				runs = append(runs, run{int32(o), int32(i), int32(weight + t*step), int32(last - first + 1), 1, int32(h.stride), 0})
+				need(len(runs) <= maxElements, "a convolution with too many rows")
 			}
 		}
 	}
@@ -67,7 +68,7 @@ func (w *builder) window(op *operator, in []value) value {
 		op.need(in[1].c != nil && sizeOf(in[1].shape) > 0, "weights that are not constant are not checked")
 		k, t.w, step = in[1].shape, in[1].c.scaled(1), 1
 		group = int(min(max(op.int("group", 1), 1), maxElements))
-		op.need(len(k) == len(x) && k[0]%group == 0 && k[1] == x[1]/group && x[1]%group == 0, "%d groups, input %v, weights %v", group, x, k)
+		op.need(len(k) == len(x) && k[0]%group == 0 && k[1]*group == x[1], "%d groups, input %v, weights %v", group, x, k)
 	} else {
 		k = []int{group, 1}
 		for _, v := range op.attr["kernel_shape"].ints {
@@ -107,7 +108,8 @@ func channels(shape []int) []int32 {
 // batchNorm is (x − mean)·scale/√(var + epsilon) + bias per channel.
 func (w *builder) batchNorm(op *operator, in []value) value {
 	x := in[0]
-	op.need(x.c == nil && len(x.shape) > 1 && op.int("training_mode", 0) == 0 && op.int("spatial", 1) == 1, "is checked for inference over channels")
+	op.need(x.c == nil && len(x.shape) > 1, "an input of shape %v, or a constant one", x.shape)
+	op.need(op.int("training_mode", 0) == 0 && op.int("spatial", 1) == 1, "is checked for inference over channels")
 	var p [4][]*big.Float
 	for i, v := range in[1:] {
 		op.need(v.c != nil && len(v.c.data) == x.shape[1], "parameters of shape %v", v.shape)
@@ -130,5 +132,6 @@ func (w *builder) batchNorm(op *operator, in []value) value {
 	}
 	all := strided(x.shape, stridesOf(x.shape))
 	at := channels(x.shape)
-	return w.affine(op, x.shape, term{src: x.node, w: quantise(factor, true), runs: gather(all, at)}, bias(quantise(offset, true), at))
+	t := term{src: x.node, w: quantise(factor, true), runs: gather(all, at)}
+	return w.affine(op, x.shape, t, bias(quantise(offset, true), at))
 }

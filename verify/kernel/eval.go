@@ -9,7 +9,8 @@ import (
 // The inequality. Let v_k be the nodes and c an objective over them. Multiply every equation v_k = Σ M·v + e, |e| ≤ E, of an
 // affine node by numbers ν_k and add them to c. With a_k the coefficient that node k has collected from its consumers,
 //
-//	c·v ≥ Σ_affine (min over [l, u] of (a_k − ν_k)·v_k − |ν_k|·E) + Σ_relu min over R of (a·x − ν·z) + Σ_given min over [l, u] of a·v
+//	c·v ≥ Σ_affine (min over [l, u] of (a_k − ν_k)·v_k − |ν_k|·E)
+//	    + Σ_relu min over R of (a·x − ν·z) + Σ_given min over [l, u] of a·v
 //
 // where every Relu hands its own choice ν to the node before it, R is the triangle of an open element or the segment of a
 // decided one, and at affine nodes ν_k is a_k rounded down. Any ν at the Relus gives a valid bound.

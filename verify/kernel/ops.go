@@ -9,8 +9,8 @@ import (
 
 // arity is the number of inputs of every operator that is checked.
 var arity = map[string][2]int{"Constant": {0, 0}, "Identity": {1, 1}, "Flatten": {1, 1}, "Reshape": {2, 2}, "Transpose": {1, 1},
-	"Relu": {1, 1}, "Add": {2, 2}, "Sub": {2, 2}, "Mul": {2, 2}, "MatMul": {2, 2}, "Gemm": {2, 3}, "Conv": {2, 3}, "AveragePool": {1, 1},
-	"BatchNormalization": {5, 5}, "Concat": {1, 8}}
+	"Relu": {1, 1}, "Add": {2, 2}, "Sub": {2, 2}, "Mul": {2, 2}, "MatMul": {2, 2}, "Gemm": {2, 3}, "Conv": {2, 3},
+	"AveragePool": {1, 1}, "BatchNormalization": {5, 5}, "Concat": {1, 8}}
 
 // operator defines the output of one operator.
 func (w *builder) operator(op *operator) {
@@ -244,7 +244,8 @@ func (w *builder) matmul(op *operator, in []value) value {
 	x, y, gemm := in[0], in[1], op.kind == "Gemm"
 	a, b := x.shape, y.shape
 	op.need((x.c == nil) != (y.c == nil), "is checked with one constant matrix")
-	op.need(len(a) > 0 && len(b) > 0 && len(b) <= 2 && (x.c == nil || len(a) <= 2) && (!gemm || len(a) == 2 && len(b) == 2), "shapes %v and %v", a, b)
+	op.need(len(a) > 0 && len(b) > 0 && len(b) <= 2 && (x.c == nil || len(a) <= 2), "shapes %v and %v", a, b)
+	op.need(!gemm || len(a) == 2 && len(b) == 2, "shapes %v and %v", a, b)
 	shape := slices.Clone(a[:len(a)-1])
 	if len(b) == 1 {
 		b = []int{b[0], 1}
@@ -300,8 +301,9 @@ func (w *builder) concat(op *operator, in []value) value {
 	for _, v := range in {
 		op.need(v.c == nil && len(v.shape) == len(shape), "constant or differently shaped operands are not checked")
 		same := slices.Clone(v.shape)
-		same[axis], shape[axis] = shape[axis], shape[axis]+v.shape[axis]
-		op.need(slices.Equal(same[:axis], shape[:axis]) && slices.Equal(same[axis+1:], shape[axis+1:]), "shapes %v and %v", v.shape, shape)
+		shape[axis] += v.shape[axis]
+		same[axis] = shape[axis]
+		op.need(slices.Equal(same, shape), "shapes %v and %v", v.shape, shape)
 	}
 	var terms []term
 	before, row := 0, sizeOf(shape[axis:])

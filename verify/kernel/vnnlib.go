@@ -261,7 +261,8 @@ func (l *linear) plus(m *linear, s *big.Rat) *linear {
 func (q *query) decimal(t string) *big.Rat {
 	mantissa, exp, hasExp := strings.Cut(strings.ToLower(t), "e")
 	e, err := strconv.Atoi(exp)
-	q.need(len(t) <= maxDigits && (!hasExp || err == nil && max(e, -e) <= maxDigits) && strings.Trim(mantissa, "+-.0123456789") == "",
+	q.need(len(t) <= maxDigits && (!hasExp || err == nil && max(e, -e) <= maxDigits) &&
+		strings.Trim(mantissa, "+-.0123456789") == "",
 		"%.20q is no variable and no number", t)
 	r, ok := new(big.Rat).SetString(t)
 	q.need(ok, "%.20q is no variable and no number", t)

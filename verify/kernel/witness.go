@@ -64,7 +64,8 @@ func parseWitness(text []byte, n int) (x []*big.Rat) {
 	size := 64
 	number := func(t string) {
 		v, err := strconv.ParseFloat(t, size)
-		q.need(err == nil && strings.Trim(t, "+-.eE0123456789") == "" && float64(float32(v)) == v, "%.40q for X_%d is no float32 number", t, len(x))
+		plain := err == nil && strings.Trim(t, "+-.eE0123456789") == ""
+		q.need(plain && float64(float32(v)) == v, "%.40q for X_%d is no float32 number", t, len(x))
 		r := new(big.Rat).SetFloat64(v)
 		q.need(r != nil, "X_%d is infinite", len(x))
 		x = append(x, r)
