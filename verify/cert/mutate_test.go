@@ -270,6 +270,16 @@ func TestChildren(t *testing.T) {
 	if !accepts(in, nil, split) {
 		t.Fatal("a true proof is refused")
 	}
+	more := halves(1, 1, 1)
+	more.Nu.Layers = append(more.Nu.Layers, more.Nu.Layers[0])
+	if accepts(in, nil, &Node{Kind: kernel.SplitRelu, Child: []*Node{more, split.Child[1]}}) {
+		t.Error("a layer of multipliers that no Relu is left for is accepted")
+	}
+	p := &Proof{Boxes: [][]Lemma{nil}, Cases: []*Node{split}}
+	p.Model, p.Question = in.p.Hashes()
+	if in.p.Check(append(p.Encode(), 0)).Accepted {
+		t.Error("text after the end is accepted")
+	}
 	split.Child[0], split.Child[1] = split.Child[1], split.Child[0]
 	if accepts(in, nil, split) {
 		t.Error("swapped children are accepted")

@@ -204,3 +204,38 @@ func TestSplitInput(t *testing.T) {
 		}
 	}
 }
+
+// TestEnclosure: a witness counts only when the whole enclosure of the output satisfies the row.
+func TestEnclosure(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 8))
+	seen := 0
+	for range 200 {
+		c := newChain(r, []int{2, 2, 1}, true)
+		x := []*big.Rat{big.NewRat(1, 2), big.NewRat(-3, 4)}
+		b, k := c.net.root(x, x), c.net.output
+		end := func(v int64) *big.Rat { return scaled(big.NewInt(v), b.fr.exp[k]) }
+		lo, hi := end(b.lo[k][0]), end(b.hi[k][0])
+		if lo.Cmp(hi) == 0 {
+			continue
+		}
+		seen++
+		mid := new(big.Rat).Add(lo, hi)
+		mid.Mul(mid, big.NewRat(1, 2))
+		bound := func(v *big.Rat) *atom { return &atom{row: row{rhs: v}} }
+		p := &Problem{net: c.net, boxes: []*box{{lower: []*atom{bound(x[0]), bound(x[1])}, upper: []*atom{bound(x[0]), bound(x[1])}}}}
+		holds := func(sign int64, rhs *big.Rat, strict bool) bool {
+			rhs = new(big.Rat).Mul(rhs, big.NewRat(sign, 1))
+			rows := []row{{seeds: []seed{{k, 0, big.NewRat(sign, 1)}}, rhs: rhs, strict: strict}}
+			return p.violated(&conjunct{rows: rows}, x, b) == ""
+		}
+		if holds(1, mid, false) || holds(-1, mid, false) || holds(1, lo, false) || holds(1, hi, true) || holds(-1, lo, true) {
+			t.Fatal("a row holds for a part of the enclosure only")
+		}
+		if !holds(1, hi, false) || !holds(-1, lo, false) {
+			t.Fatal("a row holds for the whole enclosure, and is refused")
+		}
+	}
+	if seen < 50 {
+		t.Errorf("%d enclosures have a width", seen)
+	}
+}
