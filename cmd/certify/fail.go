@@ -15,7 +15,7 @@ import (
 
 // The exit statuses; the README lists them.
 const (
-	exitListed      = 1 // --fail-on named the verdict, or a benchmark contradicts known answers
+	exitListed      = 1 // --fail-on named the verdict, a benchmark contradicts known answers, or a proof is refused
 	exitUsage       = 2
 	exitUnsupported = 3
 	exitMalformed   = 4

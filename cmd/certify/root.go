@@ -29,7 +29,7 @@ func (a *app) root() *cobra.Command {
 	c.Flags().BoolVar(&name, "name", false, "print the solver's name (VNN-LIB 2.0, chapter 5)")
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "say nothing on stderr but errors")
 	c.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "say more on stderr")
-	c.AddCommand(a.verifyCmd(), a.inspectCmd(), a.boundsCmd(), a.benchCmd(), a.listCmd(), a.doctorCmd(), a.demoCmd(), a.supportsCmd(),
+	c.AddCommand(a.verifyCmd(), a.checkCmd(), a.inspectCmd(), a.boundsCmd(), a.benchCmd(), a.listCmd(), a.doctorCmd(), a.demoCmd(), a.supportsCmd(),
 		a.vnncompCmd(), a.fuzzCmd(), a.versionCmd())
 	return c
 }

@@ -1,0 +1,212 @@
+package cert
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+
+	"github.com/spai-project/certify/verify/kernel"
+)
+
+// A Plan is a node of a search tree with what the search knows in floating point. A plan with children is a split, one without
+// is a leaf; either may begin with lemmas.
+type Plan struct {
+	Lemmas []LemmaPlan // proved first, in this order
+	Child  [2]*Plan    // inactive, active; or x ≤ At, x ≥ At; nil for a leaf
+	Relu   int         // the Relu to split, −1 to split an input
+	Elem   int         // the element of it, or the input
+	At     float64     // where to split an input
+
+	// Of a leaf: Lambda has one weight ≥ 0 per row of the case (nil: 1 each for a case, none for a bound). Nu has the multipliers on
+	// every Relu's input, per Relu (nil: the kernel computes them). Instead of Nu, Alpha may give the slopes of open elements
+	// (per Relu and element; nil for a Relu: the kernel's) and Beta what is added to the multipliers of single elements.
+	Lambda []float64
+	Nu     [][]float64
+	Alpha  [][]float64
+	Beta   []Correction
+}
+
+// A Correction is added to one computed multiplier: ν = a·slope + Value.
+type Correction struct {
+	Relu, Elem int
+	Value      float64
+}
+
+// A LemmaPlan bounds Sign·z for one element before a Relu. Want is what the search needs; the fewest bits that reach it are
+// written, or the most when none do.
+type LemmaPlan struct {
+	Relu, Elem int
+	Upper      bool
+	Want       float64 // the bound of z on that side
+	Tree       *Plan   // nil: one leaf with computed multipliers
+	// Rest, with the other fields but Relu and Elem unused, stands for both sides of every open element from Elem on.
+	Rest bool
+}
+
+// ErrWeak is a leaf whose multipliers do not prove what it claims in exact arithmetic.
+var ErrWeak = errors.New("cert: the multipliers of a leaf prove too little")
+
+// A Builder makes a proof for one problem, asking the kernel what every piece proves. It is not safe for concurrent use.
+type Builder struct {
+	p      *kernel.Problem
+	s      *kernel.Session
+	proof  Proof
+	bounds []*kernel.Bounds // per box, with its shared lemmas
+	boxes  []int            // per case
+	rows   []int
+	sizes  []int
+	keep   bool // write multipliers even where computed ones would do (for tests)
+}
+
+// NewBuilder starts a proof without any lemmas or cases.
+func NewBuilder(p *kernel.Problem) (*Builder, error) {
+	b := &Builder{p: p, s: p.NewSession(), sizes: p.Sizes()}
+	b.proof.Model, b.proof.Question = p.Hashes()
+	b.boxes, b.rows = p.Cases()
+	for _, box := range b.boxes {
+		if box == len(b.bounds) {
+			root, err := p.Root(box)
+			if err != nil {
+				return nil, err
+			}
+			b.bounds = append(b.bounds, root)
+		}
+		if box >= 0 {
+			b.proof.Cases = append(b.proof.Cases, nil)
+		}
+	}
+	b.proof.Boxes = make([][]Lemma, len(b.bounds))
+	return b, nil
+}
+
+// Root returns the kernel's bounds over a box, with the lemmas proved so far.
+func (b *Builder) Root(box int) *kernel.Bounds { return b.bounds[box] }
+
+// Box proves lemmas for all cases of a box; they come before the cases.
+func (b *Builder) Box(box int, plans []LemmaPlan) error {
+	lemmas, bounds, err := b.lemmas(b.bounds[box], -1, plans)
+	if err == nil {
+		b.proof.Boxes[box], b.bounds[box] = append(b.proof.Boxes[box], lemmas...), bounds
+	}
+	return err
+}
+
+// Case turns the search tree of a case into its proof. Cases with an empty box need none.
+func (b *Builder) Case(c int, plan *Plan) error {
+	if b.boxes[c] < 0 {
+		return nil
+	}
+	at := 0
+	for _, box := range b.boxes[:c] {
+		if box >= 0 {
+			at++
+		}
+	}
+	n, _, err := b.node(b.bounds[b.boxes[c]], kernel.Target{Case: c, Relu: -1}, plan, math.Inf(-1))
+	if err != nil {
+		return fmt.Errorf("case %d: %w", c, err)
+	}
+	b.proof.Cases[at] = n
+	return nil
+}
+
+// Proof returns the proof; every case must have one.
+func (b *Builder) Proof() (*Proof, error) {
+	for i, c := range b.proof.Cases {
+		if c == nil {
+			return nil, fmt.Errorf("cert: the case with number %d among those that are not empty has no proof", i)
+		}
+	}
+	p := b.proof
+	return &p, nil
+}
+
+// lemmas proves plans in order and returns the narrowed bounds.
+func (b *Builder) lemmas(bounds *kernel.Bounds, c int, plans []LemmaPlan) ([]Lemma, *kernel.Bounds, error) {
+	var out []Lemma
+	for i := range plans {
+		l := &plans[i]
+		m := Lemma{Relu: l.Relu, Elem: l.Elem, Side: kernel.Lower}
+		switch {
+		case l.Rest:
+			m.Side = kernel.Layer
+		default:
+			want := l.Want
+			if l.Upper {
+				m.Side, want = kernel.Upper, -want
+			}
+			plan := l.Tree
+			if plan == nil {
+				plan = &Plan{}
+			}
+			var err error
+			if m.Tree, _, err = b.node(bounds, kernel.Target{Case: c, Relu: l.Relu, Elem: l.Elem, Side: m.Side}, plan, want); err != nil {
+				return nil, nil, err
+			}
+		}
+		var err error
+		if bounds, err = b.s.Bounds(bounds, c, appendLemmas(nil, []Lemma{m})); err != nil {
+			return nil, nil, err
+		}
+		out = append(out, m)
+	}
+	return out, bounds, nil
+}
+
+// node returns the proof of a plan and, for a bound, its value (nil: the set is empty).
+func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want float64) (*Node, *big.Rat, error) {
+	if len(plan.Lemmas) > 0 {
+		lemmas, narrowed, err := b.lemmas(bounds, t.Case, plan.Lemmas)
+		if err != nil {
+			return nil, nil, err
+		}
+		rest := *plan
+		rest.Lemmas = nil
+		child, v, err := b.node(narrowed, t, &rest, want)
+		return &Node{Kind: kernel.Tighten, Lemmas: lemmas, Child: []*Node{child}}, v, err
+	}
+	if bounds.IsEmpty() {
+		return &Node{Kind: kernel.Empty}, nil, nil
+	}
+	if plan.Child[0] == nil {
+		return b.leaf(bounds, t, plan, want)
+	}
+	n := &Node{Kind: kernel.SplitRelu, Relu: plan.Relu, Elem: plan.Elem}
+	if plan.Relu < 0 {
+		n = &Node{Kind: kernel.SplitInput, Dim: plan.Elem}
+		n.Num, n.Exp = dyadic(plan.At)
+	}
+	var least *big.Rat
+	for i, child := range plan.Child {
+		var half *kernel.Bounds
+		var err error
+		if plan.Relu >= 0 {
+			half = bounds.SplitRelu(plan.Relu, plan.Elem, i == 1)
+		} else if half, err = bounds.SplitInput(plan.Elem, n.Num, int(n.Exp), i == 1); err != nil {
+			return nil, nil, err
+		}
+		c, v, err := b.node(half, t, child, want)
+		if err != nil {
+			return nil, nil, err
+		}
+		if least == nil || v != nil && v.Cmp(least) < 0 {
+			least = v
+		}
+		n.Child = append(n.Child, c)
+	}
+	return n, least, nil
+}
+
+// dyadic returns f as num·2^-exp with an odd num.
+func dyadic(f float64) (num, exp int64) {
+	if f == 0 {
+		return 0, 0
+	}
+	m, e := math.Frexp(f)
+	num, exp = int64(m*(1<<53)), int64(53-e)
+	for num&1 == 0 {
+		num, exp = num>>1, exp-1
+	}
+	return num, exp
+}

@@ -1,0 +1,171 @@
+package kernel
+
+import (
+	"math"
+	"math/big"
+)
+
+// A frame is what stays fixed over one box.
+type frame struct {
+	net *network
+	exp []int // per node: its bounds are v·2^-exp with |v| ≤ 2^boundBits
+	// slack, in units of the bounds, is what rounded weights can change a node's elements by, nil for nothing. An error of the
+	// network's own arithmetic has its place here too.
+	slack [][]int64
+}
+
+// Bounds are intervals that contain the value of every node's elements at every point of a set: points of a box on one side
+// of some decisions. They are immutable: what narrows them returns new ones that share what did not change.
+type Bounds struct {
+	fr     *frame
+	lo, hi [][]int64 // nil for Relu nodes: theirs follow from the node before
+	empty  bool      // the set is known to be empty
+}
+
+const never = math.MaxInt64 // a bound that narrows nothing: +never above, −never below
+
+// root bounds every node over the box [lo, hi], rounded outward.
+func (n *network) root(lo, hi []*big.Rat) *Bounds {
+	size := len(n.nodes)
+	fr := &frame{net: n, exp: make([]int, size), slack: make([][]int64, size)}
+	b := &Bounds{fr: fr, lo: make([][]int64, size), hi: make([][]int64, size)}
+	top := 0
+	for i := range lo {
+		top = max(top, ratBits(lo[i]), ratBits(hi[i]))
+	}
+	fr.exp[0] = boundBits - 2 - top
+	for i := range lo {
+		b.lo[0] = append(b.lo[0], floorRat(lo[i], fr.exp[0]).Int64())
+		b.hi[0] = append(b.hi[0], -floorRat(new(big.Rat).Neg(hi[i]), fr.exp[0]).Int64())
+	}
+	b.lo[one], b.hi[one] = []int64{1}, []int64{1}
+	b.propagate(true)
+	return b
+}
+
+// ratBits returns an n ≥ 0 with |r| < 2^n.
+func ratBits(r *big.Rat) int { return max(0, r.Num().BitLen()-r.Denom().BitLen()+1) }
+
+// propagate narrows every affine node by interval arithmetic; at the root it chooses exponents and slack first.
+func (b *Bounds) propagate(root bool) {
+	fr := b.fr
+	for k := range fr.net.nodes {
+		nd := &fr.net.nodes[k]
+		if nd.kind == relu {
+			fr.exp[k] = fr.exp[nd.src]
+		}
+		if nd.kind != affine {
+			continue
+		}
+		lo, hi, off, exp := b.image(nd)
+		if root {
+			top := off.bitLen()
+			for j := range lo {
+				top = max(top, lo[j].bitLen(), hi[j].bitLen())
+			}
+			fr.exp[k] = min(boundBits, boundBits-2-top+exp)
+			if off != (i256{}) {
+				fr.slack[k] = make([]int64, nd.n)
+				for j := range lo {
+					fr.slack[k][j] = -off.negated().floor(exp - fr.exp[k])
+				}
+			}
+		}
+		l, u := make([]int64, nd.n), make([]int64, nd.n)
+		for j := range l {
+			x, y := lo[j].floor(exp-fr.exp[k]), -hi[j].negated().floor(exp-fr.exp[k])
+			if fr.slack[k] != nil {
+				x, y = x-fr.slack[k][j], y+fr.slack[k][j]
+			}
+			if !root {
+				x, y = max(x, b.lo[k][j]), min(y, b.hi[k][j])
+			}
+			b.empty = b.empty || x > y
+			l[j], u[j] = x, y
+		}
+		b.lo[k], b.hi[k] = l, u
+	}
+}
+
+// image returns the interval image of a node's stored maps and a bound on what their rounding changes, times 2^-exp.
+func (b *Bounds) image(nd *node) (lo, hi []i256, off i256, exp int) {
+	exp = math.MinInt32
+	for i := range nd.terms {
+		exp = max(exp, nd.terms[i].w.exp+b.fr.exp[nd.terms[i].src])
+	}
+	lo, hi = make([]i256, nd.n), make([]i256, nd.n)
+	for i := range nd.terms {
+		t := &nd.terms[i]
+		l, u := b.of(t.src)
+		shift := exp - t.w.exp - b.fr.exp[t.src]
+		need(shift < accBits, "node %q: %s", nd.name, tooWide)
+		p, q := make([]i128, nd.n), make([]i128, nd.n)
+		t.forward(l, u, p, q)
+		for j := range p {
+			lo[j], hi[j] = lo[j].plus(p[j].wide(shift)), hi[j].plus(q[j].wide(shift))
+		}
+		if t.w.rounded { // by 2·2^-w.exp in every product
+			most := int64(0)
+			for j := range l {
+				most = max(most, u[j], -l[j])
+			}
+			off = off.plus(mul64(most, 2*int64(t.fan)).wide(shift))
+		}
+	}
+	return lo, hi, off, exp
+}
+
+// of returns the intervals of any node; those of a Relu are made from the node before.
+func (b *Bounds) of(k int) (lo, hi []int64) {
+	nd := &b.fr.net.nodes[k]
+	if nd.kind != relu {
+		return b.lo[k], b.hi[k]
+	}
+	lo, hi = make([]int64, nd.n), make([]int64, nd.n)
+	for j := range lo {
+		lo[j], hi[j] = max(b.lo[nd.src][j], 0), max(b.hi[nd.src][j], 0)
+	}
+	return lo, hi
+}
+
+// with returns bounds whose element j of node k is narrowed to [lo, hi].
+func (b *Bounds) with(k, j int, lo, hi int64) *Bounds {
+	c := *b
+	c.lo, c.hi = append([][]int64(nil), b.lo...), append([][]int64(nil), b.hi...)
+	c.lo[k], c.hi[k] = append([]int64(nil), b.lo[k]...), append([]int64(nil), b.hi[k]...)
+	c.lo[k][j], c.hi[k][j] = max(b.lo[k][j], lo), min(b.hi[k][j], hi)
+	c.empty = b.empty || c.lo[k][j] > c.hi[k][j]
+	return &c
+}
+
+// SplitRelu returns the bounds of the points at which element j before the r-th Relu is ≤ 0, or ≥ 0 if active.
+func (b *Bounds) SplitRelu(r, j int, active bool) *Bounds {
+	k := b.fr.net.nodes[b.fr.net.relus[r]].src
+	if active {
+		return b.with(k, j, 0, never)
+	}
+	return b.with(k, j, -never, 0)
+}
+
+// splitInput returns the bounds of the points with x[d] ≤ at, or ≥ at if above, rounded outward and propagated.
+func (b *Bounds) splitInput(d int, at *big.Rat, above bool) *Bounds {
+	c := b.with(0, d, -never, -clamp(new(big.Rat).Neg(at), b.fr.exp[0]))
+	if above {
+		c = b.with(0, d, clamp(at, b.fr.exp[0]), never)
+	}
+	if !c.empty {
+		c.propagate(false)
+	}
+	return c
+}
+
+// clamp returns ⌊r·2^exp⌋, or a number that is beyond all bounds on the same side.
+func clamp(r *big.Rat, exp int) int64 {
+	switch v := floorRat(r, exp); {
+	case v.BitLen() <= boundBits:
+		return v.Int64()
+	case v.Sign() < 0:
+		return -2 << boundBits
+	}
+	return 2 << boundBits
+}

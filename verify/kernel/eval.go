@@ -1,0 +1,321 @@
+package kernel
+
+import (
+	"math"
+	"math/big"
+	"math/bits"
+)
+
+// The inequality. Let v_k be the nodes and c an objective over them. Multiply every equation v_k = Σ M·v + e, |e| ≤ E, of an
+// affine node by numbers ν_k and add them to c. With a_k the coefficient that node k has collected from its consumers,
+//
+//	c·v ≥ Σ_affine (min over [l, u] of (a_k − ν_k)·v_k − |ν_k|·E)
+//	    + Σ_relu min over R of (a·x − ν·z) + Σ_given min over [l, u] of a·v
+//
+// where every Relu hands its own choice ν to the node before it, R is the triangle of an open element or the segment of a
+// decided one, and at affine nodes ν_k is a_k rounded down. Any ν at the Relus gives a valid bound.
+
+// A seed is one coefficient of an objective.
+type seed struct {
+	node, elem int
+	c          *big.Rat
+}
+
+// An evaluator holds the vectors of one evaluation; it is reused by the next.
+type evaluator struct {
+	net   *network
+	acc   [][]i128 // per node, made on first use: the coefficients, times 2^-exp and below 2^wide
+	exp   []int
+	wide  []int
+	used  []bool
+	part  []i128
+	nu    []int64
+	rest  *big.Rat // the bound so far: rest + total·2^-texp
+	total big.Int
+	texp  int
+	work  int64 // products formed and elements copied, at most limit
+	limit int64
+}
+
+func newEvaluator(n *network, limit int64) *evaluator {
+	size := len(n.nodes)
+	return &evaluator{net: n, acc: make([][]i128, size), exp: make([]int, size), wide: make([]int, size), used: make([]bool, size),
+		part: make([]i128, n.size), nu: make([]int64, n.size), limit: limit}
+}
+
+// spend counts work.
+func (e *evaluator) spend(n int) {
+	e.work += int64(n)
+	need(e.work <= e.limit, "the limit of work is reached")
+}
+
+// lower returns a lower bound of Σ seeds + constant over the points that b describes.
+func (e *evaluator) lower(b *Bounds, seeds []seed, constant *big.Rat, choose *chooser) *big.Rat {
+	clear(e.used)
+	e.rest = new(big.Rat).Set(constant)
+	e.total.SetInt64(0)
+	e.texp = 0
+	for _, s := range seeds {
+		e.sow(b, s)
+	}
+	for k := len(e.net.nodes) - 1; k >= 0; k-- {
+		if !e.used[k] {
+			continue
+		}
+		e.spend(e.net.nodes[k].n + e.net.nodes[k].macs)
+		switch e.net.nodes[k].kind {
+		case given:
+			e.given(b, k)
+		case affine:
+			e.affine(b, k)
+		case relu:
+			e.relu(b, k, choose)
+		}
+	}
+	need(choose.next < 0, "multipliers of a Relu that does not matter")
+	return e.rest.Add(e.rest, scaled(&e.total, e.texp))
+}
+
+// sow puts a coefficient into the accumulators, rounded down to nuBits; the rest costs its node's lower bound.
+func (e *evaluator) sow(b *Bounds, s seed) {
+	top, exp := s.c.Num().BitLen()-s.c.Denom().BitLen()+1, 0
+	if !s.c.IsInt() || top >= nuBits {
+		exp = nuBits - 1 - top
+	}
+	need(exp > -maxExp && exp < 3*maxExp, tooWide)
+	v := floorRat(s.c, exp)
+	if d := new(big.Rat).Sub(s.c, scaled(v, exp)); d.Sign() != 0 { // > 0
+		lo, _ := b.of(s.node)
+		e.rest.Add(e.rest, d.Mul(d, scaled(big.NewInt(lo[s.elem]), b.fr.exp[s.node])))
+	}
+	part := e.clean(s.node)
+	part[s.elem] = from64(v.Int64())
+	e.merge(b, s.node, part, exp)
+}
+
+// clean returns zeros for node k.
+func (e *evaluator) clean(k int) []i128 {
+	part := e.part[:e.net.nodes[k].n]
+	e.spend(len(part))
+	clear(part)
+	return part
+}
+
+// coarsen divides coefficients of node k, times 2^-exp, by 2^shift, rounding down: what is lost, r ≥ 0, costs r times the node's
+// lower bound. It returns the new exponent.
+func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
+	if shift <= 0 {
+		return exp
+	}
+	need(shift < accBits, tooWide)
+	lo, _ := b.of(k)
+	var rest i256
+	for j := range a {
+		down := a[j].shr(shift)
+		rest = rest.plus(a[j].minus(down.shl(shift)).times(lo[j]))
+		a[j] = down
+	}
+	e.count(rest, exp+b.fr.exp[k])
+	return exp - shift
+}
+
+// merge adds part·2^-exp to node k's coefficients; where they differ too much in size, the finer ones are rounded.
+func (e *evaluator) merge(b *Bounds, k int, part []i128, exp int) {
+	if !e.used[k] {
+		e.acc[k] = append(e.acc[k][:0], part...)
+		e.used[k], e.exp[k], e.wide[k] = true, exp, maxBits(part)
+		return
+	}
+	acc, wide := e.acc[k], maxBits(part)
+	e.exp[k] = e.coarsen(b, k, acc, e.exp[k], wide+e.exp[k]-exp-accBits+1)
+	exp = e.coarsen(b, k, part, exp, e.wide[k]+exp-e.exp[k]-accBits+1)
+	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
+	need(max(maxBits(acc)+up, maxBits(part)+shift) < accBits, tooWide)
+	for j := range part {
+		acc[j] = acc[j].shl(up).plus(part[j].shl(shift))
+	}
+	e.exp[k], e.wide[k] = e.exp[k]+up, maxBits(acc)
+}
+
+// count adds sum·2^-exp to the bound.
+func (e *evaluator) count(sum i256, exp int) {
+	if sum != (i256{}) {
+		v := sum.big()
+		v.Lsh(v, uint(max(0, e.texp-exp)))
+		e.total.Lsh(&e.total, uint(max(0, exp-e.texp)))
+		e.texp = max(e.texp, exp)
+		e.total.Add(&e.total, v)
+	}
+}
+
+// given counts Σ min over [l, u] of a·v.
+func (e *evaluator) given(b *Bounds, k int) {
+	var sum i256
+	for j, a := range e.acc[k] {
+		v := b.lo[k][j]
+		if a.negative() {
+			v = b.hi[k][j]
+		}
+		sum = sum.plus(a.times(v))
+	}
+	e.count(sum, e.exp[k]+b.fr.exp[k])
+}
+
+// affine counts node k and hands its coefficients to its operands.
+func (e *evaluator) affine(b *Bounds, k int) {
+	nd := &e.net.nodes[k]
+	nu, exp := e.nu[:nd.n], e.coarsen(b, k, e.acc[k], e.exp[k], max(e.wide[k]-nuBits, e.exp[k]-maxExp))
+	var slack i256
+	for j, a := range e.acc[k] {
+		nu[j] = int64(a.lo)
+		if b.fr.slack[k] != nil {
+			slack = slack.plus(mul64(-max(nu[j], -nu[j]), b.fr.slack[k][j]).wide(0))
+		}
+	}
+	e.count(slack, exp+b.fr.exp[k])
+	for i := range nd.terms {
+		t := &nd.terms[i]
+		part := e.clean(t.src)
+		t.backward(nu, part)
+		e.merge(b, t.src, part, exp+t.w.exp)
+	}
+}
+
+// relu counts Relu node k and hands the multipliers chosen for it to the node before.
+func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
+	nd := &e.net.nodes[k]
+	nu, lo, hi := e.nu[:nd.n], b.lo[nd.src], b.hi[nd.src]
+	exp := choose.relu(e, k, lo, hi, nu)
+	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
+	part := e.part[:nd.n]
+	for j, v := range nu {
+		part[j] = from64(v)
+	}
+	need(max(e.wide[k]+up, maxBits(part)+shift) < accBits, tooWide)
+	var sum i256
+	for j := range nu {
+		l, u := lo[j], hi[j]
+		a, n := e.acc[k][j].shl(up), part[j].shl(shift)
+		var p, q i256 // the ends of the segment or triangle other than (0, 0)
+		switch {
+		case l >= 0:
+			p, q = a.minus(n).times(l), a.minus(n).times(u)
+		case u <= 0:
+			p, q = n.times(-l), n.times(-u)
+		default:
+			p, q = n.times(-l), a.minus(n).times(u)
+			if !p.negative() && !q.negative() {
+				continue
+			}
+		}
+		if q.less(p) {
+			p = q
+		}
+		sum = sum.plus(p)
+	}
+	e.count(sum, max(exp, e.exp[k])+b.fr.exp[k])
+	e.merge(b, nd.src, part, exp)
+}
+
+// The ways of giving multipliers.
+const (
+	Recompute = 0
+	Hint      = 1
+	Explicit  = 2
+)
+
+// A chooser supplies the multipliers of Relus: computed here, or read from the proof. Any that fit in nuBits are valid.
+type chooser struct {
+	mode int
+	in   *reader
+	left int // layers to come
+	next int // Relu that the next layer is for, −1 for none
+}
+
+// newChooser reads the start of a nu record.
+func newChooser(in *reader, relus int) *chooser {
+	c := &chooser{mode: in.index(Explicit + 1), in: in, next: -1}
+	if c.mode != Recompute {
+		c.left = in.index(relus + 1)
+		c.advance(relus)
+	}
+	return c
+}
+
+// advance reads which Relu the next layer is for: they come last first, below the one before.
+func (c *chooser) advance(below int) {
+	if c.next = -1; c.left > 0 {
+		c.left--
+		c.next = c.in.index(below)
+	}
+}
+
+// relu writes multipliers for Relu node k and returns their exponent.
+func (c *chooser) relu(e *evaluator, k int, lo, hi, nu []int64) int {
+	clear(nu)
+	r, exp := e.net.nodes[k].relu, e.exp[k]
+	var slopes []byte
+	if c.next == r && c.mode == Hint {
+		open := 0
+		for j := range lo {
+			if lo[j] < 0 && hi[j] > 0 {
+				open++
+			}
+		}
+		n := c.in.index(open + 1)
+		need(n == 0 || n == open, "%d slopes for %d open elements at byte %d", n, open, c.in.at)
+		slopes = c.in.take(n)
+	}
+	if c.mode != Explicit {
+		exp = propose(e, k, slopes, lo, hi, nu)
+	}
+	if c.next == r {
+		exp = c.layer(nu, exp)
+		c.advance(r)
+	}
+	return exp
+}
+
+// propose computes multipliers: the coefficient times the slope of a line below or above. slopes, if not empty, has one byte per
+// open element for the lines below; else the line that leaves the smaller triangle is taken.
+func propose(e *evaluator, k int, slopes []byte, lo, hi, nu []int64) (exp int) {
+	shift := max(e.wide[k]-(nuBits-1), e.exp[k]-maxExp) // the largest multiplier gets nuBits−1 bits
+	scale, hint := math.Ldexp(1, -shift), len(slopes) > 0
+	for j, a := range e.acc[k] {
+		l, u, s := lo[j], hi[j], 1.0
+		switch {
+		case l >= 0:
+		case u <= 0:
+			continue
+		case a.negative():
+			s = float64(float64(u) / (float64(u) - float64(l)))
+		case hint:
+			s = float64(float64(slopes[0]) / 255)
+		case u <= -l:
+			s = 0
+		}
+		if l < 0 && hint {
+			slopes = slopes[1:]
+		}
+		nu[j] = int64(math.RoundToEven(float64(float64(a.float()*s) * scale)))
+	}
+	return e.exp[k] - shift
+}
+
+// layer reads sparse multipliers and adds them to nu: Explicit ones, whose exponent is returned, or corrections to proposed ones.
+func (c *chooser) layer(nu []int64, exp int) int {
+	own := int(c.in.signed(4 * maxExp))
+	if c.mode == Explicit {
+		exp = own
+	}
+	j, s := -1, exp-own
+	for range c.in.index(len(nu) + 1) {
+		j += c.in.index(len(nu)-j-1) + 1
+		v := c.in.signed(1 << 62)
+		need(bits.Len64(uint64(max(v, -v)))+s <= nuBits, "a multiplier that is too large at byte %d", c.in.at)
+		v = int64(from64(v).shl(max(0, s)).shr(min(127, max(0, -s))).lo) + nu[j]
+		need(max(v, -v) < 1<<nuBits, "a multiplier that is too large at byte %d", c.in.at)
+		nu[j] = v
+	}
+	return exp
+}

@@ -1,0 +1,159 @@
+package kernel
+
+import (
+	"math"
+	"math/bits"
+)
+
+// A kind says what a node computes.
+type kind uint8
+
+const (
+	given  kind = iota // the input, or the constant 1
+	affine             // Σ terms
+	relu               // of node src
+)
+
+// A run is n products z[out+t·so] += W[w+t·sw]·x[in+t·si]. Every linear operator is a list of runs over one table W.
+type run struct{ out, in, w, n, so, si, sw int32 }
+
+// A table is numbers v·2^-exp with |v| ≤ 2^weightBits. If rounded, each true number lies within 2·2^-exp of the stored one.
+type table struct {
+	v       []int64
+	exp     int
+	rounded bool
+}
+
+// A term is one linear map of a node; fan is the largest number of products in a sum.
+type term struct {
+	src, fan int
+	w        table
+	runs     []run
+}
+
+// A node is one vector of the network.
+type node struct {
+	name       string
+	kind       kind
+	n, src     int
+	terms      []term
+	macs, relu int // products; number among the Relus
+}
+
+// A network is a list of nodes, each after those it reads: 0 is the input, 1 the constant 1, through which biases come.
+type network struct {
+	nodes              []node
+	relus              []int
+	output, size, macs int
+}
+
+const one = 1 // the node of the constant
+
+// quantise stores numbers with one exponent; approx says that they are off by up to half an ulp of float64 already.
+//
+// Sound: the largest number gets at most weightBits bits, so that half its float64 ulp is below one step; rounding down adds
+// less than one step.
+func quantise(data []float64, approx bool) table {
+	top, low := math.MinInt32, math.MaxInt32 // all numbers are multiples of 2^low below 2^top
+	for _, f := range data {
+		need(f-f == 0, "%v among the constants", f)
+		if m, e := mantissa(f); m != 0 {
+			top, low = max(top, e+bits.Len64(uint64(max(m, -m)))), min(low, e)
+		}
+	}
+	q := table{v: make([]int64, len(data)), rounded: approx}
+	if top < low {
+		return q
+	}
+	q.exp = -low
+	if fine := min(weightBits-top, finest); approx || q.exp > fine {
+		q.exp, q.rounded = fine, true
+	}
+	for i, f := range data {
+		m, e := mantissa(f)
+		if s := e + q.exp; s >= 0 {
+			q.v[i] = m << s
+		} else {
+			q.v[i] = m >> min(-s, 63)
+		}
+	}
+	return q
+}
+
+// mantissa returns an odd m (or 0) and e with f = m·2^e.
+func mantissa(f float64) (m int64, e int) {
+	if f == 0 {
+		return 0, 0
+	}
+	frac, e := math.Frexp(f)
+	m = int64(frac * (1 << 53)) // exact
+	z := bits.TrailingZeros64(uint64(m))
+	return m >> z, e - 53 + z
+}
+
+// add appends a node after checking every index and count that the arithmetic relies on.
+func (n *network) add(nd node) int {
+	need(nd.n >= 1 && nd.n <= maxElements && n.size+nd.n <= maxElements, "node %q: too many elements", nd.name)
+	need(len(nd.terms) <= 8, "node %q: too many operands", nd.name)
+	for t := range nd.terms {
+		tm := &nd.terms[t]
+		fanIn, fanOut := make([]int32, nd.n), make([]int32, n.nodes[tm.src].n)
+		for _, r := range tm.runs {
+			need(r.n > 0 && within(r.out, r.so, r.n, nd.n) && within(r.in, r.si, r.n, len(fanOut)) && within(r.w, r.sw, r.n, len(tm.w.v)),
+				"node %q reads outside its operands", nd.name)
+			nd.macs += int(r.n)
+			need(n.macs+nd.macs <= maxMACs, "node %q: too many products", nd.name)
+			for o, i, c := r.out, r.in, r.n; c > 0; o, i, c = o+r.so, i+r.si, c-1 {
+				fanIn[o]++
+				fanOut[i]++
+				tm.fan = max(tm.fan, int(fanIn[o]), int(fanOut[i]))
+			}
+		}
+		need(tm.fan < 1<<fanBits, "node %q: too many products in one sum", nd.name)
+	}
+	if nd.kind == relu {
+		nd.relu = len(n.relus)
+		n.relus = append(n.relus, len(n.nodes))
+	}
+	n.size, n.macs, n.nodes = n.size+nd.n, n.macs+nd.macs, append(n.nodes, nd)
+	return len(n.nodes) - 1
+}
+
+// within reports whether from, from+step, … (n numbers) lie in [0, size).
+func within(from, step, n int32, size int) bool {
+	last := int64(from) + int64(step)*int64(n-1)
+	return from >= 0 && int64(from) < int64(size) && last >= 0 && last < int64(size)
+}
+
+// forward adds the image of an interval vector [l, u] to [lo, hi].
+func (t *term) forward(l, u []int64, lo, hi []i128) {
+	for _, r := range t.runs {
+		o, i, w := r.out, r.in, r.w
+		for range r.n {
+			a, b := l[i], u[i]
+			if t.w.v[w] < 0 {
+				a, b = b, a
+			}
+			if c := t.w.v[w]; c != 0 {
+				lo[o], hi[o] = lo[o].plus(mul64(c, a)), hi[o].plus(mul64(c, b))
+			}
+			o, i, w = o+r.so, i+r.si, w+r.sw
+		}
+	}
+}
+
+// backward adds the transpose applied to nu to a: the same runs with the roles of in and out exchanged.
+func (t *term) backward(nu []int64, a []i128) {
+	for _, r := range t.runs {
+		o, i, w := r.out, r.in, r.w
+		if r.so == 0 && nu[o] == 0 {
+			continue
+		}
+		for range r.n {
+			if v := nu[o]; v != 0 {
+				a[i] = a[i].plus(mul64(t.w.v[w], v))
+			}
+			o, i, w = o+r.so, i+r.si, w+r.sw
+		}
+	}
+}
