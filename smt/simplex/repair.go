@@ -78,6 +78,7 @@ func (s *System) makeCosts() {
 func (s *System) dual(ctx context.Context, costs bool) (Status, error) {
 	limit := s.stats.Pivots + 200 + limitPivots*(s.n+s.m)
 	still := 0 // pivots in a row without dual progress
+	defer func() { s.pinned = -1 }()
 	for steps := 0; ; steps++ {
 		if steps%contextEach == 0 && ctx.Err() != nil {
 			return Limit, ctx.Err()
@@ -100,6 +101,10 @@ func (s *System) dual(ctx context.Context, costs bool) (Status, error) {
 			return Optimal, nil
 		}
 		q := s.enter(i, low, bland, costs)
+		if q < 0 && s.pinned >= 0 {
+			s.pinned = -1
+			continue
+		}
 		if q < 0 {
 			s.fail = failure{i, low}
 			return Infeasible, nil
@@ -214,7 +219,7 @@ func (s *System) collect(i int, low bool) {
 		if low == (f > 0) { // the variable has to grow
 			room = s.hi[v] - s.x[v]
 		}
-		if !(room > 0) || s.lo[v] == s.hi[v] {
+		if !(room > 0) || s.lo[v] == s.hi[v] || int(v) == s.pinned {
 			continue
 		}
 		d := s.d[j]

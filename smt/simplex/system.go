@@ -40,6 +40,7 @@ type System struct {
 	fresh    int // pivots since the last look at the rounding
 	stats    Stats
 	safe     Scratch
+	pinned   int // variable that Repair moves last, −1
 	fail     failure
 	exactRay []*big.Rat // of the last Repair, where the float one proves nothing
 }
@@ -75,7 +76,7 @@ func NewSystem(n int, rows []Row) (*System, error) {
 	m := len(rows)
 	s := &System{n: n, m: m, a: rows, t: make([]float64, m*n), basic: make([]int32, m), nonbasic: make([]int32, n),
 		at: make([]int32, n+m), x: make([]float64, n+m), lo: make([]float64, n+m), hi: make([]float64, n+m),
-		scale: make([]float64, n+m), d: make([]float64, n), weight: make([]float64, m), price: make([]float64, n)}
+		scale: make([]float64, n+m), d: make([]float64, n), weight: make([]float64, m), price: make([]float64, n), pinned: -1}
 	for v := range s.lo {
 		s.lo[v], s.hi[v], s.scale[v] = math.Inf(-1), math.Inf(1), 1
 	}
@@ -154,6 +155,9 @@ func (s *System) SetUpper(v int, b float64) {
 	}
 	s.hi[v] = b
 }
+
+// Pin asks the next Repair to leave nonbasic variable v where it is as long as it can.
+func (s *System) Pin(v int) { s.pinned = v }
 
 // Push opens a level: Pop takes back what was asserted since.
 func (s *System) Push() { s.marks = append(s.marks, len(s.trail)) }
