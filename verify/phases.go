@@ -16,6 +16,7 @@ const (
 	phaseAlpha      = "alpha"       // ascending the inner bounds of a whole box
 	phaseInputSplit = "input split"
 	phaseReluSplit  = "relu split"
+	phaseReluplex   = "reluplex"
 	phaseConfirm    = "confirm" // confirming candidates that bounds came by
 )
 

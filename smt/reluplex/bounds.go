@@ -124,6 +124,9 @@ func (e *engine) rowBounds(r int) (set levels, conflict bool) {
 	for i, t := range e.terms {
 		// a·x = −(sum of the others)
 		atLeast, atMost := -(high-t.high)-err, -(low-t.low)+err
+		if !(atLeast > t.low) && !(atMost < t.high) {
+			continue
+		}
 		if t.a < 0 {
 			atLeast, atMost = atMost, atLeast
 		}

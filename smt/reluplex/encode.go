@@ -36,14 +36,18 @@ type encoding struct {
 	cases   []int // variables of the case's rows
 }
 
-// layout says where the elements of nodes are: the column of the first, −1 for nodes whose elements are the b rows of their readers.
+// Pairs whose sign the enclosure of the network settles are no pairs: an f that is 0 has no column and no rows, an f that is b has
+// its column and one row, f − W·x − bias·1 = 0.
+
+// layout says where the elements of nodes are: their columns, −1 for those that are 0; nil for nodes whose elements are the b rows of
+// their readers.
 type layout struct {
-	first         []int
+	at            [][]int
 	width, height int // columns and rows
 }
 
 // place lays out the columns: every node has them but affine nodes that Relus alone read.
-func place(p *prog.Program, c *spec.Case) layout {
+func place(p *prog.Program, c *spec.Case, L, U [][]float64) layout {
 	whole := make([]bool, len(p.Nodes))
 	whole[p.Output] = true
 	for k := range p.Nodes {
@@ -51,27 +55,33 @@ func place(p *prog.Program, c *spec.Case) layout {
 			whole[t.Src] = true
 		}
 	}
-	l := layout{first: make([]int, len(p.Nodes)), width: 1, height: len(c.Rows)}
+	l := layout{at: make([][]int, len(p.Nodes)), width: 1, height: len(c.Rows)}
 	for k := range p.Nodes {
 		n := &p.Nodes[k]
-		l.first[k] = -1
-		if n.Kind != prog.Affine || whole[k] {
-			l.first[k] = l.width
-			l.width += n.N
+		if n.Kind == prog.Affine && !whole[k] {
+			continue
 		}
-		switch {
-		case n.Kind == prog.Relu && l.first[n.Src] < 0:
-			l.height += 2 * n.N
-		case n.Kind == prog.Relu || l.first[k] >= 0 && n.Kind == prog.Affine:
-			l.height += n.N
+		l.at[k] = make([]int, n.N)
+		for i := range l.at[k] {
+			if n.Kind == prog.Relu && U[n.Src][i] <= 0 {
+				l.at[k][i] = -1
+				continue
+			}
+			l.at[k][i] = l.width
+			l.width++
+			switch {
+			case n.Kind == prog.Affine || n.Kind == prog.Relu && (l.at[n.Src] != nil || L[n.Src][i] >= 0):
+				l.height++
+			case n.Kind == prog.Relu:
+				l.height += 2
+			}
 		}
 	}
 	return l
 }
 
-// estimate returns the bytes that the search of a case takes.
-func estimate(p *prog.Program, c *spec.Case) int64 {
-	l := place(p, c)
+// estimate returns the bytes that a search with this layout takes.
+func (l *layout) estimate() int64 {
 	return simplex.SystemBytes(l.width, l.height) + 200*int64(l.width+l.height)
 }
 
@@ -92,34 +102,32 @@ type entry struct {
 }
 
 // encode returns the system of a case; L and U enclose every node. ok is false when some enclosure is infinite.
-func encode(p *prog.Program, c *spec.Case, L, U [][]float64) (enc *encoding, ok bool) {
-	e := &encoder{layout: place(p, c), p: p, L: L, U: U, forms: make([][][]entry, len(p.Nodes)), errs: make([][]float64, len(p.Nodes))}
+func encode(p *prog.Program, c *spec.Case, l layout, L, U [][]float64) (enc *encoding, ok bool) {
+	e := &encoder{layout: l, p: p, L: L, U: U, forms: make([][][]entry, len(p.Nodes)), errs: make([][]float64, len(p.Nodes))}
 	e.columns = e.width
 	e.bound(0, 1, 1)
 	for k := range p.Nodes {
 		if !finite(L[k]...) || !finite(U[k]...) {
 			return nil, false
 		}
-		if e.first[k] >= 0 {
-			for i := range p.Nodes[k].N {
-				e.bound(e.first[k]+i, L[k][i], U[k][i])
+		for i, col := range e.at[k] {
+			if col >= 0 {
+				e.bound(col, L[k][i], U[k][i])
 			}
 		}
 		if p.Nodes[k].Kind == prog.Affine {
 			e.affine(k)
 		}
 	}
-	for i := range p.Nodes[0].N {
-		e.inputs = append(e.inputs, e.first[0]+i)
-	}
+	e.inputs = e.at[0]
 	for k := range p.Nodes {
 		switch n := &p.Nodes[k]; {
 		case n.Kind == prog.Relu:
 			e.relu(k, n)
-		case n.Kind == prog.Affine && e.first[k] >= 0:
-			for i := range n.N {
+		case n.Kind == prog.Affine:
+			for i, col := range e.at[k] {
 				err := e.errs[k][i]
-				e.row(append(slices.Clone(e.forms[k][i]), entry{e.first[k] + i, -1}), -err, err)
+				e.row(append(slices.Clone(e.forms[k][i]), entry{col, -1}), -err, err)
 			}
 		}
 	}
@@ -148,8 +156,8 @@ func (e *encoder) affine(k int) {
 	}
 	for _, t := range n.Terms {
 		t.Map.Each(func(i, j int, v float64) {
-			if v != 0 {
-				forms[i] = append(forms[i], entry{e.first[t.Src] + j, v})
+			if col := e.at[t.Src][j]; v != 0 && col >= 0 {
+				forms[i] = append(forms[i], entry{col, v})
 			}
 		})
 	}
@@ -201,25 +209,36 @@ func (e *encoder) row(form []entry, lo, hi float64) int {
 
 // relu appends the rows of a Relu node's pairs. b is a row, or a column where something else reads it too.
 func (e *encoder) relu(k int, n *prog.Node) {
-	for i := range n.N {
-		f := e.first[k] + i
+	for i, f := range e.at[k] {
+		if f < 0 {
+			continue
+		}
 		p := pair{f: f}
 		lo, hi := e.L[n.Src][i], e.U[n.Src][i]
 		var form []entry
-		if e.first[n.Src] >= 0 {
-			p.b = e.first[n.Src] + i
-			form = []entry{{p.b, 1}}
+		if e.at[n.Src] != nil {
+			p.b = e.at[n.Src][i]
+			if p.b >= 0 {
+				form = []entry{{p.b, 1}}
+			}
 		} else {
 			form, p.err = e.forms[n.Src][i], e.errs[n.Src][i]
-			p.b = e.row(slices.Clone(form), down(lo-p.err), up(hi+p.err))
+			if lo < 0 {
+				p.b = e.row(slices.Clone(form), down(lo-p.err), up(hi+p.err))
+			}
 		}
 		slack := []entry{{f, 1}}
 		for _, t := range form {
 			slack = append(slack, entry{t.col, -t.val})
 		}
 		// f ≥ b; and f − b is 0 when b ≥ 0, −b otherwise
-		p.s = e.row(slack, -p.err, max(p.err, up(-lo+p.err)))
-		e.pairs = append(e.pairs, p)
+		top := p.err
+		if lo < 0 {
+			top = max(top, up(-lo+p.err))
+		}
+		if p.s = e.row(slack, -p.err, top); lo < 0 {
+			e.pairs = append(e.pairs, p)
+		}
 	}
 }
 
@@ -228,14 +247,17 @@ func (e *encoder) caseRow(row *spec.Row) {
 	var form []entry
 	slack := 0.0
 	add := func(col int, c spec.Coef) {
+		if col < 0 {
+			return
+		}
 		form = append(form, entry{col, c.Value})
 		slack += c.Err * e.size(col)
 	}
 	for _, c := range row.X {
-		add(e.first[0]+c.Index, c)
+		add(e.at[0][c.Index], c)
 	}
 	for _, c := range row.Y {
-		add(e.first[e.p.Output]+c.Index, c)
+		add(e.at[e.p.Output][c.Index], c)
 	}
 	form, err := e.merge(form)
 	least, mag := 0.0, 0.0

@@ -79,12 +79,17 @@ func (e *engine) broken() int {
 	return -1
 }
 
-// fix repairs a violated pair: b follows f, or else f follows b, as the program of 2017 prefers; when both are basic, one is made
-// nonbasic first.
+// fix repairs a violated pair: b follows f, or else f follows b, as the program of 2017 prefers. When the slack f − b is nonbasic, b
+// and f move together and no update repairs anything: then, and when both are basic, PivotForRelu comes first.
 func (e *engine) fix(p int) {
 	q := &e.pairs[p]
-	if e.sys.IsBasic(q.b) && e.sys.IsBasic(q.f) {
-		e.pivotForRelu(q)
+	switch {
+	case e.sys.IsBasic(q.b):
+		if !e.sys.IsBasic(q.s) || e.sys.IsBasic(q.f) {
+			e.pivotForRelu(q.b, q.s)
+		}
+	case e.sys.IsBasic(q.f) && !e.sys.IsBasic(q.s):
+		e.pivotForRelu(q.f, q.s)
 	}
 	e.out.Repairs++
 	if !e.updateB(q) {
@@ -113,22 +118,22 @@ func (e *engine) updateF(q *pair) bool {
 	return true
 }
 
-// pivotForRelu is the rule PivotForRelu: b, basic, is exchanged with a nonbasic variable of its row: the slack of the pair if it
-// can be, so that b and f become independent, else the one with the largest entry.
-func (e *engine) pivotForRelu(q *pair) {
+// pivotForRelu is the rule PivotForRelu: v, a basic member of a pair, is exchanged with a nonbasic variable of its row: the slack of
+// the pair if it can be, else the one with the largest entry.
+func (e *engine) pivotForRelu(v, slack int) {
 	best, size := -1, 1e-6
-	row := e.sys.TableauRow(q.b)
-	for j, v := range e.sys.Nonbasic() {
+	row := e.sys.TableauRow(v)
+	for j, w := range e.sys.Nonbasic() {
 		a := math.Abs(row[j])
-		if int(v) == q.s && a > 1e-4 {
+		if int(w) == slack && a > 1e-4 {
 			best = j
 			break
 		}
-		if e.sys.Lower(int(v)) < e.sys.Upper(int(v)) && a > size {
+		if e.sys.Lower(int(w)) < e.sys.Upper(int(w)) && a > size {
 			best, size = j, a
 		}
 	}
 	if best >= 0 {
-		e.sys.Pivot(q.b, int(e.sys.Nonbasic()[best]))
+		e.sys.Pivot(v, int(e.sys.Nonbasic()[best]))
 	}
 }

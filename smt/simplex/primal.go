@@ -92,9 +92,7 @@ func (s *System) dualFeasible() bool {
 // primal improves an assignment inside the bounds until no column does.
 func (s *System) primal(ctx context.Context, c []float64) (*Minimum, error) {
 	s.setCosts(c)
-	for j := range s.price {
-		s.price[j] = 1
-	}
+	s.resetPrices()
 	limit := s.stats.Pivots + 200 + limitPivots*(s.n+s.m)
 	still := 0
 	for steps := 0; ; steps++ {
@@ -220,7 +218,15 @@ func (s *System) devexPrices(row, q int) {
 			s.price[j] = max(s.price[j], f/p*f/p*s.price[q])
 		}
 	}
-	s.price[q] = max(s.price[q]/(p*p), 1)
+	if s.price[q] = max(s.price[q]/(p*p), 1); s.price[q] > maxWeight {
+		s.resetPrices()
+	}
+}
+
+func (s *System) resetPrices() {
+	for j := range s.price {
+		s.price[j] = 1
+	}
 }
 
 // minimum packs the answer: the multiplier of a row is the reduced cost of its variable, negated.
