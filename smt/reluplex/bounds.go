@@ -38,7 +38,7 @@ func (e *engine) upper(v int, b float64, why levels) (set levels, conflict bool)
 	e.reasons = append(e.reasons, reason{int32(v), true, e.whyHi[v]})
 	e.sys.SetUpper(v, b)
 	if e.whyHi[v] = why; len(e.decisions) == 0 {
-		e.ground[v] = b
+		e.groundHi[v] = b
 	}
 	e.changed(v)
 	return nil, false

@@ -1,8 +1,11 @@
 package reluplex
 
 import (
+	"cmp"
 	"math"
 	"slices"
+
+	"github.com/spai-project/certify/smt/simplex"
 )
 
 // What the tableau proves: reasons of failures, and phases that follow from its rows.
@@ -26,57 +29,57 @@ func (e *engine) explain() levels {
 	return set
 }
 
-// A use of a bound: the variable, its coefficient in the sum, and what replacing the bound by the ground one costs.
+// A use of bounds in a sum: the variable, what replacing its bounds by the ground ones costs, and why they hold.
 type use struct {
 	v    int
-	a    float64
 	cost float64
 	why  levels
 }
 
-// reduce evaluates the multipliers with as many ground bounds in place of present ones as leave the sum above need, and returns the
-// levels that the rest depends on with the value. If the sum is not above need at all, the value says so.
+// reduce evaluates the multipliers with as many ground bounds in place of present ones as leave the sum above need, the cheapest
+// replacements first, and returns the levels that the rest depends on with the value. If the sum is not above need at all, the
+// value says so.
+//
+// Sound because the value returned is that of the bounds whose levels are returned: ground bounds depend on none.
 func (e *engine) reduce(c, y []float64, need float64) (levels, float64) {
 	lo, hi := e.sys.Bounds()
-	value := e.sys.Bound(c, y, lo, hi)
+	e.sum = e.sys.Terms(e.sum[:0], c, y)
+	value := simplex.Least(e.sum, lo, hi)
 	if !(value > need) {
 		return nil, value
 	}
-	var uses []use
-	e.sys.EachTerm(c, y, func(v int, low, high float64) {
+	uses := e.uses[:0]
+	for i := range e.sum {
+		t := &e.sum[i]
+		v := t.Var
 		why, moved := e.whyLo[v], lo[v]-e.groundLo[v]
-		if high <= 0 {
-			why, moved = e.whyHi[v], e.ground[v]-hi[v]
-		} else if low < 0 {
-			why, moved = why.union(e.whyHi[v]), max(moved, e.ground[v]-hi[v])
+		switch {
+		case t.High <= 0:
+			why, moved = e.whyHi[v], e.groundHi[v]-hi[v]
+		case t.Low < 0:
+			why, moved = why.union(e.whyHi[v]), max(moved, e.groundHi[v]-hi[v])
 		}
 		if why != nil {
-			uses = append(uses, use{v, low, max(math.Abs(low), math.Abs(high)) * moved, why})
+			uses = append(uses, use{v, max(math.Abs(t.Low), math.Abs(t.High)) * moved, why})
 		}
-	})
-	slices.SortStableFunc(uses, func(a, b use) int {
-		switch {
-		case a.cost < b.cost:
-			return -1
-		case a.cost > b.cost:
-			return 1
-		}
-		return 0
-	})
-	mixLo, mixHi := slices.Clone(lo), slices.Clone(hi)
-	budget := (value - need) * 0.999
-	kept := len(uses)
-	for i, u := range uses {
-		if budget -= u.cost; budget <= 0 {
-			kept = i
-			break
-		}
-		mixLo[u.v], mixHi[u.v] = e.groundLo[u.v], e.ground[u.v]
 	}
-	if kept == 0 || len(uses) == 0 {
+	e.uses = uses
+	slices.SortFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.v, b.v)) })
+	budget := (value - need) * 0.999
+	kept := 0
+	for kept < len(uses) && uses[kept].cost < budget {
+		budget -= uses[kept].cost
+		kept++
+	}
+	if kept == 0 {
 		return union(uses), value
 	}
-	if mixed := e.sys.Bound(c, y, mixLo, mixHi); mixed > need {
+	mixLo, mixHi := append(e.mixLo[:0], lo...), append(e.mixHi[:0], hi...)
+	e.mixLo, e.mixHi = mixLo, mixHi
+	for _, u := range uses[:kept] {
+		mixLo[u.v], mixHi[u.v] = e.groundLo[u.v], e.groundHi[u.v]
+	}
+	if mixed := simplex.Least(e.sum, mixLo, mixHi); mixed > need {
 		return union(uses[kept:]), mixed
 	}
 	return union(uses), value
@@ -90,53 +93,56 @@ func union(uses []use) levels {
 	return set
 }
 
-// derive looks at the rows of the tableau whose basic variable belongs to an undecided pair: where deriveLowerBound or
-// deriveUpperBound fixes its phase, that is proved with the row's multipliers and asserted. It reports whether something was.
+// derive is deriveLowerBound and deriveUpperBound on the rows of the tableau whose basic variable belongs to an undecided pair: where
+// the row's range fixes the phase, or cuts a tenth off the range of b, that is proved with the row's multipliers and asserted. It
+// reports whether something was.
 func (e *engine) derive() bool {
 	e.tightened = false
 	any := false
 	for p := range e.pairs {
-		if e.decided(p) {
-			continue
-		}
-		q := &e.pairs[p]
-		any = e.impliedPhase(p, q.b, q.err, q.err) || any
-		if !e.decided(p) {
-			any = e.impliedPhase(p, q.f, 0, -1) || any
+		for _, v := range []int{e.pairs[p].b, e.pairs[p].f} {
+			if !e.decided(p) && e.pending == nil && e.sys.IsBasic(v) {
+				low, high := e.rowRange(v)
+				any = e.derived(v, low, 1) || any
+				any = e.derived(v, -high, -1) || any
+			}
 		}
 	}
 	return any
 }
 
-// impliedPhase tries to prove v ≥ atLeast (then p is active) or v ≤ −below (then p is inactive) from v's row; below < 0: not tried.
-func (e *engine) impliedPhase(p, v int, atLeast, below float64) bool {
-	if !e.sys.IsBasic(v) {
+// derived proves and asserts sign·v ≥ about low where that gains enough.
+func (e *engine) derived(v int, low, sign float64) bool {
+	now, width := e.sys.Lower(v), e.sys.Upper(v)-e.sys.Lower(v)
+	if sign < 0 {
+		now = -e.sys.Upper(v)
+	}
+	need := now + 0.1*width
+	if now < 0 && low > 0 {
+		need = 0
+	}
+	if !(low > need) {
 		return false
 	}
-	low, high := e.rowRange(v)
-	for _, active := range []bool{true, false} {
-		sign, need := 1.0, atLeast
-		switch {
-		case active && !(low > atLeast):
-			continue
-		case !active && (below < 0 || !(high < -below)):
-			continue
-		case !active:
-			sign, need = -1, below
-		}
-		y, c := make([]float64, e.sys.Rows()), make([]float64, e.sys.Columns()+e.sys.Rows())
-		c[v] = sign
-		e.sys.RowMultipliers(y, v, sign)
-		set, value := e.reduce(c, y, need)
-		if !(value > need) {
-			continue
-		}
-		if conflict, bad := e.phase(p, active, set); bad {
-			e.pending = &conflict
-		}
-		return true
+	clear(e.y)
+	e.costs[v] = sign
+	e.sys.RowMultipliers(e.y, v, sign)
+	set, value := e.reduce(e.costs, e.y, need)
+	e.costs[v] = 0
+	if !(value > need) {
+		return false
 	}
-	return false
+	var conflict levels
+	var bad bool
+	if sign > 0 {
+		conflict, bad = e.lower(v, value, set)
+	} else {
+		conflict, bad = e.upper(v, -value, set)
+	}
+	if bad {
+		e.pending = &conflict
+	}
+	return true
 }
 
 // rowRange is the range of basic variable v that its row of the tableau leaves, in floats.

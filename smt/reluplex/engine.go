@@ -12,16 +12,21 @@ import (
 // engine is the search for one case: a configuration ⟨B, T, l, u, α, R⟩ and the stack of decisions.
 type engine struct {
 	*encoding
-	sys    *simplex.System
-	cfg    *Config
-	out    *Outcome
-	column []float64 // costs, scratch
+	sys *simplex.System
+	cfg *Config
+	out *Outcome
+
+	// Scratch: costs of columns and of all variables, multipliers, sums and the bounds they use.
+	column, costs, y []float64
+	sum              []simplex.Term
+	uses             []use
+	mixLo, mixHi     []float64
 
 	// Bounds and why they hold: per variable, the decision levels that its lower and its upper bound depend on.
-	whyLo, whyHi     []levels
-	groundLo, ground []float64 // lower and upper bounds without decisions
-	reasons          []reason  // trail of the above
-	marks            []int
+	whyLo, whyHi       []levels
+	groundLo, groundHi []float64 // bounds without decisions
+	reasons            []reason  // trail of whyLo and whyHi
+	marks              []int
 
 	// Propagation: rows and pairs that a bound has changed for.
 	rowsOf, pairsOf      [][]int32 // by variable
@@ -44,10 +49,10 @@ const tolPair = 1e-7
 
 func newEngine(enc *encoding, sys *simplex.System, cfg *Config, out *Outcome) *engine {
 	n, m := enc.columns, len(enc.rows)
-	e := &engine{encoding: enc, sys: sys, cfg: cfg, out: out, column: make([]float64, n), whyLo: make([]levels, n+m), whyHi: make([]levels, n+m),
+	e := &engine{encoding: enc, sys: sys, cfg: cfg, out: out, column: make([]float64, n), costs: make([]float64, n+m), y: make([]float64, m), whyLo: make([]levels, n+m), whyHi: make([]levels, n+m),
 		rowsOf: make([][]int32, n+m), pairsOf: make([][]int32, n+m), staleRows: make([]bool, m), stalePair: make([]bool, len(enc.pairs)),
 		repairs: make([]int, len(enc.pairs)), tightened: true}
-	e.groundLo, e.ground = append([]float64(nil), enc.lo...), append([]float64(nil), enc.hi...)
+	e.groundLo, e.groundHi = append([]float64(nil), enc.lo...), append([]float64(nil), enc.hi...)
 	for v := range enc.lo {
 		sys.SetLower(v, enc.lo[v])
 		sys.SetUpper(v, enc.hi[v])
@@ -142,7 +147,7 @@ func (e *engine) closed() string {
 func (e *engine) attempt() bool {
 	x := make([]float64, len(e.inputs))
 	for i, v := range e.inputs {
-		x[i] = min(max(e.sys.Value(v), e.groundLo[v]), e.ground[v])
+		x[i] = min(max(e.sys.Value(v), e.groundLo[v]), e.groundHi[v])
 	}
 	return e.try(x)
 }
@@ -191,7 +196,7 @@ func (e *engine) leaf(ctx context.Context) (levels, error) {
 		}
 	}
 	for i, v := range e.inputs {
-		mean[i] = min(max(mean[i], e.groundLo[v]), e.ground[v])
+		mean[i] = min(max(mean[i], e.groundLo[v]), e.groundHi[v])
 	}
 	if !e.try(mean) {
 		e.stuck = true

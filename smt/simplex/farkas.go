@@ -58,10 +58,23 @@ func (s *System) rowMultipliers(y []float64, i int, sign float64) {
 // Sound because the sum above is an identity, and because each coefficient is enclosed, each product taken at the worse end and
 // every sum bounded from below.
 func (s *System) Bound(c, y, lo, hi []float64) float64 {
+	s.sum = s.Terms(s.sum[:0], c, y)
+	return Least(s.sum, lo, hi)
+}
+
+// A Term is a summand of Bound's sum: a variable and an enclosure of its coefficient.
+type Term struct {
+	Var       int
+	Low, High float64
+}
+
+// Least returns a lower bound, rounded outward, on a sum of terms for values inside lo and hi; −Inf when nothing can be said.
+func Least(terms []Term, lo, hi []float64) float64 {
 	var total accumulator
-	s.EachTerm(c, y, func(v int, low, high float64) {
-		total.addLower(leastProduct(low, high, lo[v], hi[v]))
-	})
+	for i := range terms {
+		t := &terms[i]
+		total.addLower(leastProduct(t.Low, t.High, lo[t.Var], hi[t.Var]))
+	}
 	return total.lower()
 }
 
@@ -76,8 +89,9 @@ func leastProduct(low, high, lo, hi float64) float64 {
 	return min(lowerProduct(low, lo), lowerProduct(low, hi), lowerProduct(high, lo), lowerProduct(high, hi))
 }
 
-// EachTerm calls f with every variable whose coefficient in Bound's sum may differ from zero, in order, and an enclosure of it.
-func (s *System) EachTerm(c, y []float64, f func(v int, low, high float64)) {
+// Terms appends to dst the terms of Bound's sum whose coefficients may differ from zero, by variable.
+func (s *System) Terms(dst []Term, c, y []float64) []Term {
+	f := func(v int, low, high float64) { dst = append(dst, Term{v, low, high}) }
 	safe := &s.safe
 	safe.reset(s.n)
 	if len(safe.touched) < s.n {
@@ -90,8 +104,7 @@ func (s *System) EachTerm(c, y []float64, f func(v int, low, high float64)) {
 			continue
 		}
 		if !finite(m) {
-			f(0, math.Inf(-1), math.Inf(1))
-			return
+			return append(dst[:0], Term{0, math.Inf(-1), math.Inf(1)})
 		}
 		safe.addSparse(m, s.a[r])
 		terms++
@@ -125,6 +138,7 @@ func (s *System) EachTerm(c, y []float64, f func(v int, low, high float64)) {
 			f(s.n+r, math.Nextafter(t, math.Inf(-1)), math.Nextafter(t, math.Inf(1)))
 		}
 	}
+	return dst
 }
 
 // addSparse adds m times a row.

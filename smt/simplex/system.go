@@ -40,6 +40,7 @@ type System struct {
 	fresh    int // pivots since the last look at the rounding
 	stats    Stats
 	safe     Scratch
+	sum      []Term
 	pinned   int // variable that Repair moves last, −1
 	fail     failure
 	exactRay []*big.Rat // of the last Repair, where the float one proves nothing

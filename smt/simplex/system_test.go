@@ -329,9 +329,9 @@ func TestSystemBound(t *testing.T) {
 			t.Fatalf("case %d: %v above %v", k, got, want.FloatString(30))
 		}
 		mag := 1e-300
-		s.EachTerm(c, y, func(v int, low, high float64) {
-			mag += max(math.Abs(low), math.Abs(high)) * max(math.Abs(s.lo[v]), math.Abs(s.hi[v]))
-		})
+		for _, u := range s.Terms(nil, c, y) {
+			mag += max(math.Abs(u.Low), math.Abs(u.High)) * max(math.Abs(s.lo[u.Var]), math.Abs(s.hi[u.Var]))
+		}
 		if f, _ := want.Float64(); f-got > 0x1p-48*mag {
 			t.Fatalf("case %d: %v is %v below the exact value", k, got, f-got)
 		}
