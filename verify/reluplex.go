@@ -17,7 +17,7 @@ func (r *run) reluplex(g *group, n int) *bab.Outcome {
 	r.in(phaseReluplex, func() {
 		out = reluplex.Solve(r.ctx, q, &reluplex.Config{Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress})
 	})
-	if n == 1 {
+	if n <= 4 {
 		r.note("Reluplex: %d splits, %d repairs, %d pivots, at most %d decisions at once", out.Splits, out.Repairs, out.Pivots, out.Depth)
 	}
 	return &bab.Outcome{Status: bab.Status(out.Status), Reason: out.Reason, Witness: out.Witness, Bound: math.Inf(-1), Volume: out.Volume,

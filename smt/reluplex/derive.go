@@ -11,22 +11,25 @@ import (
 // What the tableau proves: reasons of failures, and phases that follow from its rows.
 
 // explain returns levels whose decisions the last failure depends on: those of the bounds that the sum of its multipliers uses.
-// Bounds whose replacement by the ones without any decision costs little are replaced, while the sum stays positive.
-func (e *engine) explain() levels {
+// Bounds whose replacement by the ones without any decision costs little are replaced, while the sum stays positive. It evaluates the
+// sum itself; proved is false when that proves nothing, whatever the simplex method said.
+func (e *engine) explain() (set levels, proved bool) {
 	lo, hi := e.sys.Bounds()
 	for v := range lo {
 		if lo[v] > hi[v] {
-			return e.whyLo[v].union(e.whyHi[v])
+			return e.whyLo[v].union(e.whyHi[v]), true
 		}
 	}
-	if e.sys.ExactRay() != nil {
-		return upTo(len(e.decisions))
+	y := e.sys.ExactRay()
+	if y == nil {
+		ray := e.sys.Ray()
+		if set, value := e.reduce(nil, ray, 0); value > 0 {
+			return set, true
+		}
+		y = simplex.Rationals(ray)
 	}
-	set, value := e.reduce(nil, e.sys.Ray(), 0)
-	if !(value > 0) {
-		return upTo(len(e.decisions)) // the exact evaluation alone proved it
-	}
-	return set
+	value := e.sys.BoundExact(nil, y, lo, hi)
+	return upTo(len(e.decisions)), value != nil && value.Sign() > 0
 }
 
 // A use of bounds in a sum: the variable, what replacing its bounds by the ground ones costs, and why they hold.
@@ -36,9 +39,8 @@ type use struct {
 	why  levels
 }
 
-// reduce evaluates the multipliers with as many ground bounds in place of present ones as leave the sum above need, the cheapest
-// replacements first, and returns the levels that the rest depends on with the value. If the sum is not above need at all, the
-// value says so.
+// reduce evaluates the multipliers with ground bounds in place of the present ones of as many levels as leave the sum above need, and
+// returns the levels that the rest depends on with the value. If the sum is not above need at all, the value says so.
 //
 // Sound because the value returned is that of the bounds whose levels are returned: ground bounds depend on none.
 func (e *engine) reduce(c, y []float64, need float64) (levels, float64) {
@@ -64,25 +66,57 @@ func (e *engine) reduce(c, y []float64, need float64) (levels, float64) {
 		}
 	}
 	e.uses = uses
-	slices.SortFunc(uses, func(a, b use) int { return cmp.Or(cmp.Compare(a.cost, b.cost), cmp.Compare(a.v, b.v)) })
-	budget := (value - need) * 0.999
-	kept := 0
-	for kept < len(uses) && uses[kept].cost < budget {
-		budget -= uses[kept].cost
-		kept++
-	}
-	if kept == 0 {
+	uses, kept := e.dropLevels(uses, (value-need)*0.999)
+	if kept == len(uses) {
 		return union(uses), value
 	}
 	mixLo, mixHi := append(e.mixLo[:0], lo...), append(e.mixHi[:0], hi...)
 	e.mixLo, e.mixHi = mixLo, mixHi
-	for _, u := range uses[:kept] {
+	for _, u := range uses[kept:] {
 		mixLo[u.v], mixHi[u.v] = e.groundLo[u.v], e.groundHi[u.v]
 	}
 	if mixed := simplex.Least(e.sum, mixLo, mixHi); mixed > need {
-		return union(uses[kept:]), mixed
+		return union(uses[:kept]), mixed
 	}
 	return union(uses), value
+}
+
+// dropLevels moves to the end the uses that depend on levels which the budget can do without, cheapest levels first, and returns how
+// many are kept.
+func (e *engine) dropLevels(uses []use, budget float64) ([]use, int) {
+	order, cost := e.order[:0], append(e.levelCost[:0], make([]float64, len(e.decisions)+1)...)
+	for l := 1; l <= len(e.decisions); l++ {
+		order = append(order, l)
+		for i := range uses {
+			if uses[i].why.has(l) {
+				cost[l] += uses[i].cost
+			}
+		}
+	}
+	e.order, e.levelCost = order, cost
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(cost[a], cost[b]) })
+	kept := len(uses)
+	for _, l := range order {
+		sum := 0.0
+		for i := range uses[:kept] {
+			if uses[i].why.has(l) {
+				sum += uses[i].cost
+			}
+		}
+		if sum >= budget {
+			continue
+		}
+		budget -= sum
+		for i := 0; i < kept; {
+			if !uses[i].why.has(l) {
+				i++
+				continue
+			}
+			kept--
+			uses[i], uses[kept] = uses[kept], uses[i]
+		}
+	}
+	return uses, kept
 }
 
 func union(uses []use) levels {

@@ -20,6 +20,8 @@ type engine struct {
 	column, costs, y []float64
 	sum              []simplex.Term
 	uses             []use
+	order            []int
+	levelCost        []float64
 	mixLo, mixHi     []float64
 
 	// Bounds and why they hold: per variable, the decision levels that its lower and its upper bound depend on.
@@ -92,10 +94,12 @@ func (e *engine) run(ctx context.Context) string {
 		}
 		switch status {
 		case simplex.Infeasible:
-			if !e.backtrack(e.explain()) {
-				return e.closed()
+			if set, proved := e.explain(); proved {
+				if !e.backtrack(set) {
+					return e.closed()
+				}
+				continue
 			}
-			continue
 		case simplex.Optimal:
 			if e.tightened && e.derive() {
 				continue
@@ -180,7 +184,9 @@ func (e *engine) leaf(ctx context.Context) (levels, error) {
 			return nil, err
 		}
 		if m.Status == simplex.Infeasible {
-			return e.explain(), nil
+			if set, proved := e.explain(); proved {
+				return set, nil
+			}
 		}
 		if m.Status != simplex.Optimal {
 			continue

@@ -79,22 +79,36 @@ func (e *engine) broken() int {
 	return -1
 }
 
-// fix repairs a violated pair: b follows f, or else f follows b, as the program of 2017 prefers. When the slack f − b is nonbasic, b
-// and f move together and no update repairs anything: then, and when both are basic, PivotForRelu comes first.
+// fix repairs a violated pair: b follows f, or else f follows b, as the program of 2017 prefers. An update repairs a pair only when
+// the other member stays where it is, so members that are basic and depend on the first are made nonbasic before (PivotForRelu).
 func (e *engine) fix(p int) {
 	q := &e.pairs[p]
-	switch {
-	case e.sys.IsBasic(q.b):
-		if !e.sys.IsBasic(q.s) || e.sys.IsBasic(q.f) {
-			e.pivotForRelu(q.b, q.s)
-		}
-	case e.sys.IsBasic(q.f) && !e.sys.IsBasic(q.s):
-		e.pivotForRelu(q.f, q.s)
+	if e.sys.IsBasic(q.b) && e.sys.IsBasic(q.f) {
+		e.pivotForRelu(q.b, q)
+	}
+	if e.dependent(q.b, q.f) {
+		e.pivotForRelu(q.b, q)
+	} else if e.dependent(q.f, q.b) {
+		e.pivotForRelu(q.f, q)
 	}
 	e.out.Repairs++
 	if !e.updateB(q) {
 		e.updateF(q)
 	}
+}
+
+// dependent reports whether v is basic and moves with nonbasic variable w.
+func (e *engine) dependent(v, w int) bool {
+	if !e.sys.IsBasic(v) || e.sys.IsBasic(w) {
+		return false
+	}
+	row := e.sys.TableauRow(v)
+	for j, x := range e.sys.Nonbasic() {
+		if int(x) == w {
+			return row[j] != 0
+		}
+	}
+	return false
 }
 
 // updateB is the rule Update_b: b nonbasic, α(f) ≥ 0: b := α(f). It reports whether it applies.
@@ -118,18 +132,18 @@ func (e *engine) updateF(q *pair) bool {
 	return true
 }
 
-// pivotForRelu is the rule PivotForRelu: v, a basic member of a pair, is exchanged with a nonbasic variable of its row: the slack of
-// the pair if it can be, else the one with the largest entry.
-func (e *engine) pivotForRelu(v, slack int) {
+// pivotForRelu is the rule PivotForRelu: v, a basic member of pair q, is exchanged with a nonbasic variable of its row: the slack of
+// the pair if it can be, else the one with the largest entry that is no member itself.
+func (e *engine) pivotForRelu(v int, q *pair) {
 	best, size := -1, 1e-6
 	row := e.sys.TableauRow(v)
 	for j, w := range e.sys.Nonbasic() {
 		a := math.Abs(row[j])
-		if int(w) == slack && a > 1e-4 {
+		if int(w) == q.s && a > 1e-4 {
 			best = j
 			break
 		}
-		if e.sys.Lower(int(w)) < e.sys.Upper(int(w)) && a > size {
+		if w := int(w); w != q.b && w != q.f && e.sys.Lower(w) < e.sys.Upper(w) && a > size {
 			best, size = j, a
 		}
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	Threshold int
 	// Splits, if not 0, ends the search as Open ("budget") after so many.
 	Splits int
+
+	refuted func(e *engine, set levels) // for tests: called with what every refutation depends on
 }
 
 // Status is the outcome of a search, as verify/bab has it.

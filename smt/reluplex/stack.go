@@ -47,6 +47,9 @@ func (e *engine) split(p int) string {
 func (e *engine) backtrack(set levels) bool {
 	for {
 		e.out.Branches++
+		if e.cfg.refuted != nil {
+			e.cfg.refuted(e, set)
+		}
 		for len(e.decisions) > 0 && !set.has(len(e.decisions)) {
 			e.pop()
 		}

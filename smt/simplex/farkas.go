@@ -204,7 +204,8 @@ func commonDenominator(y []*big.Rat) *big.Int {
 	return den
 }
 
-func exactAll(y []float64) []*big.Rat {
+// Rationals returns the exact values of multipliers; those that are not finite become 0.
+func Rationals(y []float64) []*big.Rat {
 	out := make([]*big.Rat, len(y))
 	for i, v := range y {
 		if out[i] = new(big.Rat).SetFloat64(v); out[i] == nil {

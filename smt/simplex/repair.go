@@ -48,7 +48,7 @@ func (s *System) proved() bool {
 	if s.Bound(nil, y, s.lo, s.hi) > 0 {
 		return true
 	}
-	if v := s.BoundExact(nil, exactAll(y), s.lo, s.hi); v != nil && v.Sign() > 0 {
+	if v := s.BoundExact(nil, Rationals(y), s.lo, s.hi); v != nil && v.Sign() > 0 {
 		return true
 	}
 	s.exactRay = s.solveRay()

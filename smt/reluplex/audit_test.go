@@ -1,0 +1,296 @@
+package reluplex
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/smt/simplex"
+	"github.com/spai-project/certify/verify/verifytest"
+)
+
+// observed is the program whose output is p's followed by every pre-activation, so that phases are rows over the output.
+func observed(t *testing.T, p *prog.Program) (*prog.Program, []int) {
+	b := prog.NewBuilder(p.Nodes[0].N)
+	for k := 1; k < len(p.Nodes); k++ {
+		switch n := &p.Nodes[k]; n.Kind {
+		case prog.Affine:
+			b.Affine(n.Name, n.N, n.Bias, n.Rel, n.Terms...)
+		case prog.Relu:
+			b.Relu(n.Name, n.Src)
+		}
+	}
+	first := make([]int, len(p.Nodes)) // of a Relu node's pre-activations in the output
+	total := p.Nodes[p.Output].N
+	for k := range p.Nodes {
+		if p.Nodes[k].Kind == prog.Relu {
+			first[k] = total
+			total += p.Nodes[k].N
+		}
+	}
+	part := func(src, at int) prog.Term {
+		idx := make([]int32, total)
+		for i := range idx {
+			if idx[i] = -1; i >= at && i < at+p.Nodes[src].N {
+				idx[i] = int32(i - at)
+			}
+		}
+		return prog.Term{Src: src, Map: prog.Index(p.Nodes[src].N, idx)}
+	}
+	terms := []prog.Term{part(p.Output, 0)}
+	for k := range p.Nodes {
+		if p.Nodes[k].Kind == prog.Relu {
+			terms = append(terms, part(p.Nodes[k].Src, first[k]))
+		}
+	}
+	wide, err := b.Program(b.Affine("observed", total, nil, 0, terms...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wide, first
+}
+
+// hardQuestion draws a dense network of two hidden layers and asks for an output a little below its exact minimum: unsatisfiable, but
+// not without splits.
+func hardQuestion(t *testing.T, seed uint64) (p *prog.Program, box spec.Box, c spec.Case) {
+	r := rand.New(rand.NewPCG(seed, 7))
+	n := 2 + r.IntN(2)
+	b := prog.NewBuilder(n)
+	last := 0
+	dense := func(m int) int {
+		w, bias := make([]float64, m*b.N(last)), make([]float64, m)
+		for i := range w {
+			if r.IntN(3) > 0 { // neurons that matter little or not at all
+				w[i] = math.Ldexp(float64(r.IntN(33)-16), -4)
+			}
+		}
+		for i := range bias {
+			bias[i] = math.Ldexp(float64(r.IntN(17)-8), -4)
+		}
+		return b.Affine("", m, bias, 0, prog.Term{Src: last, Map: prog.Dense(m, b.N(last), w)})
+	}
+	for range 2 {
+		last = b.Relu("", dense(3+r.IntN(2)))
+	}
+	p, err := b.Program(dense(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lo, hi := make([]float64, n), make([]float64, n)
+	for i := range lo {
+		lo[i], hi[i] = -1, 1
+	}
+	least, _ := verifytest.MinExact(p, lo, hi, nil, []float64{1}).Float64()
+	rhs := least - math.Ldexp(1, -r.IntN(8))
+	c = spec.Case{Rows: []spec.Row{{Y: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: rhs, RHSUpper: rhs}}}
+	return p, spec.Box{Lower: lo, Upper: hi}, c
+}
+
+// TestExplanations asks the exact oracle about every refutation: the decisions of the levels that it names, and no others, must
+// exclude the case.
+func TestExplanations(t *testing.T) {
+	n := uint64(400)
+	if testing.Short() {
+		n = 60
+	}
+	refutations, partial := 0, 0
+	for seed := range n {
+		p, box, c := hardQuestion(t, seed)
+		wide, first := observed(t, p)
+		L, U := p.Enclose(box.Lower, box.Upper, prog.UnitReal)
+		var at []int // output of wide, per pair
+		for k := range p.Nodes {
+			if nd := &p.Nodes[k]; nd.Kind == prog.Relu {
+				for i := range nd.N {
+					if L[nd.Src][i] < 0 && U[nd.Src][i] > 0 {
+						at = append(at, first[k]+i)
+					}
+				}
+			}
+		}
+		audit := func(e *engine, set levels) {
+			if len(at) != len(e.pairs) {
+				t.Fatalf("seed %d: %d pairs, expected %d", seed, len(e.pairs), len(at))
+			}
+			rows := append([]spec.Row(nil), c.Rows...)
+			for l := 1; l <= len(e.decisions); l++ {
+				if !set.has(l) {
+					continue
+				}
+				d := e.decisions[l-1]
+				v := 1.0 // inactive: z ≤ 0
+				if d.active {
+					v = -1
+				}
+				rows = append(rows, spec.Row{Y: []spec.Coef{{Index: at[d.pair], Value: v}}})
+			}
+			refutations++
+			if set.count() < len(e.decisions) {
+				partial++
+			}
+			if set.count() > len(rows)-len(c.Rows) {
+				t.Fatalf("seed %d: a reason names a level that is gone", seed)
+			}
+			prob := &spec.Problem{NumInputs: p.Nodes[0].N, NumOutputs: wide.Nodes[wide.Output].N, Boxes: []spec.Box{box}, Cases: []spec.Case{{Rows: rows}}}
+			if truth := verifytest.SolveExact(wide, prob); truth.Sat {
+				t.Fatalf("seed %d: levels %b of %d do not exclude %v", seed, set, len(e.decisions), truth.X)
+			}
+		}
+		e := start(t, p, box.Lower, box.Upper, &c)
+		e.cfg.refuted = audit
+		r := rand.New(rand.NewPCG(seed, 8))
+		for range r.IntN(8) { // decisions that need not matter
+			if set, conflict := e.propagate(); conflict {
+				e.backtrack(set)
+				break
+			}
+			if b := r.IntN(len(e.pairs) + 1); b < len(e.pairs) && !e.decided(b) {
+				e.split(b)
+			}
+		}
+		if reason := e.run(context.Background()); reason != "" || e.out.Status == Found {
+			t.Fatalf("seed %d: %q", seed, reason)
+		}
+	}
+	t.Logf("%d refutations, %d depend on a part of the decisions", refutations, partial)
+	if refutations < int(n) || partial < int(n)/4 {
+		t.Error("too few")
+	}
+}
+
+// TestFix: after Update_b or Update_f the pair holds.
+func TestFix(t *testing.T) {
+	fixed, left := 0, 0
+	for seed := range uint64(200) {
+		p, box, c := hardQuestion(t, 10_000+seed)
+		e := start(t, p, box.Lower, box.Upper, &c)
+		if e == nil {
+			continue
+		}
+		for range 5 {
+			if _, err := e.repair(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			b := e.broken()
+			if b < 0 {
+				break
+			}
+			before := e.out.Repairs
+			if e.fix(b); e.out.Repairs == before {
+				t.Fatal("a repair is not counted")
+			}
+			if q := e.pairs[b]; math.Abs(e.sys.Value(q.f)-max(0, e.sys.Value(q.b))) < 1e-9 {
+				fixed++
+			} else {
+				left++
+			}
+		}
+	}
+	t.Logf("%d pairs fixed, %d not", fixed, left)
+	if fixed < 100 || left*10 > fixed {
+		t.Error("repairs do not repair")
+	}
+}
+
+// start returns an engine before its first rule, nil when the encoding overflows.
+func start(t *testing.T, p *prog.Program, lo, hi []float64, c *spec.Case) *engine {
+	L, U := p.Enclose(lo, hi, prog.UnitReal)
+	l := place(p, c, L, U)
+	enc, ok := encode(p, c, l, L, U)
+	if !ok {
+		return nil
+	}
+	if enc.columns+len(enc.rows) != l.width+l.height || len(enc.lo) != l.width+l.height {
+		t.Fatalf("%d columns and %d rows, laid out %d and %d", enc.columns, len(enc.rows), l.width, l.height)
+	}
+	sys, err := simplex.NewSystem(enc.columns, enc.rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newEngine(enc, sys, &Config{Threshold: 5}, &Outcome{})
+}
+
+// single asks whether the only output of a program can be at most rhs.
+func single(p *prog.Program, lo, hi []float64, v, rhs float64, cfg *Config) *Outcome {
+	row := spec.Row{Y: []spec.Coef{{Index: 0, Value: v}}, RHSLower: rhs, RHSUpper: rhs}
+	return Solve(context.Background(), &Query{Program: p, Lower: lo, Upper: hi, Cases: []spec.Case{{Rows: []spec.Row{row}}}}, cfg)
+}
+
+// TestInexactCoefficients: a coefficient known to 2⁻¹³ is taken adversely, before a ReLU and behind.
+func TestInexactCoefficients(t *testing.T) {
+	for _, behind := range []int{0, 1 << 40} {
+		b := prog.NewBuilder(2)
+		one := []float64{1, 0x1p-6, 1, -0x1p-6}
+		z := b.Affine("", 2, []float64{0, 0}, 1<<40-behind, prog.Term{Src: 0, Map: prog.Dense(2, 2, one)})
+		y := b.Affine("", 1, nil, behind, prog.Term{Src: b.Relu("", z), Map: prog.Dense(1, 2, []float64{0.5, 0.5})})
+		p, err := b.Program(y)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lo, hi := []float64{1, -1}, []float64{1, 1}
+		if out := single(p, lo, hi, 1, 1-0x1p-14, &Config{}); out.Status == Closed {
+			t.Errorf("rel behind %v: closed, but a true coefficient may be less by 2⁻¹³", behind)
+		}
+		if out := single(p, lo, hi, 1, 1-0x1p-8, &Config{}); out.Status != Closed {
+			t.Errorf("rel behind %v: %v (%s)", behind, out.Status, out.Reason)
+		}
+	}
+}
+
+// TestSharedColumns: two terms on one source whose sum is rounded.
+func TestSharedColumns(t *testing.T) {
+	b := prog.NewBuilder(2)
+	y := b.Affine("", 1, nil, 0, prog.Term{Src: 0, Map: prog.Dense(1, 2, []float64{1, -1})}, prog.Term{Src: 0, Map: prog.Dense(1, 2, []float64{0x1p-60, 0})})
+	p, err := b.Program(y)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := []float64{1, 1} // y is 2⁻⁶⁰
+	if out := single(p, one, one, -1, -0x1p-61, &Config{}); out.Status == Closed {
+		t.Error("closed, but y = 2⁻⁶⁰ ≥ 2⁻⁶¹")
+	}
+	if out := single(p, one, one, -1, -0x1p-40, &Config{}); out.Status != Closed {
+		t.Errorf("y ≥ 2⁻⁴⁰: %v (%s)", out.Status, out.Reason)
+	}
+}
+
+// TestStops: unsupported nodes, budgets, memory and the context leave the question open, with the reason.
+func TestStops(t *testing.T) {
+	b := prog.NewBuilder(1)
+	sigmoid, err := b.Program(b.Sigmoid("s1", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := single(sigmoid, []float64{0}, []float64{1}, 1, -1, &Config{}); out.Status != Open || !strings.Contains(out.Reason, `"s1"`) {
+		t.Errorf("%+v", out)
+	}
+	var q *Query
+	for seed, splits := uint64(20_000), 0; splits < 8; seed++ { // a question that takes some splits
+		p, box, c := hardQuestion(t, seed)
+		q = &Query{Program: p, Lower: box.Lower, Upper: box.Upper, Cases: []spec.Case{c}}
+		splits = Solve(context.Background(), q, &Config{}).Splits
+	}
+	if out := Solve(context.Background(), q, &Config{Splits: 2}); out.Status != Open || out.Reason != "budget" || out.Splits != 2 || !(out.Volume > 0 && out.Volume < 1) && out.Branches > 0 {
+		t.Errorf("%+v", out)
+	}
+	if out := Solve(context.Background(), q, &Config{Memory: 100}); out.Status != Open || out.Reason != "memory" {
+		t.Errorf("%+v", out)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("enough"))
+	if out := Solve(ctx, q, &Config{}); out.Status != Open || out.Reason != "interrupted" || out.Open == 0 {
+		t.Errorf("%+v", out)
+	}
+	first := Solve(context.Background(), q, &Config{})
+	for range 3 {
+		if again := Solve(context.Background(), q, &Config{}); !reflect.DeepEqual(first, again) {
+			t.Errorf("%+v, then %+v", first, again)
+		}
+	}
+}
