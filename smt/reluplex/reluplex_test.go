@@ -6,10 +6,12 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/smt/reluplex"
+	"github.com/spai-project/certify/verify"
 	"github.com/spai-project/certify/verify/verifytest"
 )
 
@@ -94,6 +96,40 @@ func TestAgainstOracle(t *testing.T) {
 	}
 	if total.Splits < n/10 || total.Repairs < n/40 {
 		t.Error("the search is hardly used")
+	}
+}
+
+// TestAgainstBranchAndBound: where both decide, they decide the same.
+func TestAgainstBranchAndBound(t *testing.T) {
+	n := uint64(300)
+	if testing.Short() {
+		n = 60
+	}
+	both := 0
+	for seed := range n {
+		in := verifytest.RandomInstance(300_000 + seed)
+		p, err := in.Net.Program()
+		if err != nil {
+			t.Fatal(err)
+		}
+		method := []string{"input-split", "relu-split"}[seed%2]
+		r, err := verify.Program(context.Background(), p, in.Problem, verify.Options{Method: method, NoAttack: true, Workers: 1, Timeout: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, _ := solve(context.Background(), p, in.Problem, &reluplex.Outcome{})
+		decided := status != reluplex.Open && (r.Verdict == verify.Holds || r.Verdict == verify.Violated)
+		if decided {
+			both++
+		}
+		// a strict row touched with equality may be read either way
+		if decided && (status == reluplex.Closed) != (r.Verdict == verify.Holds) && !strict(in.Problem) {
+			t.Fatalf("seed %d: %v, %s says %v\n%v", seed, status, method, r.Verdict, in)
+		}
+	}
+	t.Logf("%d of %d decided by both", both, n)
+	if both < int(n)/2 {
+		t.Error("too few")
 	}
 }
 
