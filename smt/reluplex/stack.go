@@ -26,17 +26,21 @@ func (e *engine) split(p int) string {
 	}
 	e.out.Splits++
 	clear(e.repairs)
-	d := decision{p, e.sys.Value(e.pairs[p].f) > 0}
-	e.decisions = append(e.decisions, d)
+	e.decide(p, e.sys.Value(e.pairs[p].f) > 0)
+	return ""
+}
+
+// decide opens a level on which pair p has the given phase.
+func (e *engine) decide(p int, active bool) {
+	e.decisions = append(e.decisions, decision{p, active})
 	level := len(e.decisions)
 	e.out.Depth = max(e.out.Depth, level)
 	e.sys.Push()
 	e.marks = append(e.marks, len(e.reasons))
 	e.path = append(e.path, step{level, true})
-	if set, conflict := e.phase(p, d.active, levels(nil).with(level)); conflict {
+	if set, conflict := e.phase(p, active, levels(nil).with(level)); conflict {
 		e.pending = &set
 	}
-	return ""
 }
 
 // backtrack leaves a branch that was refuted by what the levels of set decided, and enters the other side of the highest of them;
