@@ -265,12 +265,12 @@ func TestSharedColumns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one := []float64{1, 1} // y is 2⁻⁶⁰
-	if out := single(p, one, one, -1, -0x1p-61, &Config{}); out.Status == Closed {
-		t.Error("closed, but y = 2⁻⁶⁰ ≥ 2⁻⁶¹")
+	x := []float64{0x1p45, 0x1p45} // y is 2⁻¹⁵
+	if out := single(p, x, x, -1, -0x1p-16, &Config{}); out.Status == Closed {
+		t.Error("closed, but y = 2⁻¹⁵ ≥ 2⁻¹⁶")
 	}
-	if out := single(p, one, one, -1, -0x1p-40, &Config{}); out.Status != Closed {
-		t.Errorf("y ≥ 2⁻⁴⁰: %v (%s)", out.Status, out.Reason)
+	if out := single(p, x, x, -1, -1, &Config{}); out.Status != Closed {
+		t.Errorf("y ≥ 1: %v (%s)", out.Status, out.Reason)
 	}
 }
 
@@ -305,6 +305,72 @@ func TestStops(t *testing.T) {
 	for range 3 {
 		if again := Solve(context.Background(), q, &Config{}); !reflect.DeepEqual(first, again) {
 			t.Errorf("%+v, then %+v", first, again)
+		}
+	}
+}
+
+// TestPairReasons: what crosses a pair carries the reason of the bound that it came from.
+func TestPairReasons(t *testing.T) {
+	b := prog.NewBuilder(1)
+	p, err := b.Program(b.Relu("", 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	low, high := levels(nil).with(1), levels(nil).with(2)
+	for _, c := range []struct {
+		name   string
+		assert func(e *engine, q *pair)
+		check  func(e *engine, q *pair) (bound, want float64, why, reason levels)
+	}{
+		{"f ≥ l(b)", func(e *engine, q *pair) { e.lower(q.b, 0.5, low) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Lower(q.f), 0.5, e.whyLo[q.f], low
+			}},
+		{"f ≤ u(b)", func(e *engine, q *pair) { e.upper(q.b, 0.5, high) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.f), 0.5, e.whyHi[q.f], high
+			}},
+		{"b ≤ u(f)", func(e *engine, q *pair) { e.upper(q.f, 0.5, high) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.b), 0.5, e.whyHi[q.b], high
+			}},
+		{"f − b ≤ −l(b)", func(e *engine, q *pair) { e.lower(q.b, -0.5, low) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.s), 0.5, e.whyHi[q.s], low
+			}},
+		{"l(b) > 0 is active", func(e *engine, q *pair) { e.lower(q.b, 0.5, low) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.s), 0, e.whyHi[q.s], low
+			}},
+		{"u(b) < 0 is inactive", func(e *engine, q *pair) { e.upper(q.b, -0.5, high) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.f), 0, e.whyHi[q.f], high
+			}},
+		{"l(f) > 0 is active", func(e *engine, q *pair) { e.lower(q.f, 0.5, low) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.s), 0, e.whyHi[q.s], low
+			}},
+		{"l(f − b) > 0 is inactive", func(e *engine, q *pair) { e.lower(q.s, 0.5, low) },
+			func(e *engine, q *pair) (float64, float64, levels, levels) {
+				return e.sys.Upper(q.f), 0, e.whyHi[q.f], low
+			}},
+	} {
+		e := start(t, p, []float64{-1}, []float64{1}, &spec.Case{})
+		for range 2 { // the levels that the reasons name
+			e.sys.Push()
+			e.marks = append(e.marks, 0)
+			e.decisions = append(e.decisions, decision{})
+		}
+		q := &e.pairs[0]
+		other := levels(nil).with(3)
+		e.upper(q.b, 0.9, other) // bounds that are not the reason
+		e.lower(q.b, -0.9, other)
+		c.assert(e, q)
+		if set, conflict := e.pairBounds(0); conflict {
+			t.Errorf("%s: conflict %b", c.name, set)
+		}
+		if bound, want, why, reason := c.check(e, q); bound != want || !reflect.DeepEqual(why, reason) {
+			t.Errorf("%s: bound %v, want %v, because of %b, want %b", c.name, bound, want, why, reason)
 		}
 	}
 }
