@@ -151,7 +151,8 @@ func TestExplanations(t *testing.T) {
 			if set.count() > len(rows)-len(c.Rows) {
 				t.Fatalf("seed %d: a reason names a level that is gone", seed)
 			}
-			prob := &spec.Problem{NumInputs: p.Nodes[0].N, NumOutputs: wide.Nodes[wide.Output].N, Boxes: []spec.Box{box}, Cases: []spec.Case{{Rows: rows}}}
+			prob := &spec.Problem{NumInputs: p.Nodes[0].N, NumOutputs: wide.Nodes[wide.Output].N,
+				Boxes: []spec.Box{box}, Cases: []spec.Case{{Rows: rows}}}
 			if truth := verifytest.SolveExact(wide, prob); truth.Sat {
 				t.Fatalf("seed %d: levels %b of %d do not exclude %v", seed, set, len(e.decisions), truth.X)
 			}
@@ -290,7 +291,8 @@ func TestStops(t *testing.T) {
 		q = &Query{Program: p, Lower: box.Lower, Upper: box.Upper, Cases: []spec.Case{c}}
 		splits = Solve(context.Background(), q, &Config{}).Splits
 	}
-	if out := Solve(context.Background(), q, &Config{Splits: 2}); out.Status != Open || out.Reason != "budget" || out.Splits != 2 || !(out.Volume > 0 && out.Volume < 1) && out.Branches > 0 {
+	if out := Solve(context.Background(), q, &Config{Splits: 2}); out.Status != Open || out.Reason != "budget" || out.Splits != 2 ||
+		!(out.Volume > 0 && out.Volume < 1) && out.Branches > 0 {
 		t.Errorf("%+v", out)
 	}
 	if out := Solve(context.Background(), q, &Config{Memory: 100}); out.Status != Open || out.Reason != "memory" {

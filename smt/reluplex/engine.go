@@ -3,6 +3,7 @@ package reluplex
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/spai-project/certify/smt/simplex"
@@ -51,10 +52,12 @@ const tolPair = 1e-7
 
 func newEngine(enc *encoding, sys *simplex.System, cfg *Config, out *Outcome) *engine {
 	n, m := enc.columns, len(enc.rows)
-	e := &engine{encoding: enc, sys: sys, cfg: cfg, out: out, column: make([]float64, n), costs: make([]float64, n+m), y: make([]float64, m), whyLo: make([]levels, n+m), whyHi: make([]levels, n+m),
-		rowsOf: make([][]int32, n+m), pairsOf: make([][]int32, n+m), staleRows: make([]bool, m), stalePair: make([]bool, len(enc.pairs)),
-		repairs: make([]int, len(enc.pairs)), tightened: true}
-	e.groundLo, e.groundHi = append([]float64(nil), enc.lo...), append([]float64(nil), enc.hi...)
+	pairs := len(enc.pairs)
+	e := &engine{encoding: enc, sys: sys, cfg: cfg, out: out, tightened: true,
+		column: make([]float64, n), costs: make([]float64, n+m), y: make([]float64, m),
+		whyLo: make([]levels, n+m), whyHi: make([]levels, n+m), groundLo: slices.Clone(enc.lo), groundHi: slices.Clone(enc.hi),
+		rowsOf: make([][]int32, n+m), pairsOf: make([][]int32, n+m),
+		staleRows: make([]bool, m), stalePair: make([]bool, pairs), repairs: make([]int, pairs)}
 	for v := range enc.lo {
 		sys.SetLower(v, enc.lo[v])
 		sys.SetUpper(v, enc.hi[v])

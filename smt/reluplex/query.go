@@ -110,7 +110,8 @@ func (o *Outcome) stop(reason string, open int) *Outcome {
 }
 
 // solveCase runs the calculus on one case; done says that it is refuted.
-func (o *Outcome) solveCase(ctx context.Context, q *Query, c *spec.Case, L, U [][]float64, cfg *Config, before, cases float64) (done bool, reason string) {
+func (o *Outcome) solveCase(ctx context.Context, q *Query, c *spec.Case, L, U [][]float64, cfg *Config,
+	before, cases float64) (done bool, reason string) {
 	l := place(q.Program, c, L, U)
 	bytes := l.estimate()
 	if o.Peak = max(o.Peak, bytes); cfg.Memory > 0 && bytes > cfg.Memory {

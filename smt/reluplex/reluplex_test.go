@@ -29,7 +29,8 @@ func tryOn(p *prog.Program, prob *spec.Problem, box int) func(x []float64) *spec
 }
 
 // solve asks about every box of a problem.
-func solve(ctx context.Context, p *prog.Program, prob *spec.Problem, total *reluplex.Outcome) (status reluplex.Status, w *spec.Witness, reason string) {
+func solve(ctx context.Context, p *prog.Program, prob *spec.Problem, total *reluplex.Outcome) (status reluplex.Status,
+	w *spec.Witness, reason string) {
 	status = reluplex.Closed
 	for b := range prob.Boxes {
 		q := &reluplex.Query{Program: p, Lower: prob.Boxes[b].Lower, Upper: prob.Boxes[b].Upper}
@@ -113,7 +114,8 @@ func TestAgainstBranchAndBound(t *testing.T) {
 			t.Fatal(err)
 		}
 		method := []string{"input-split", "relu-split"}[seed%2]
-		r, err := verify.Program(context.Background(), p, in.Problem, verify.Options{Method: method, NoAttack: true, Workers: 1, Timeout: 50 * time.Millisecond})
+		r, err := verify.Program(context.Background(), p, in.Problem,
+			verify.Options{Method: method, NoAttack: true, Workers: 1, Timeout: 50 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

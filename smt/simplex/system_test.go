@@ -421,7 +421,8 @@ func TestSystemVertex(t *testing.T) {
 // TestSystemErrors: malformed rows, cancellation.
 func TestSystemErrors(t *testing.T) {
 	for name, row := range map[string]Row{
-		"lengths": {[]int32{0}, nil}, "range": {[]int32{2}, []float64{1}}, "order": {[]int32{1, 0}, []float64{1, 1}}, "NaN": {[]int32{0}, []float64{math.NaN()}},
+		"lengths": {[]int32{0}, nil}, "range": {[]int32{2}, []float64{1}},
+		"order": {[]int32{1, 0}, []float64{1, 1}}, "NaN": {[]int32{0}, []float64{math.NaN()}},
 	} {
 		if _, err := NewSystem(2, []Row{row}); !errors.Is(err, ErrBadProblem) {
 			t.Errorf("%s: %v", name, err)

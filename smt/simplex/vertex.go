@@ -130,7 +130,8 @@ func (s *System) Vertex() (x []*big.Rat, inside bool) {
 	}
 	inside = true
 	for v := range x {
-		inside = inside && !(finite(s.lo[v]) && x[v].Cmp(f.SetFloat64(s.lo[v])) < 0) && !(finite(s.hi[v]) && x[v].Cmp(f.SetFloat64(s.hi[v])) > 0)
+		below := finite(s.lo[v]) && x[v].Cmp(f.SetFloat64(s.lo[v])) < 0
+		inside = inside && !below && !(finite(s.hi[v]) && x[v].Cmp(f.SetFloat64(s.hi[v])) > 0)
 	}
 	return x, inside
 }
