@@ -17,6 +17,7 @@ const (
 	phaseInputSplit = "input split"
 	phaseRefine     = "refine" // searching for the bounds of inner neurons one by one
 	phaseReluSplit  = "relu split"
+	phaseReluplex   = "reluplex"
 	phaseConfirm    = "confirm" // confirming candidates that bounds came by
 )
 

@@ -23,6 +23,9 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if method == "ibp" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
+	if method == methodReluplex {
+		return r.reluplex(g, n)
+	}
 	split := method == "input-split" || method == "" && free <= maxSplitInputs
 	var f *relax.Frame
 	var alive []int32

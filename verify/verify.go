@@ -36,7 +36,8 @@ type Options struct {
 	// NoAttack skips the search for counterexamples before bounding.
 	NoAttack bool
 	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
-	// ("alpha" is another name of the latter). Anything else is an error.
+	// ("alpha" is another name of the latter); "reluplex" is the solver of smt/reluplex in place of branch and bound. Anything else is
+	// an error.
 	Method string
 
 	firstWork int64 // of ReLU splitting before inner bounds are refined; 0: the constant

@@ -12,6 +12,7 @@ var methods = []choice{
 	{"alpha", "branch on ReLUs after optimising the lower slopes at the root (Xu et al. 2021)"},
 	{"input-split", "branch and bound by bisecting inputs; for few perturbed inputs"},
 	{"relu-split", "branch and bound by deciding ReLUs with split multipliers β (Wang et al. 2021)"},
+	{"reluplex", "simplex on the network's equations, ReLUs repaired and split on demand (Katz et al. 2017); slow, for comparison"},
 }
 
 // branching are the branching rules of verify/bab.

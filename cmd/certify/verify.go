@@ -23,6 +23,7 @@ type verifyFlags struct {
 	networks  []string
 	spec      string
 	json      bool
+	engine    string
 	results   string
 	serialise string
 	progress  string
@@ -64,6 +65,7 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
 	fs.StringSliceVar(&f.failOn, "fail-on", nil, "exit with 1 on these verdicts: sat, unsat, unknown, timed-out (or violated, proved)")
 	fs.StringVar(&f.opt.Method, "method", "", "limit the search to the method of this `name` ('certify list methods')")
+	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default) or reluplex")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
 	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
@@ -156,6 +158,9 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 	if f.opt.Method == "auto" {
 		f.opt.Method = ""
 	}
+	if err := f.chooseEngine(); err != nil {
+		return nil, err
+	}
 	if !knownMethod(f.opt.Method) {
 		return nil, usagef("see `certify list methods`", "--method: unknown method %q", f.opt.Method)
 	}
@@ -168,6 +173,25 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 	}
 	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt, semantics: f.semantics,
 		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous}, nil
+}
+
+// chooseEngine merges --engine into the method; branch and bound is every method but reluplex.
+func (f *verifyFlags) chooseEngine() error {
+	switch f.engine {
+	case "":
+	case "bab":
+		if f.opt.Method == "reluplex" {
+			return usagef("leave one of them out", "--engine bab and --method reluplex exclude each other")
+		}
+	case "reluplex":
+		if f.opt.Method != "" && f.opt.Method != "reluplex" {
+			return usagef("leave one of them out", "--engine reluplex and --method %s exclude each other", f.opt.Method)
+		}
+		f.opt.Method = "reluplex"
+	default:
+		return usagef("the engines are bab and reluplex", "--engine: unknown engine %q", f.engine)
+	}
+	return nil
 }
 
 var verdictWords = map[string]string{

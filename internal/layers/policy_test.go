@@ -20,7 +20,7 @@ const policy = `
 	< nn/onnx, nn/spec, nn/data
 	< verify/cert, verify/trace
 	< relax
-	< smt, smt/glpk, sdp/..., attacks/...
+	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/...
 	< verify/bab
 	< verify
 	< privacy/..., benchmarks/..., verify/report

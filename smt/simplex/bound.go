@@ -25,7 +25,10 @@ func DualBound(c []float64, G [][]float64, h, lo, hi, mu []float64) float64 {
 }
 
 // Scratch is memory reused between evaluations of dual bounds; the zero value is ready. Not safe for concurrent use.
-type Scratch struct{ sum, err, mag []float64 }
+type Scratch struct {
+	sum, err, mag []float64
+	touched       []bool // sparse rows only: has a summand
+}
 
 // DualBound is the function DualBound without allocation.
 func (s *Scratch) DualBound(c []float64, G [][]float64, h, lo, hi, mu []float64) float64 {
@@ -65,6 +68,7 @@ func (s *Scratch) reset(n int) {
 	clear(s.sum)
 	clear(s.err)
 	clear(s.mag)
+	clear(s.touched)
 }
 
 // addRow adds m·g to the coefficients.

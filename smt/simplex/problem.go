@@ -55,9 +55,13 @@ const (
 	Cutoff
 	// Limit: stopped by the pivot or tick budget or by rounding; Mu ≥ 0 is the best dual so far and still gives a valid bound.
 	Limit
+	// Unbounded: the objective of a System decreases without end, as the float method sees it.
+	Unbounded
 )
 
-func (s Status) String() string { return [...]string{"optimal", "infeasible", "cutoff", "limit"}[s] }
+func (s Status) String() string {
+	return [...]string{"optimal", "infeasible", "cutoff", "limit", "unbounded"}[s]
+}
 
 // Options bound a solve. The zero value works.
 type Options struct {

@@ -251,6 +251,10 @@ func TestAgainstGonum(t *testing.T) {
 		want, _, err := lp.Simplex(c, A, b, 1e-12, nil)
 		s := solve(t, p, Options{})
 		verify(t, p, s)
+		general, err2 := p.system(t).Minimize(context.Background(), p.C)
+		if err2 != nil || general.Status != s.Status || s.Status == Optimal && math.Abs(general.Bound-s.Bound) > 1e-8*(1+math.Abs(s.Bound)) {
+			t.Errorf("%v %v, as a System %v %v (%v)", s.Status, s.Bound, general.Status, general.Bound, err2)
+		}
 		switch {
 		case errors.Is(err, lp.ErrInfeasible):
 			if s.Status != Infeasible {
@@ -266,6 +270,30 @@ func TestAgainstGonum(t *testing.T) {
 	if compared < 50 {
 		t.Errorf("only %d programs compared", compared)
 	}
+}
+
+// system returns the program in general form.
+func (p *Problem) system(t *testing.T) *System {
+	var rows []Row
+	for _, g := range p.G {
+		var row Row
+		for j, v := range g {
+			row.Idx, row.Val = append(row.Idx, int32(j)), append(row.Val, v)
+		}
+		rows = append(rows, row)
+	}
+	s, err := NewSystem(len(p.C), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for j := range p.C {
+		s.SetLower(j, p.Lo[j])
+		s.SetUpper(j, p.Hi[j])
+	}
+	for i, h := range p.H {
+		s.SetUpper(len(p.C)+i, h)
+	}
+	return s
 }
 
 // TestWarmStart adds rows one by one and wants the value of a cold start in fewer pivots.
