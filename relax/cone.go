@@ -75,10 +75,10 @@ func listed(mark []bool, n int) []int32 {
 		}
 	}
 	switch len(list) {
+	case n: // also 0 of 0
+		return nil
 	case 0:
 		return []int32{0}
-	case n:
-		return nil
 	}
 	return list
 }

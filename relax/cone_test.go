@@ -285,6 +285,10 @@ func TestConeOfWhatCannotBeCut(t *testing.T) {
 		{"magnitudes out of reach beside", func(b *prog.Builder, z, y int) int {
 			return b.Affine("", 4, nil, 0, prog.Term{Src: z, Map: prog.Diag(fill(4, 1e200))})
 		}, false, true},
+		{"nothing beside", func(b *prog.Builder, z, y int) int {
+			none := b.Relu("", b.Affine("", 0, nil, 0, prog.Term{Src: z, Map: prog.Index(4, nil)}))
+			return b.Affine("", 4, nil, 0, prog.Term{Src: none, Map: prog.Dense(4, 0, nil)})
+		}, false, false},
 		{"a curve", func(b *prog.Builder, z, y int) int { return b.Curve("", prog.Square, z) }, true, true},
 	} {
 		b := prog.NewBuilder(5)

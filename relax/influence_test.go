@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/spai-project/certify/nn/prog"
@@ -39,6 +40,65 @@ func TestAbandonedPassRecordsNothing(t *testing.T) {
 	}
 	if recorded == 0 {
 		t.Error("no pass was ever recorded: the test means nothing")
+	}
+}
+
+// TestInfluenceForAnyWorkers records convolutional networks, whose rows see windows, with one worker and with more, in memory that is
+// NaN at first: what an earlier batch or nobody wrote outside a window is not read, and the workers do not matter.
+func TestInfluenceForAnyWorkers(t *testing.T) {
+	windowed := 0
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 4))
+		p, _ := convNet(r)
+		net := NewNet(p)
+		box := Box{make([]float64, p.Nodes[0].N), make([]float64, p.Nodes[0].N)}
+		for i := range box.Lo {
+			c := r.NormFloat64()
+			box.Lo[i], box.Hi[i] = c-0.2, c+0.2
+		}
+		var want [][]float32
+		for workers := 1; workers <= 3; workers++ {
+			f := ibpFrame(net, box)
+			pool := NewPool(net, workers)
+			if !net.Crown(context.Background(), pool, f, Tightening{}) {
+				t.Fatal("empty")
+			}
+			const lanes = 16
+			for _, w := range pool.W {
+				for k := range w.save {
+					w.save[k] = fill(p.Nodes[k].N*lanes, math.NaN())
+				}
+			}
+			in := NewInfluence(f)
+			if !net.Crown(context.Background(), pool, f, Tightening{Alpha: 3, Lanes: lanes, Record: in}) {
+				t.Fatal("empty")
+			}
+			for q, row := range in.rows {
+				for i, v := range row {
+					if v != v {
+						t.Fatalf("seed %d, %d workers: neuron %d in row %d: memory that no pass wrote", seed, workers, i, q)
+					}
+				}
+			}
+			if workers == 1 {
+				want = in.rows
+				w := pool.W[0]
+				w.Begin(8)
+				w.PlanWindows(net.Pre[2], []int32{0})
+				if !w.win[2].IsAll() {
+					windowed++
+				}
+				continue
+			}
+			for q, row := range in.rows {
+				if !slices.Equal(row, want[q]) {
+					t.Fatalf("seed %d: row %d is %v with %d workers, %v with one", seed, q, row, workers, want[q])
+				}
+			}
+		}
+	}
+	if windowed == 0 {
+		t.Error("no network used windows: the test means nothing")
 	}
 }
 

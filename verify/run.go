@@ -23,7 +23,8 @@ var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "re
 // Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
 //
 // Steps: a short attack; interval bounds of every box at once; then box by box root bounds (CROWN or forward mode, α), and
-// branch and bound on the inputs or on the ReLUs, chosen by the number of varying inputs.
+// branch and bound on the inputs or on the ReLUs, chosen by the number of varying inputs. Between searches on the ReLUs inner
+// bounds are refined.
 func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
 	start := time.Now()
 	full, err := g.Lower()

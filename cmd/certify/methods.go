@@ -11,7 +11,7 @@ var methods = []choice{
 	{"crown", "one backward linear bounding pass at the root only (Zhang et al. 2018)"},
 	{"alpha", "branch on ReLUs after optimising the lower slopes at the root (Xu et al. 2021)"},
 	{"input-split", "branch and bound by bisecting inputs; for few perturbed inputs"},
-	{"relu-split", "branch and bound by deciding ReLUs with split multipliers β (Wang et al. 2021)"},
+	{"relu-split", "branch and bound by deciding ReLUs with split multipliers β (Wang et al. 2021), between refinements of inner bounds"},
 	{"reluplex", "simplex on the network's equations, ReLUs repaired and split on demand (Katz et al. 2017); slow, for comparison"},
 }
 

@@ -90,7 +90,8 @@ func (g *treeGroup) grow(ctx context.Context, w *relax.Worker, work int64) {
 	}
 }
 
-// jobs takes the worst leaves of the trees that are not done: one each, more where few trees are left.
+// jobs takes the worst leaves of the trees that are not done: one each, more where few trees are left, but then so few that all fit
+// into one batch. A tree's bound is that of its worst leaf once all are back (settle), so no tree may have leaves in two batches.
 func (g *treeGroup) jobs() []boundJob {
 	active := 0
 	for i := 0; i < len(g.trees); i += 2 {

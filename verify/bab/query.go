@@ -2,7 +2,10 @@
 //
 // Two searches share the query and the verdict: input splitting (inputsplit.go) for few varying inputs and ReLU splitting
 // (relusplit.go) for many. Both work in rounds: a fixed number of open branches is taken, bounded in parallel, and merged in
-// order, so the outcome does not depend on the number of workers. Branches close only through relax's rigorous bounds.
+// order, so the outcome does not depend on the number of workers. Branches close only through relax's rigorous bounds. Between
+// ReLU splittings Refine tightens the bounds of inner neurons, by a search for each.
+//
+// Reading order: inputsplit.go, box.go; relusplit.go, expand.go, branching.go, important.go, leaf.go, narrow.go; refine.go, boundtree.go.
 package bab
 
 import (
