@@ -31,12 +31,8 @@ func (f *Frame) Cone(k int, elems []int32) *Frame {
 		}
 		switch nd := &n.P.Nodes[i]; nd.Kind {
 		case prog.Affine:
-			rows := keep[i]
-			if rows == nil {
-				rows = allOf(nd.N)
-			}
 			for _, t := range nd.Terms {
-				prog.MarkColumns(t.Map, rows, mark(t.Src))
+				prog.MarkColumns(t.Map, keep[i], mark(t.Src))
 			}
 		case prog.Relu:
 			src := mark(nd.Src)
@@ -81,12 +77,4 @@ func listed(mark []bool, n int) []int32 {
 		return []int32{0}
 	}
 	return list
-}
-
-func allOf(n int) []int32 {
-	x := make([]int32, n)
-	for i := range x {
-		x[i] = int32(i)
-	}
-	return x
 }

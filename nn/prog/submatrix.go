@@ -67,8 +67,12 @@ func filled(rows, cols int, ptr, idx []int32, val []float64) []float64 {
 	return w
 }
 
-// MarkColumns marks the columns in which the given rows of m have nonzero entries.
+// MarkColumns marks the columns in which the given rows of m (nil: all) have nonzero entries.
 func MarkColumns(m Linear, rows []int32, mark []bool) {
+	if rows == nil {
+		out, _ := m.Dims()
+		rows = upTo(out)
+	}
 	row := RowReader(m)
 	for _, i := range rows {
 		row(int(i), func(j int, v float64) {

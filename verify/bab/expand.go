@@ -152,10 +152,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 			res[i].closed = true
 			continue
 		}
-		b.beta = b.beta[:0]
-		for _, v := range beta[i] {
-			b.beta = append(b.beta, float32(v))
-		}
+		b.beta = narrowed(beta[i])
 		b.alpha = a.PackAlpha(nil, i, R)
 		if s.cfg.Try != nil {
 			w.Corner(i, x)
