@@ -364,3 +364,46 @@ func (w *Worker) LinearForm(r int, coef []float64) (c float64) {
 	}
 	return down(w.D[r] + w.dn[r] - w.Err[r])
 }
+
+// Multipliers returns, for lane r after Run, what every Relu node, in order, has handed to its input: numbers ν for which the
+// inequality of the package comment holds. An entry is nil where all are 0. The result is nil when a Relu's input has other readers,
+// whose multipliers cannot be told apart.
+func (w *Worker) Multipliers(r int) [][]float64 {
+	nu := [][]float64{}
+	for k := range w.net.P.Nodes {
+		nd := &w.net.P.Nodes[k]
+		if nd.Kind != prog.Relu {
+			continue
+		}
+		if w.net.readers(nd.Src) > 1 {
+			return nil
+		}
+		var v []float64
+		if w.live[nd.Src] {
+			v = make([]float64, nd.N)
+			w.each(nd.Src, func(lo, hi int) {
+				for j := lo; j < hi; j++ {
+					v[j] = w.coef[nd.Src][j*w.R+r]
+				}
+			})
+		}
+		nu = append(nu, v)
+	}
+	return nu
+}
+
+// readers counts the nodes that read node k.
+func (n *Net) readers(k int) (c int) {
+	for i := range n.P.Nodes {
+		nd := &n.P.Nodes[i]
+		if nd.Kind != prog.Affine && nd.Kind != prog.Input && nd.Src == k || nd.Kind == prog.Product && nd.Src2 == k {
+			c++
+		}
+		for _, t := range nd.Terms {
+			if t.Src == k {
+				c++
+			}
+		}
+	}
+	return c
+}

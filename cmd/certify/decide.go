@@ -31,6 +31,8 @@ type job struct {
 	// realGiven: --semantics real was typed, so a query over float32 may be answered over the reals.
 	realGiven    bool
 	allowVacuous bool
+	proof        string // file for the certificate of unsat, "" for none
+	check        string // auto, always or never; "" is never
 	showWarnings func(format string, args ...any)
 	// loaded is set once both files are read within the budget: before that there is nothing to answer from.
 	loaded atomic.Bool
@@ -189,8 +191,9 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	res.Stats.Phases["read"] = load.Seconds()
 	res.Stats.Phases["lower"] += lowered.Seconds()
 	res.Stats.Wall += lowered
-	return &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
-		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}, nil
+	r := &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
+		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}
+	return r, a.check(ctx, j, full, r)
 }
 
 // read loads model and query and refuses what must not be answered.

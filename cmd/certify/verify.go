@@ -31,6 +31,8 @@ type verifyFlags struct {
 	semantics string
 	vacuous   bool
 	profile   string
+	proof     string
+	check     string
 	opt       verify.Options
 }
 
@@ -68,6 +70,8 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default) or reluplex")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
 	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
+	fs.StringVar(&f.proof, "proof", "", "write a certificate of unsat, which 'certify check' accepts, to this `file`")
+	fs.StringVar(&f.check, "check", checkAuto, "have the kernel check the answer: auto (within a fifth of the time spent), always (an answer without a proof becomes unknown) or never")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile, its samples labelled with phase and part, to this `file`")
 	for _, h := range []string{"net", "spec", "assignments", "cpuprofile"} {
@@ -155,6 +159,9 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 		}
 		f.failOn[i] = v
 	}
+	if f.check != checkAuto && f.check != checkAlways && f.check != checkNever {
+		return nil, usagef("the values are auto, always and never", "--check: unknown value %q", f.check)
+	}
 	if f.opt.Method == "auto" {
 		f.opt.Method = ""
 	}
@@ -172,7 +179,7 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 		return nil, err
 	}
 	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt, semantics: f.semantics,
-		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous}, nil
+		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous, proof: f.proof, check: f.check}, nil
 }
 
 // chooseEngine merges --engine into the method; branch and bound is every method but reluplex.

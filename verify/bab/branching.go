@@ -84,6 +84,11 @@ func (s *reluSearch) choose(w *relax.Worker, b *reluBranch, cands []relax.Open) 
 	for i := range cands {
 		lo, hi := min(lb[2*i], lb[2*i+1]), max(lb[2*i], lb[2*i+1])
 		if Refuted(s.row(b), lo) {
+			if b.tree != nil {
+				inactive, active := b.tree.split(b.at.Net.Original(sides[2*i]))
+				active.closed(w, 2*i)
+				inactive.closed(w, 2*i+1)
+			}
 			return true
 		}
 		score := min(lo, 0) + 0.1*min(hi, 0) + indirectWeight*(cands[i].Total-cands[i].Intercept)

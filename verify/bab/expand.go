@@ -2,6 +2,7 @@ package bab
 
 import (
 	"context"
+	"math"
 
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/relax"
@@ -25,9 +26,11 @@ type expansion struct {
 // are bounded against the same ones.
 func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Pool, b *reluBranch) (e expansion) {
 	e.bounded = 1
-	k, closed := s.reframe(ctx, w, pool, b)
-	if closed {
-		return e
+	k, closed := b, false
+	if s.cfg.Trees == nil {
+		if k, closed = s.reframe(ctx, w, pool, b); closed {
+			return e
+		}
 	}
 	steps := relax.Steps{N: s.steps, RateA: childRate, RateB: 0.5, Decay: 0.95}
 	res := s.ascend(ctx, w, []*reluBranch{k}, steps)
@@ -51,6 +54,7 @@ func (s *reluSearch) expand(ctx context.Context, w *relax.Worker, pool *relax.Po
 		return e
 	}
 	kids := []*reluBranch{k.child(1), k.child(-1)}
+	kids[1].tree, kids[0].tree = k.tree.split(k.at.Net.Original(k.next))
 	res = s.ascend(ctx, w, kids, steps)
 	e.bounded += 2
 	if ctx.Err() != nil {
@@ -146,10 +150,15 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		return res
 	}
 	x := make([]float64, len(s.q.Box.Lo))
+	var passed []*reluBranch // refuted by an earlier iteration than the last
 	for i, b := range bs {
 		b.lb = max(b.lb, a.Best[i])
 		if Refuted(s.row(b), b.lb) {
-			res[i].closed = true
+			if res[i].closed = true; b.tree != nil && Refuted(s.row(b), w.LB[i]) {
+				b.tree.closed(w, i)
+			} else if b.tree != nil {
+				passed = append(passed, b)
+			}
 			continue
 		}
 		b.beta = narrowed(beta[i])
@@ -163,6 +172,9 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		s.cfg.Influence.SetTotals(f, all)
 		b.rows = s.important(b, all)
 		res[i].cands = shortlist(all, s.cands)
+	}
+	for _, b := range passed { // alone, it stops where it is refuted
+		s.ascend(ctx, w, []*reluBranch{{c: b.c, row: b.row, splits: b.splits, beta: b.beta, alpha: b.alpha, lb: math.Inf(-1), at: b.at, tree: b.tree}}, o)
 	}
 	return res
 }

@@ -52,6 +52,9 @@ type Config struct {
 	Rule  Rule
 	// Influence, if set, guides the choice of neurons.
 	Influence *relax.Influence
+	// Trees, if not nil, has an entry per case of the query and makes ReluSplit record how it refutes each: it then bounds every branch
+	// on the frame it is given, whose network is not specialised.
+	Trees []*Tree
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
 	// Work, if not 0, ends ReluSplit as Open (OutOfWork) after about so many multiply-adds (relax.Worker.Work).

@@ -19,6 +19,7 @@ type reluBranch struct {
 	alpha  []uint8
 	lb     float64
 	next   relax.Split     // chosen ReLU to split, Sign 0 when none was found
+	tree   *Tree           // what is recorded of it, nil for nothing
 	at     *relax.Frame    // what it was last bounded against; alpha belongs to it
 	idle   map[neuron]int8 // neurons whose bounds rest, see idleAfter
 	rows   [][]int32       // per pre-activation node: elements whose bounds matter most to lb
@@ -30,7 +31,9 @@ type reluBranch struct {
 // error of its relaxation at the pseudo-primal point and chosen with one backward pass for each side (strong branching). Where
 // sigmoids alone are left, there is nothing to split: inner bounds that assume the row itself (narrow.go) are what remains.
 func ReluSplit(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	f = f.DropInactive(nil)
+	if cfg.Trees == nil {
+		f = f.DropInactive(nil)
+	}
 	s := &reluSearch{q: q, root: f, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	s.steps, s.cands = cfg.Rule.Steps, cfg.Rule.Candidates
 	if s.steps == 0 {
@@ -83,6 +86,9 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 		bs := make([]*reluBranch, len(part))
 		for i, ref := range part {
 			bs[i] = &reluBranch{c: ref.c, row: ref.r, lb: math.Inf(-1), at: s.root}
+			if s.cfg.Trees != nil {
+				bs[i].tree = &Tree{Row: int(ref.r)}
+			}
 		}
 		res := s.ascend(ctx, w, bs, relax.Steps{N: 60, RateA: 0.25, RateB: 0.25, Decay: 0.97, StallRounds: 8})
 		for i := range part {
@@ -97,6 +103,9 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 		var best *reluBranch
 		dead := false
 		for range s.q.Cases[c].Rows {
+			if closed[k] && !dead && s.cfg.Trees != nil {
+				s.cfg.Trees[c] = branches[k].tree
+			}
 			dead = dead || closed[k]
 			if best == nil || branches[k].lb > best.lb {
 				best = branches[k]
@@ -111,6 +120,9 @@ func (s *reluSearch) start(ctx context.Context, alive []int32) *spec.Witness {
 			dead = done
 		}
 		if best != nil && !dead {
+			if s.cfg.Trees != nil {
+				s.cfg.Trees[c] = best.tree
+			}
 			s.open = append(s.open, best)
 		}
 	}

@@ -81,7 +81,7 @@ func BenchmarkKernel(b *testing.B) {
 			}
 		})
 		s := in.p.NewSession()
-		sizes := in.p.Sizes()
+		sizes := s.Sizes()
 		last := len(sizes) - 1
 		row := []Weight{{0, 1}}
 		for _, leaf := range []*Node{

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 
 	"github.com/spai-project/certify/verify/kernel"
 )
@@ -23,6 +22,7 @@ type Plan struct {
 	// (per Relu and element; nil for a Relu: the kernel's) and Beta what is added to the multipliers of single elements.
 	Lambda []float64
 	Nu     [][]float64
+	Plain  bool // also try interval bounds behind the last Relu alone, which is cheap
 	Alpha  [][]float64
 	Beta   []Correction
 }
@@ -61,7 +61,8 @@ type Builder struct {
 
 // NewBuilder starts a proof without any lemmas or cases.
 func NewBuilder(p *kernel.Problem) (*Builder, error) {
-	b := &Builder{p: p, s: p.NewSession(), sizes: p.Sizes()}
+	s := p.NewSession()
+	b := &Builder{p: p, s: s, sizes: s.Sizes()}
 	b.proof.Model, b.proof.Question = p.Hashes()
 	b.boxes, b.rows = p.Cases()
 	for _, box := range b.boxes {
@@ -80,6 +81,9 @@ func NewBuilder(p *kernel.Problem) (*Builder, error) {
 	return b, nil
 }
 
+// Sizes returns the number of elements of every Relu.
+func (b *Builder) Sizes() []int { return b.sizes }
+
 // Root returns the kernel's bounds over a box, with the lemmas proved so far.
 func (b *Builder) Root(box int) *kernel.Bounds { return b.bounds[box] }
 
@@ -97,18 +101,22 @@ func (b *Builder) Case(c int, plan *Plan) error {
 	if b.boxes[c] < 0 {
 		return nil
 	}
-	at := 0
-	for _, box := range b.boxes[:c] {
-		if box >= 0 {
-			at++
-		}
-	}
 	n, _, err := b.node(b.bounds[b.boxes[c]], kernel.Target{Case: c, Relu: -1}, plan, math.Inf(-1))
 	if err != nil {
 		return fmt.Errorf("case %d: %w", c, err)
 	}
-	b.proof.Cases[at] = n
+	b.proof.Cases[b.at(c)] = n
 	return nil
+}
+
+// at returns the number of case c among those that are not empty.
+func (b *Builder) at(c int) (n int) {
+	for _, box := range b.boxes[:c] {
+		if box >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // Proof returns the proof; every case must have one.
@@ -154,12 +162,12 @@ func (b *Builder) lemmas(bounds *kernel.Bounds, c int, plans []LemmaPlan) ([]Lem
 	return out, bounds, nil
 }
 
-// node returns the proof of a plan and, for a bound, its value (nil: the set is empty).
-func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want float64) (*Node, *big.Rat, error) {
+// node returns the proof of a plan and, for a bound, a number near its value (+Inf: the set is empty).
+func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want float64) (*Node, float64, error) {
 	if len(plan.Lemmas) > 0 {
 		lemmas, narrowed, err := b.lemmas(bounds, t.Case, plan.Lemmas)
 		if err != nil {
-			return nil, nil, err
+			return nil, 0, err
 		}
 		rest := *plan
 		rest.Lemmas = nil
@@ -167,7 +175,7 @@ func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		return &Node{Kind: kernel.Tighten, Lemmas: lemmas, Child: []*Node{child}}, v, err
 	}
 	if bounds.IsEmpty() {
-		return &Node{Kind: kernel.Empty}, nil, nil
+		return &Node{Kind: kernel.Empty}, math.Inf(1), nil
 	}
 	if plan.Child[0] == nil {
 		return b.leaf(bounds, t, plan, want)
@@ -177,22 +185,20 @@ func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		n = &Node{Kind: kernel.SplitInput, Dim: plan.Elem}
 		n.Num, n.Exp = dyadic(plan.At)
 	}
-	var least *big.Rat
+	least := math.Inf(1)
 	for i, child := range plan.Child {
 		var half *kernel.Bounds
 		var err error
 		if plan.Relu >= 0 {
 			half = bounds.SplitRelu(plan.Relu, plan.Elem, i == 1)
 		} else if half, err = bounds.SplitInput(plan.Elem, n.Num, int(n.Exp), i == 1); err != nil {
-			return nil, nil, err
+			return nil, 0, err
 		}
 		c, v, err := b.node(half, t, child, want)
 		if err != nil {
-			return nil, nil, err
+			return nil, 0, err
 		}
-		if least == nil || v != nil && v.Cmp(least) < 0 {
-			least = v
-		}
+		least = min(least, v)
 		n.Child = append(n.Child, c)
 	}
 	return n, least, nil

@@ -115,7 +115,10 @@ func (d *decoder) node(depth int) *Node {
 		n.Dim, n.Num, n.Exp, children = d.int(), d.signed(), d.signed(), 2
 	case kernel.Tighten:
 		n.Lemmas, children = d.lemmas(depth), 1
-	case kernel.Leaf:
+	case kernel.Reduce:
+		children = 1
+	case kernel.Leaf, kernel.Clip:
+		children = n.Kind / kernel.Clip
 		last, count := -1, d.count()
 		if count > 0 {
 			n.RowExp = d.unsigned()

@@ -41,7 +41,7 @@ func appendNode(b []byte, n *Node) []byte {
 		b = binary.AppendVarint(binary.AppendVarint(appendInt(b, n.Dim), n.Num), n.Exp)
 	case kernel.Tighten:
 		b = appendLemmas(b, n.Lemmas)
-	case kernel.Leaf:
+	case kernel.Leaf, kernel.Clip:
 		b = appendInt(b, len(n.Rows))
 		if len(n.Rows) > 0 {
 			b = binary.AppendUvarint(b, n.RowExp)

@@ -3,7 +3,6 @@ package cert
 import (
 	"fmt"
 	"math"
-	"math/big"
 
 	"github.com/spai-project/certify/verify/kernel"
 )
@@ -12,7 +11,7 @@ import (
 var steps = []int{6, 8, 10, 12, 16, 20, 26, 34}
 
 // leaf returns the shortest leaf that the kernel accepts: computed multipliers when those suffice, else the fewest bits.
-func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want float64) (*Node, *big.Rat, error) {
+func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want float64) (*Node, float64, error) {
 	rows := 0
 	if t.Case >= 0 {
 		rows = b.rows[t.Case]
@@ -24,6 +23,9 @@ func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		base.Rows, base.RowExp = penalties(plan.Lambda, rows)
 	}
 	options := []Nu{{}}
+	if plan.Plain && len(b.sizes) > 0 {
+		options = []Nu{{Mode: kernel.Explicit}, {}}
+	}
 	if b.keep && (plan.Nu != nil || plan.Alpha != nil || plan.Beta != nil) {
 		options = nil
 	}
@@ -36,9 +38,8 @@ func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		options = append(options, b.hint(bounds, plan))
 	}
 	var best *Node
-	var most *big.Rat
+	var most float64
 	var last error
-	goal := new(big.Rat).SetFloat64(want) // nil for −∞
 	for i := range options {
 		n := *base
 		n.Nu = options[i]
@@ -50,15 +51,15 @@ func (b *Builder) leaf(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		if t.Relu < 0 {
 			return &n, v, nil
 		}
-		if most == nil || v.Cmp(most) > 0 {
+		if best == nil || v > most {
 			best, most = &n, v
 		}
-		if goal == nil || v.Cmp(goal) >= 0 {
+		if v >= want {
 			return &n, v, nil
 		}
 	}
 	if best == nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrWeak, last)
+		return nil, 0, fmt.Errorf("%w: %w", ErrWeak, last)
 	}
 	return best, most, nil
 }

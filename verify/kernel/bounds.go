@@ -24,11 +24,14 @@ type Bounds struct {
 
 const never = math.MaxInt64 // a bound that narrows nothing: +never above, −never below
 
+func newFrame(n *network) *frame {
+	return &frame{net: n, exp: make([]int, len(n.nodes)), slack: make([][]int64, len(n.nodes))}
+}
+
 // root bounds every node over the box [lo, hi], rounded outward.
 func (n *network) root(lo, hi []*big.Rat) *Bounds {
-	size := len(n.nodes)
-	fr := &frame{net: n, exp: make([]int, size), slack: make([][]int64, size)}
-	b := &Bounds{fr: fr, lo: make([][]int64, size), hi: make([][]int64, size)}
+	fr := newFrame(n)
+	b := &Bounds{fr: fr, lo: make([][]int64, len(n.nodes)), hi: make([][]int64, len(n.nodes))}
 	top := 0
 	for i := range lo {
 		top = max(top, ratBits(lo[i]), ratBits(hi[i]))
@@ -62,12 +65,18 @@ func (b *Bounds) propagate(root bool) {
 			top := off.bitLen()
 			for j := range lo {
 				top = max(top, lo[j].bitLen(), hi[j].bitLen())
+				if nd.slack != nil {
+					top = max(top, nd.slack[j].v.bitLen()+exp-nd.slack[j].exp)
+				}
 			}
-			fr.exp[k] = min(boundBits, boundBits-2-top+exp)
-			if off != (i256{}) {
+			fr.exp[k] = min(boundBits, boundBits-3-top+exp)
+			if off != (i256{}) || nd.slack != nil {
 				fr.slack[k] = make([]int64, nd.n)
 				for j := range lo {
 					fr.slack[k][j] = -off.negated().floor(exp - fr.exp[k])
+					if nd.slack != nil {
+						fr.slack[k][j] -= nd.slack[j].units(fr.exp[k])
+					}
 				}
 			}
 		}
@@ -128,14 +137,25 @@ func (b *Bounds) of(k int) (lo, hi []int64) {
 	return lo, hi
 }
 
-// with returns bounds whose element j of node k is narrowed to [lo, hi].
-func (b *Bounds) with(k, j int, lo, hi int64) *Bounds {
+// copy returns bounds whose vectors of node k may be written to.
+func (b *Bounds) copy(k int) *Bounds {
 	c := *b
 	c.lo, c.hi = append([][]int64(nil), b.lo...), append([][]int64(nil), b.hi...)
 	c.lo[k], c.hi[k] = append([]int64(nil), b.lo[k]...), append([]int64(nil), b.hi[k]...)
-	c.lo[k][j], c.hi[k][j] = max(b.lo[k][j], lo), min(b.hi[k][j], hi)
-	c.empty = b.empty || c.lo[k][j] > c.hi[k][j]
 	return &c
+}
+
+// narrow intersects element j of node k with [lo, hi], in place: b comes from copy(k) and nobody else holds it.
+func (b *Bounds) narrow(k, j int, lo, hi int64) {
+	b.lo[k][j], b.hi[k][j] = max(b.lo[k][j], lo), min(b.hi[k][j], hi)
+	b.empty = b.empty || b.lo[k][j] > b.hi[k][j]
+}
+
+// with returns bounds whose element j of node k is narrowed to [lo, hi].
+func (b *Bounds) with(k, j int, lo, hi int64) *Bounds {
+	c := b.copy(k)
+	c.narrow(k, j, lo, hi)
+	return c
 }
 
 // SplitRelu returns the bounds of the points at which element j before the r-th Relu is ≤ 0, or ≥ 0 if active.

@@ -84,10 +84,11 @@ func (p *Problem) Check(proof []byte) (res Result) {
 
 // certificate checks an NNCERT/1 file: header, bounds of every box, a tree for every case that is not empty.
 func (p *Problem) certificate(proof []byte) Stats {
-	w := &walker{in: &reader{data: proof}, eval: newEvaluator(p.net, p.Limit)}
-	if p.Limit == 0 {
-		w.eval.limit = 1 << 42
+	limit := p.Limit
+	if limit == 0 {
+		limit = 1 << 42
 	}
+	w := &walker{in: &reader{data: proof}, eval: newEvaluator(p.net, &budget{limit: limit})}
 	need(len(proof) > len(Magic) && string(w.in.take(len(Magic))) == Magic, "this is no certificate and no witness")
 	need(bytes.Equal(w.in.take(sha256.Size), p.hashes[0][:]), "the certificate is for another model")
 	need(bytes.Equal(w.in.take(sha256.Size), p.hashes[1][:]), "the certificate is for another question")
@@ -99,11 +100,11 @@ func (p *Problem) certificate(proof []byte) Stats {
 	}
 	for _, c := range p.cases {
 		if c.box >= 0 {
-			w.tree(roots[c.box], &goal{rows: c.rows}, 0, live)
+			w.tree(roots[c.box], refute(c.rows), 0, live)
 		}
 	}
 	need(w.in.at == len(proof), "text after the end of the proof at byte %d", w.in.at)
-	w.stats.Work = w.eval.work
+	w.stats.Work = w.eval.budget.work
 	return w.stats
 }
 

@@ -20,6 +20,7 @@ const (
 	boundBits  = 56 // of a bound
 	fanBits    = 17 // of the number of products in one sum
 	accBits    = 126
+	mergeBits  = 120 // of coefficients from several consumers before they are added
 
 	maxExp      = 64      // of multipliers: finer ones are rounded
 	finest      = 110     // exponent of weights: smaller parts are rounded

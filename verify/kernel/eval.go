@@ -21,6 +21,33 @@ type seed struct {
 	c          *big.Rat
 }
 
+// A start is a seed as v·2^-exp + rest with v of nuBits and rest ≥ 0, nil for 0.
+type start struct {
+	node, elem int
+	v          int64
+	exp        int
+	rest       *big.Rat
+}
+
+// starts rounds seeds, multiplied by m, and appends them to dst.
+func starts(dst []start, seeds []seed, m *big.Rat) []start {
+	for _, sd := range seeds {
+		c := new(big.Rat).Mul(sd.c, m)
+		s, top := start{node: sd.node, elem: sd.elem}, c.Num().BitLen()-c.Denom().BitLen()+1
+		if !c.IsInt() || top >= nuBits {
+			s.exp = nuBits - 1 - top
+		}
+		need(s.exp > -maxExp && s.exp < 3*maxExp, tooWide)
+		v := floorRat(c, s.exp)
+		s.v = v.Int64()
+		if d := new(big.Rat).Sub(c, scaled(v, s.exp)); d.Sign() != 0 { // > 0
+			s.rest = d
+		}
+		dst = append(dst, s)
+	}
+	return dst
+}
+
 // An evaluator holds the vectors of one evaluation; it is reused by the next.
 type evaluator struct {
 	net   *network
@@ -30,34 +57,44 @@ type evaluator struct {
 	used  []bool
 	part  []i128
 	nu    []int64
-	rest  *big.Rat // the bound so far: rest + total·2^-texp
-	total big.Int
-	texp  int
-	work  int64 // products formed and elements copied, at most limit
-	limit int64
+	total sum // the bound so far
+	// Where the form itself is wanted, not its least value (reduce.go): minus what total may lie below it, rounded down.
+	spread  sum
+	forming bool
+	budget  *budget
 }
 
-func newEvaluator(n *network, limit int64) *evaluator {
-	size := len(n.nodes)
+// A budget limits the products formed and elements copied.
+type budget struct{ work, limit int64 }
+
+func newEvaluator(n *network, b *budget) *evaluator {
+	size, most := len(n.nodes), 0
+	for k := range n.nodes {
+		most = max(most, n.nodes[k].n)
+	}
 	return &evaluator{net: n, acc: make([][]i128, size), exp: make([]int, size), wide: make([]int, size), used: make([]bool, size),
-		part: make([]i128, n.size), nu: make([]int64, n.size), limit: limit}
+		part: make([]i128, most), nu: make([]int64, most), budget: b}
 }
 
 // spend counts work.
 func (e *evaluator) spend(n int) {
-	e.work += int64(n)
-	need(e.work <= e.limit, "the limit of work is reached")
+	e.budget.work += int64(n)
+	need(e.budget.work <= e.budget.limit, "the limit of work is reached")
+}
+
+// begin starts an evaluation of Σ seeds + constant.
+func (e *evaluator) begin(b *Bounds, seeds []start, constant sum) {
+	clear(e.used)
+	e.total, e.spread = constant, sum{}
+	for i := range seeds {
+		e.sow(b, &seeds[i])
+	}
 }
 
 // lower returns a lower bound of Σ seeds + constant over the points that b describes.
-func (e *evaluator) lower(b *Bounds, seeds []seed, constant *big.Rat, choose *chooser) *big.Rat {
-	clear(e.used)
-	e.rest = new(big.Rat).Set(constant)
-	e.total.SetInt64(0)
-	e.texp = 0
-	for _, s := range seeds {
-		e.sow(b, s)
-	}
+func (e *evaluator) lower(b *Bounds, seeds []start, constant sum, choose *chooser) sum {
+	e.forming = false
+	e.begin(b, seeds, constant)
 	for k := len(e.net.nodes) - 1; k >= 0; k-- {
 		if !e.used[k] {
 			continue
@@ -73,24 +110,22 @@ func (e *evaluator) lower(b *Bounds, seeds []seed, constant *big.Rat, choose *ch
 		}
 	}
 	need(choose.next < 0, "multipliers of a Relu that does not matter")
-	return e.rest.Add(e.rest, scaled(&e.total, e.texp))
+	return e.total
 }
 
-// sow puts a coefficient into the accumulators, rounded down to nuBits; the rest costs its node's lower bound.
-func (e *evaluator) sow(b *Bounds, s seed) {
-	top, exp := s.c.Num().BitLen()-s.c.Denom().BitLen()+1, 0
-	if !s.c.IsInt() || top >= nuBits {
-		exp = nuBits - 1 - top
-	}
-	need(exp > -maxExp && exp < 3*maxExp, tooWide)
-	v := floorRat(s.c, exp)
-	if d := new(big.Rat).Sub(s.c, scaled(v, exp)); d.Sign() != 0 { // > 0
-		lo, _ := b.of(s.node)
-		e.rest.Add(e.rest, d.Mul(d, scaled(big.NewInt(lo[s.elem]), b.fr.exp[s.node])))
+// sow puts a coefficient into the accumulators; what its rounding lost costs its node's lower bound.
+func (e *evaluator) sow(b *Bounds, s *start) {
+	if s.rest != nil {
+		lo, hi := b.of(s.node)
+		x := new(big.Rat).Mul(s.rest, scaled(big.NewInt(lo[s.elem]), b.fr.exp[s.node]))
+		e.total.addRat(x)
+		if e.forming {
+			e.spread.addRat(x.Mul(s.rest, scaled(big.NewInt(lo[s.elem]-hi[s.elem]), b.fr.exp[s.node])))
+		}
 	}
 	part := e.clean(s.node)
-	part[s.elem] = from64(v.Int64())
-	e.merge(b, s.node, part, exp)
+	part[s.elem] = from64(s.v)
+	e.merge(b, s.node, part, s.exp)
 }
 
 // clean returns zeros for node k.
@@ -108,14 +143,19 @@ func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
 		return exp
 	}
 	need(shift < accBits, tooWide)
-	lo, _ := b.of(k)
-	var rest i256
+	lo, hi := b.of(k)
+	var rest, spread i256
 	for j := range a {
 		down := a[j].shr(shift)
-		rest = rest.plus(a[j].minus(down.shl(shift)).times(lo[j]))
+		lost := a[j].minus(down.shl(shift))
+		rest = rest.plus(lost.times(lo[j]))
+		if e.forming {
+			spread = spread.plus(lost.times(lo[j] - hi[j]))
+		}
 		a[j] = down
 	}
-	e.count(rest, exp+b.fr.exp[k])
+	e.total.add(rest, exp+b.fr.exp[k])
+	e.spread.add(spread, exp+b.fr.exp[k])
 	return exp - shift
 }
 
@@ -127,25 +167,14 @@ func (e *evaluator) merge(b *Bounds, k int, part []i128, exp int) {
 		return
 	}
 	acc, wide := e.acc[k], maxBits(part)
-	e.exp[k] = e.coarsen(b, k, acc, e.exp[k], wide+e.exp[k]-exp-accBits+1)
-	exp = e.coarsen(b, k, part, exp, e.wide[k]+exp-e.exp[k]-accBits+1)
+	e.exp[k] = e.coarsen(b, k, acc, e.exp[k], max(e.wide[k], wide+e.exp[k]-exp)-mergeBits)
+	exp = e.coarsen(b, k, part, exp, max(wide, e.wide[k]+exp-e.exp[k])-mergeBits)
 	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
 	need(max(maxBits(acc)+up, maxBits(part)+shift) < accBits, tooWide)
 	for j := range part {
 		acc[j] = acc[j].shl(up).plus(part[j].shl(shift))
 	}
 	e.exp[k], e.wide[k] = e.exp[k]+up, maxBits(acc)
-}
-
-// count adds sum·2^-exp to the bound.
-func (e *evaluator) count(sum i256, exp int) {
-	if sum != (i256{}) {
-		v := sum.big()
-		v.Lsh(v, uint(max(0, e.texp-exp)))
-		e.total.Lsh(&e.total, uint(max(0, exp-e.texp)))
-		e.texp = max(e.texp, exp)
-		e.total.Add(&e.total, v)
-	}
 }
 
 // given counts Σ min over [l, u] of a·v.
@@ -158,7 +187,7 @@ func (e *evaluator) given(b *Bounds, k int) {
 		}
 		sum = sum.plus(a.times(v))
 	}
-	e.count(sum, e.exp[k]+b.fr.exp[k])
+	e.total.add(sum, e.exp[k]+b.fr.exp[k])
 }
 
 // affine counts node k and hands its coefficients to its operands.
@@ -172,7 +201,8 @@ func (e *evaluator) affine(b *Bounds, k int) {
 			slack = slack.plus(mul64(-max(nu[j], -nu[j]), b.fr.slack[k][j]).wide(0))
 		}
 	}
-	e.count(slack, exp+b.fr.exp[k])
+	e.total.add(slack, exp+b.fr.exp[k])
+	e.spread.add(slack.plus(slack), exp+b.fr.exp[k])
 	for i := range nd.terms {
 		t := &nd.terms[i]
 		part := e.clean(t.src)
@@ -213,7 +243,7 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 		}
 		sum = sum.plus(p)
 	}
-	e.count(sum, max(exp, e.exp[k])+b.fr.exp[k])
+	e.total.add(sum, max(exp, e.exp[k])+b.fr.exp[k])
 	e.merge(b, nd.src, part, exp)
 }
 

@@ -75,7 +75,7 @@ func (c *chain) values(x []*big.Rat) (z [][]*big.Rat) {
 // every term counts.
 func TestInequality(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
-	tight, tried := 0, 0
+	tight, tried, kept, count := 0, 0, 0, map[int]int{}
 	for iter := range 1200 {
 		sizes := []int{1 + r.IntN(3), 1 + r.IntN(3), 1 + r.IntN(3), 1 + r.IntN(2)}[r.IntN(3):]
 		c := newChain(r, sizes, iter%3 == 0)
@@ -88,7 +88,7 @@ func TestInequality(t *testing.T) {
 			hi = lo
 		}
 		b := c.net.root(lo, hi)
-		e := newEvaluator(c.net, math.MaxInt64)
+		e := newEvaluator(c.net, &budget{limit: math.MaxInt64})
 		// Splits and lemmas; all but the first hold on part of the box only.
 		type cut struct {
 			layer, j int
@@ -104,7 +104,9 @@ func TestInequality(t *testing.T) {
 			b, cuts = b.SplitRelu(layer, s.j, s.active), append(cuts, s)
 			for layer, k := range c.net.relus {
 				j, side, src := r.IntN(sizes[layer+1]), r.IntN(2), c.net.nodes[k].src
-				b = b.lemma(src, j, side, e.lower(b, sideOf(src, j, side), new(big.Rat), &chooser{next: -1}))
+				v := e.lower(b, sideOf(src, j, side), sum{}, &chooser{next: -1})
+				b = b.copy(src)
+				b.lemma(src, j, side, v.units(b.fr.exp[src]))
 			}
 		}
 		var seeds []seed
@@ -116,7 +118,19 @@ func TestInequality(t *testing.T) {
 		if iter%4 > 1 && len(c.net.relus) > 0 {
 			choose = randomLayers(r, c.net)
 		}
-		bound := e.lower(b, seeds, big.NewRat(1, 3), choose)
+		mode := choose.mode
+		row := refute([]row{{seeds: seeds, rhs: big.NewRat(-1, 3)}})
+		v := e.lower(b, row.ready[0].starts, row.ready[0].constant, choose)
+		bound := scaled(v.v.big(), v.exp)
+		reduced, rb, rg := e.reduce(b, row)
+		re := newEvaluator(reduced, e.budget)
+		rv := re.lower(rb, rg.ready[0].starts, rg.ready[0].constant, &chooser{next: -1})
+		again := scaled(rv.v.big(), rv.exp)
+		if d, _ := new(big.Rat).Sub(bound, again).Float64(); mode == Recompute && !b.empty && math.Abs(d) > 1e-8 {
+			t.Fatalf("iteration %d: the bound on the reduced network differs by %g", iter, d)
+		}
+		clipped := (&walker{in: &reader{data: []byte{1, 0, 0, 1, Recompute}}, eval: re}).clip(rb, rg)
+		count[len(reduced.relus)]++
 		for range 12 {
 			x := make([]*big.Rat, len(lo))
 			for i := range x {
@@ -153,6 +167,17 @@ func TestInequality(t *testing.T) {
 				}
 				value.Add(value, new(big.Rat).Mul(s.c, v))
 			}
+			if value.Cmp(again) < 0 {
+				t.Fatalf("iteration %d: the bound on the reduced network exceeds a value", iter)
+			}
+			for d := range x {
+				if value.Sign() <= 0 && (scaled(big.NewInt(clipped.lo[0][d]), b.fr.exp[0]).Cmp(x[d]) > 0 || scaled(big.NewInt(clipped.hi[0][d]), b.fr.exp[0]).Cmp(x[d]) < 0) {
+					t.Fatalf("iteration %d: a point that satisfies the row is clipped away", iter)
+				}
+			}
+			if value.Sign() <= 0 {
+				kept++
+			}
 			gap := value.Sub(value, bound)
 			f, _ := gap.Float64()
 			if tried++; gap.Sign() < 0 {
@@ -162,6 +187,9 @@ func TestInequality(t *testing.T) {
 				tight++
 			}
 		}
+	}
+	if kept < 1000 || count[1] < 60 || count[2] < 10 {
+		t.Errorf("%d points satisfy the row; reduced networks by number of Relus: %v", kept, count)
 	}
 	if tight < tried/4 {
 		t.Errorf("%d of %d bounds are tight: the small terms are not tested", tight, tried)

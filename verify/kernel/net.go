@@ -37,7 +37,8 @@ type node struct {
 	kind       kind
 	n, src     int
 	terms      []term
-	macs, relu int // products; number among the Relus
+	macs, relu int   // products; number among the Relus
+	slack      []sum // nil, or per element: minus what its true value may lie above the maps' one
 }
 
 // A network is a list of nodes, each after those it reads: 0 is the input, 1 the constant 1, through which biases come.

@@ -130,7 +130,7 @@ func backward(t *testing.T, p *Problem, g *nn.Graph, rng *rand.Rand) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := newEvaluator(p.net, math.MaxInt64)
+	e := newEvaluator(p.net, &budget{limit: math.MaxInt64})
 	n := len(p.boxes[0].lo)
 	for range 10 {
 		c := make([]float64, g.NumOutputs())
@@ -139,8 +139,8 @@ func backward(t *testing.T, p *Problem, g *nn.Graph, rng *rand.Rand) {
 			c[j] = float64(rng.IntN(7)-3) / 2
 			seeds = append(seeds, seed{p.net.output, j, newRat(c[j])})
 		}
-		v := e.lower(b, seeds, newRat(0), &chooser{next: -1})
-		bound, _ := v.Float64()
+		v := e.lower(b, starts(nil, seeds, unit), sum{}, &chooser{next: -1})
+		bound := v.float()
 		value := func(x []float64) float64 {
 			y, err := g.EvalFlat(x)
 			if err != nil {

@@ -8,14 +8,6 @@ import (
 
 // This file is for writers of proofs, who ask what pieces prove before they put them together. Check uses none of it.
 
-// Sizes returns the number of elements of every Relu.
-func (p *Problem) Sizes() (n []int) {
-	for _, k := range p.net.relus {
-		n = append(n, p.net.nodes[k].n)
-	}
-	return n
-}
-
 // Cases returns the box of every case, −1 for cases that are empty, and the number of rows.
 func (p *Problem) Cases() (boxes, rows []int) {
 	for _, c := range p.cases {
@@ -57,30 +49,76 @@ type Target struct{ Case, Relu, Elem, Side int }
 
 // A Session lets a writer of proofs ask what pieces prove. It is not safe for concurrent use.
 type Session struct {
-	p *Problem
-	e *evaluator
+	e     *evaluator
+	goals []*goal // per case
+	size  []int
 }
 
 // NewSession returns a session on p.
-func (p *Problem) NewSession() *Session { return &Session{p, newEvaluator(p.net, math.MaxInt64)} }
+func (p *Problem) NewSession() *Session {
+	s := newSession(p.net)
+	for _, c := range p.cases {
+		s.goals = append(s.goals, refute(c.rows))
+	}
+	return s
+}
+
+func newSession(n *network) *Session {
+	s := &Session{e: newEvaluator(n, &budget{limit: math.MaxInt64})}
+	for _, k := range n.relus {
+		s.size = append(s.size, n.nodes[k].n)
+	}
+	return s
+}
+
+// Sizes returns the number of elements of every Relu of the session's network.
+func (s *Session) Sizes() []int { return s.size }
+
+// Reduce returns a session on the network that remains for case c on the set that b describes, whose only case is that one, and the
+// bounds there.
+func (s *Session) Reduce(b *Bounds, c int) (r *Session, nb *Bounds, err error) {
+	defer door(&err)
+	n, nb, g := s.e.reduce(b, s.goals[c])
+	r = newSession(n)
+	r.goals = []*goal{g}
+	return r, nb, nil
+}
 
 func (s *Session) walk(t Target, data []byte) (*walker, *goal) {
 	w, g := &walker{in: &reader{data: data}, eval: s.e}, &goal{}
-	if s.e.work = 0; t.Case >= 0 {
-		g.rows = s.p.cases[t.Case].rows
+	if s.e.budget.work = 0; t.Case >= 0 {
+		g = s.goals[t.Case]
 	}
 	if t.Relu >= 0 {
-		g.bound = sideOf(s.p.net.nodes[s.p.net.relus[t.Relu]].src, t.Elem, t.Side)
+		k := s.e.net.nodes[s.e.net.relus[t.Relu]].src
+		g = &goal{rows: g.rows, bound: sideOf(k, t.Elem, t.Side), node: k}
 	}
 	return w, g
 }
 
-// Tree returns what the encoded tree proves for t on the set that b describes: a lower bound of the named side (of minus
-// the element for the upper one), nil when all leaves are empty; for a case just no error.
-func (s *Session) Tree(b *Bounds, t Target, data []byte) (v *big.Rat, err error) {
-	defer door(&err)
+// Tree returns a number near what the last leaf of the encoded tree proves for t on the set that b describes: a lower bound of the
+// named side (of minus the element for the upper one) or of the weighted rows of a case. ok says that all leaves do what they must.
+func (s *Session) Tree(b *Bounds, t Target, data []byte) (v float64, err error) {
 	w, g := s.walk(t, data)
-	return w.tree(b, g, 0, 0), nil
+	defer func() { v = w.value.float() }()
+	defer door(&err)
+	w.tree(b, g, 0, 0)
+	return 0, nil
+}
+
+// Clip returns b narrowed by encoded multipliers of rows and Relus, and the form that they prove for case c: its coefficients, for as
+// long as the session is not used again, and its least value.
+func (s *Session) Clip(b *Bounds, c int, data []byte) (nb *Bounds, form []float64, least float64, err error) {
+	defer door(&err)
+	w, g := s.walk(Target{Case: c, Relu: -1}, data)
+	nb = w.clip(b, g)
+	form = make([]float64, s.e.net.nodes[0].n)
+	if s.e.used[0] {
+		for d, a := range s.e.acc[0] {
+			form[d] = math.Ldexp(a.float(), -s.e.exp[0])
+		}
+	}
+	return nb, form, w.value.float(), nil
 }
 
 // Bounds returns b narrowed by encoded bounds, which may use the rows of case c (−1: none).

@@ -12,6 +12,8 @@ const (
 	Tighten    = 3 // bounds, child
 	Leaf       = 4 // multipliers of rows, multipliers of Relus
 	Empty      = 5 // the bounds contradict each other
+	Reduce     = 6 // child, on the network without decided Relus
+	Clip       = 7 // multipliers of rows, multipliers of Relus, child
 )
 
 // The sides of a bound lemma.
@@ -55,11 +57,31 @@ func (r *reader) index(n int) int {
 	return int(v)
 }
 
-// A goal is what every leaf of a tree is for: to refute a case, or to bound a linear function from below. Either may use the
-// rows of the case, if there is one: points that violate a row need no refutation.
+// A goal is what every leaf of a tree is for: to refute a case, or to bound one side of an element from below. Either may use
+// the rows of the case, if there is one: points that violate a row need no refutation.
 type goal struct {
 	rows  []row
-	bound []seed // nil to refute
+	ready []objective // the rows with weight 1, nil for a bound
+	bound []start     // nil to refute
+	node  int         // whose element is bounded
+}
+
+// An objective is what a row's left side minus its right one starts from.
+type objective struct {
+	starts   []start
+	constant sum
+}
+
+var unit = big.NewRat(1, 1)
+
+func refute(rows []row) *goal {
+	g := &goal{rows: rows}
+	for _, r := range rows {
+		o := objective{starts: starts(nil, r.seeds, unit)}
+		o.constant.addRat(new(big.Rat).Neg(r.rhs))
+		g.ready = append(g.ready, o)
+	}
+	return g
 }
 
 // A walker checks trees against bounds.
@@ -67,6 +89,7 @@ type walker struct {
 	in    *reader
 	eval  *evaluator
 	stats Stats
+	value sum // of the last leaf or clip, for writers of proofs
 }
 
 // Stats counts what a proof consists of.
@@ -82,12 +105,12 @@ func (w *walker) element() (relu, elem int) {
 	return relu, w.in.index(n.nodes[n.relus[relu]].n)
 }
 
-// tree checks the tree at the reader's position. For a bound it returns the least value over the leaves, nil when all are
-// empty. live is the number of bounds that the path holds.
+// tree checks the tree at the reader's position. For a bound it returns the least value over the leaves, in units of the bounds of
+// its node, never when all are empty. live is the number of bounds that the path holds.
 //
 // Sound: the children of a split cover its set; a lemma holds on the whole set of the node that states it, and its bounds are
 // handed to that node's child only.
-func (w *walker) tree(b *Bounds, g *goal, depth, live int) *big.Rat {
+func (w *walker) tree(b *Bounds, g *goal, depth, live int) int64 {
 	need(depth <= maxDepth && live <= maxLive, "the tree is too deep at byte %d", w.in.at)
 	size := w.eval.net.size
 	switch w.in.unsigned() {
@@ -96,74 +119,152 @@ func (w *walker) tree(b *Bounds, g *goal, depth, live int) *big.Rat {
 		w.stats.Splits++
 		w.eval.spend(size)
 		least := w.tree(b.SplitRelu(r, j, false), g, depth+1, live+size)
-		return lesser(least, w.tree(b.SplitRelu(r, j, true), g, depth+1, live+size))
+		return min(least, w.tree(b.SplitRelu(r, j, true), g, depth+1, live+size))
 	case SplitInput:
 		d := w.in.index(w.eval.net.nodes[0].n)
 		at := scaled(big.NewInt(w.in.signed(never)), int(w.in.signed(1100)))
 		w.stats.Splits++
 		w.eval.spend(4 * (size + w.eval.net.macs))
 		least := w.tree(b.splitInput(d, at, false), g, depth+1, live+size)
-		return lesser(least, w.tree(b.splitInput(d, at, true), g, depth+1, live+size))
+		return min(least, w.tree(b.splitInput(d, at, true), g, depth+1, live+size))
 	case Tighten:
 		return w.tree(w.bounds(b, g.rows, depth, live), g, depth+1, live+size)
+	case Clip:
+		w.eval.spend(4 * (size + w.eval.net.macs))
+		return w.tree(w.clip(b, g), g, depth+1, live+size)
+	case Reduce:
+		need(g.bound == nil, "a bound cannot leave its network at byte %d", w.in.at)
+		n, nb, ng := w.eval.reduce(b, g)
+		outer := w.eval
+		w.eval = newEvaluator(n, outer.budget)
+		v := w.tree(nb, ng, depth+1, live+n.size+n.macs)
+		w.eval = outer
+		return v
 	case Leaf:
 		w.stats.Leaves++
 		return w.leaf(b, g)
 	case Empty:
 		need(b.empty, "bounds that are said to be empty are not at byte %d", w.in.at)
 		w.stats.Leaves++
-		return nil
+		return never
 	}
 	need(false, "an unknown kind of node at byte %d", w.in.at)
-	return nil
+	return 0
 }
 
-// lesser returns the minimum; nil stands for infinity.
-func lesser(a, b *big.Rat) *big.Rat {
-	if a == nil || b != nil && b.Cmp(a) < 0 {
-		return b
+// objective reads the weights of rows and adds their weighted sum to base; strict reports whether a value of 0 refutes.
+func (w *walker) objective(g *goal, base []start) (o objective, strict bool) {
+	o.starts = base[:len(base):len(base)]
+	count, i := w.in.index(len(g.rows)+1), -1
+	if count == 0 {
+		return o, false
 	}
-	return a
+	exp, constant := w.in.index(maxExp+1), new(big.Rat)
+	for range count {
+		i += w.in.index(len(g.rows)-i-1) + 1
+		v := w.in.unsigned()
+		strict = strict || g.rows[i].strict && v > 0
+		if g.ready != nil && count == 1 && exp == 0 && v == 1 {
+			return g.ready[i], strict
+		}
+		m := scaled(new(big.Int).SetUint64(v), exp)
+		o.starts = starts(o.starts, g.rows[i].seeds, m)
+		constant.Sub(constant, m.Mul(m, g.rows[i].rhs))
+	}
+	o.constant.addRat(constant)
+	return o, strict
 }
 
-// leaf reads multipliers and evaluates the inequality.
-func (w *walker) leaf(b *Bounds, g *goal) *big.Rat {
-	seeds, constant, strict, i := append([]seed(nil), g.bound...), new(big.Rat), false, -1
-	if count := w.in.index(len(g.rows) + 1); count > 0 {
-		exp := w.in.index(maxExp + 1)
-		for range count {
-			i += w.in.index(len(g.rows)-i-1) + 1
-			m := scaled(new(big.Int).SetUint64(w.in.unsigned()), exp)
-			strict = strict || g.rows[i].strict && m.Sign() > 0
-			for _, s := range g.rows[i].seeds {
-				seeds = append(seeds, seed{s.node, s.elem, new(big.Rat).Mul(s.c, m)})
-			}
-			constant.Sub(constant, m.Mul(m, g.rows[i].rhs))
+// evaluate reads multipliers and evaluates the inequality.
+func (w *walker) evaluate(b *Bounds, o objective) sum {
+	w.value = w.eval.lower(b, o.starts, o.constant, newChooser(w.in, len(w.eval.net.relus)))
+	return w.value
+}
+
+// leaf checks or evaluates a leaf.
+func (w *walker) leaf(b *Bounds, g *goal) int64 {
+	o, strict := w.objective(g, g.bound)
+	v := w.evaluate(b, o)
+	if g.bound != nil {
+		return v.units(b.fr.exp[g.node])
+	}
+	if s := v.sign(); s < 0 || s == 0 && !strict {
+		need(false, "a leaf that proves %g only, up to byte %d", v.float(), w.in.at)
+	}
+	return 0
+}
+
+// clip reads multipliers for rows and returns the bounds of the points where the form they prove is ≤ 0: the others violate a row.
+//
+// Sound: the form is Σ a·x + c with least value v. Where it is ≤ 0 every a_d·x_d is at most its least value plus −v, so that x_d is
+// within |v/a_d| of the end at which a_d·x_d is least.
+func (w *walker) clip(b *Bounds, g *goal) *Bounds {
+	o, _ := w.objective(g, nil)
+	v, c := w.evaluate(b, o), b.copy(0)
+	c.empty = c.empty || v.sign() > 0
+	if c.empty || !w.eval.used[0] {
+		return c
+	}
+	for d, a := range w.eval.acc[0] {
+		switch step := int64(0); {
+		case a == (i128{}):
+		case a.negative():
+			step = quotient(v, a, w.eval.exp[0], b.fr.exp[0])
+			c.narrow(0, d, b.hi[0][d]-step, never)
+		default:
+			step = quotient(v, a, w.eval.exp[0], b.fr.exp[0])
+			c.narrow(0, d, -never, b.lo[0][d]+step)
 		}
 	}
-	v := w.eval.lower(b, seeds, constant, newChooser(w.in, len(w.eval.net.relus)))
-	f, _ := v.Float64() // for the message
-	need(g.bound != nil || v.Sign() > 0 || v.Sign() == 0 && strict, "a leaf that proves %g only, up to byte %d", f, w.in.at)
-	return v
+	if !c.empty {
+		c.propagate(false)
+	}
+	return c
+}
+
+// quotient returns a number ≥ |v|/|a·2^-aexp| in units of 2^-exp, at most 2^(boundBits+1).
+func quotient(v sum, a i128, aexp, exp int) int64 {
+	num, den := v.v.big(), a.abs().wide(0).big()
+	num.Abs(num)
+	if s := exp + aexp - v.exp; s >= 0 {
+		num.Lsh(num, uint(s))
+	} else {
+		den.Lsh(den, uint(-s))
+	}
+	num.Add(num, den).Sub(num, big.NewInt(1)).Quo(num, den)
+	if num.BitLen() > boundBits+1 {
+		return 2 << boundBits
+	}
+	return num.Int64()
 }
 
 // bounds reads lemmas, one after the other, and returns bounds narrowed by all of them.
 func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
-	n := w.eval.net
+	n, own := w.eval.net, -1 // own is the node whose bounds are b's own already
 	for range w.in.index(1 << 31) {
 		r, j := w.element()
 		side, k := w.in.index(Layer+1), n.nodes[n.relus[r]].src
-		w.eval.spend(n.nodes[k].n)
-		if side != Layer {
-			w.stats.Lemmas++
-			b = b.lemma(k, j, side, w.tree(b, &goal{rows: rows, bound: sideOf(k, j, side)}, depth+1, live+n.size))
-			continue
+		last := j
+		if side == Layer {
+			last = n.nodes[k].n - 1
 		}
-		for ; j < n.nodes[k].n; j++ {
-			for side := Lower; side <= Upper && b.lo[k][j] < 0 && b.hi[k][j] > 0; side++ {
-				w.stats.Lemmas++
-				w.eval.spend(n.nodes[k].n)
-				b = b.lemma(k, j, side, w.eval.lower(b, sideOf(k, j, side), new(big.Rat), &chooser{next: -1}))
+		for ; j <= last; j++ {
+			for s := Lower; s <= Upper; s++ {
+				var v int64
+				switch {
+				case side == Layer && b.lo[k][j] < 0 && b.hi[k][j] > 0:
+					x := w.eval.lower(b, sideOf(k, j, s), sum{}, &chooser{next: -1})
+					v = x.units(b.fr.exp[k])
+				case side == s:
+					v = w.tree(b, &goal{rows: rows, bound: sideOf(k, j, s), node: k}, depth+1, live+n.size)
+				default:
+					continue
+				}
+				if w.stats.Lemmas++; own != k {
+					w.eval.spend(n.nodes[k].n)
+					b, own = b.copy(k), k
+				}
+				b.lemma(k, j, s, min(v, 2<<boundBits))
 			}
 		}
 	}
@@ -171,16 +272,13 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 }
 
 // sideOf returns v or −v for one element.
-func sideOf(k, j, side int) []seed { return []seed{{k, j, big.NewRat(int64(1-2*side), 1)}} }
+func sideOf(k, j, side int) []start { return []start{{node: k, elem: j, v: int64(1 - 2*side)}} }
 
-// lemma returns bounds that know v_kj ≥ v, or −v_kj ≥ v for the upper side; v nil: the set is empty.
-func (b *Bounds) lemma(k, j, side int, v *big.Rat) *Bounds {
-	lo := int64(2 << boundBits) // beyond every upper bound
-	if v != nil {
-		lo = clamp(v, b.fr.exp[k])
-	}
+// lemma makes b, which nobody else holds, know v_kj ≥ v, or −v_kj ≥ v for the upper side.
+func (b *Bounds) lemma(k, j, side int, v int64) {
 	if side == Lower {
-		return b.with(k, j, lo, never)
+		b.narrow(k, j, v, never)
+	} else {
+		b.narrow(k, j, -never, -v)
 	}
-	return b.with(k, j, -never, -lo)
 }

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"encoding/binary"
+	"math"
 	"math/big"
 	"math/bits"
 )
@@ -134,13 +136,99 @@ func (a i256) bitLen() int {
 // floor returns ⌊a·2^-s⌋, s of either sign, and refuses more than boundBits bits.
 func (a i256) floor(s int) int64 {
 	need(a.bitLen()-s < boundBits, tooWide)
+	return int64(a.shift(-s)[0])
+}
+
+// shift returns ⌊a·2^s⌋, s of either sign; the caller has checked that it fits.
+func (a i256) shift(s int) i256 {
+	sign := uint64(int64(a[3]) >> 63)
+	for ; s <= -64; s += 64 {
+		a = i256{a[1], a[2], a[3], sign}
+	}
 	for ; s >= 64; s -= 64 {
-		a = i256{a[1], a[2], a[3], uint64(int64(a[3]) >> 63)}
+		a = i256{0, a[0], a[1], a[2]}
 	}
 	if s < 0 {
-		return int64(a[0] << -s)
+		return i256{a[0]>>-s | a[1]<<(64+s), a[1]>>-s | a[2]<<(64+s), a[2]>>-s | a[3]<<(64+s), uint64(int64(a[3]) >> -s)}
 	}
-	return int64(a[0]>>s | a[1]<<(64-s))
+	return i256{a[0] << s, a[1]<<s | a[0]>>(64-s), a[2]<<s | a[1]>>(64-s), a[3]<<s | a[2]>>(64-s)}
+}
+
+// A sum is a number v·2^-exp that is rounded down where it does not fit.
+type sum struct {
+	v   i256
+	exp int
+}
+
+const sumBits = 250 // of a sum
+
+// add adds v·2^-exp, |v| < 2^sumBits.
+func (s *sum) add(v i256, exp int) {
+	if v == (i256{}) {
+		return
+	}
+	if s.v == (i256{}) {
+		s.v, s.exp = v, exp
+		return
+	}
+	fine, coarse := sum{v, exp}, *s
+	if exp < s.exp {
+		fine, coarse = coarse, fine
+	}
+	up := min(fine.exp-coarse.exp, sumBits-coarse.v.bitLen(), sumBits-fine.v.bitLen()+fine.exp-coarse.exp)
+	s.exp = coarse.exp + up
+	s.v = coarse.v.shift(up).plus(fine.v.shift(s.exp - fine.exp))
+}
+
+// addRat adds r, rounded down to a multiple of 2^-finest.
+func (s *sum) addRat(r *big.Rat) {
+	v := floorRat(r, finest)
+	need(v.BitLen() < sumBits, tooWide)
+	s.add(fromBig(v), finest)
+}
+
+// sign returns −1, 0 or 1.
+func (s *sum) sign() int {
+	switch {
+	case s.v.negative():
+		return -1
+	case s.v == (i256{}):
+		return 0
+	}
+	return 1
+}
+
+// units returns ⌊s·2^exp⌋, or a number beyond all bounds on the same side.
+func (s *sum) units(exp int) int64 {
+	switch {
+	case s.v.bitLen()+exp-s.exp < boundBits:
+		return s.v.shift(exp - s.exp).low()
+	case s.v.negative():
+		return -2 << boundBits
+	}
+	return 2 << boundBits
+}
+
+// float returns a number near s. It serves messages and heuristics only.
+func (s *sum) float() float64 {
+	f, _ := new(big.Float).SetInt(s.v.big()).Float64()
+	return math.Ldexp(f, -s.exp)
+}
+
+// low returns a number that fits in 64 bits.
+func (a i256) low() int64 { return int64(a[0]) }
+
+// fromBig returns v, which has fewer than 255 bits.
+func fromBig(v *big.Int) (a i256) {
+	var b [32]byte
+	v.FillBytes(b[:])
+	for i := range a {
+		a[i] = binary.BigEndian.Uint64(b[24-8*i:])
+	}
+	if v.Sign() < 0 {
+		return a.negated()
+	}
+	return a
 }
 
 func (a i256) big() *big.Int {

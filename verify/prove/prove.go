@@ -1,0 +1,246 @@
+// Package prove makes certificates: for a question that a search has answered with unsat it builds a proof that verify/kernel accepts
+// (docs/design/0011-proofs.md).
+//
+// It searches again, in a plainer way than verify does, on the bounds that the kernel computes: a proof holds only what the kernel can
+// follow. Few varying inputs are bisected by the kernel itself (cert.Builder.Bisect); otherwise ReLUs are split by verify/bab, which
+// records the multipliers of every leaf.
+package prove
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+
+	"github.com/spai-project/certify/nn/prog"
+	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/relax"
+	"github.com/spai-project/certify/verify/bab"
+	"github.com/spai-project/certify/verify/cert"
+	"github.com/spai-project/certify/verify/kernel"
+)
+
+// Options steer Unsat. The zero value works.
+type Options struct {
+	Workers int   // 0: number of cores
+	Memory  int64 // bytes for open branches, 0: 4 GiB
+}
+
+// maxSplitInputs is the number of varying inputs up to which boxes are bisected.
+const maxSplitInputs = 10
+
+// ErrNoProof is a question for which no proof was found: its search ended, or the kernel cannot follow.
+var ErrNoProof = errors.New("prove: no proof found")
+
+// Unsat returns a certificate that no input satisfies p on the network full, the lowered form of the model that k was opened with.
+// Errors wrap ErrNoProof or are those of the context.
+func Unsat(ctx context.Context, k *kernel.Problem, full *prog.Program, p *spec.Problem, opt Options) (*cert.Proof, error) {
+	if opt.Workers <= 0 {
+		opt.Workers = runtime.GOMAXPROCS(0)
+	}
+	if opt.Memory <= 0 {
+		opt.Memory = 4 << 30
+	}
+	b, err := cert.NewBuilder(k)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoProof, err)
+	}
+	v := &prover{ctx: ctx, b: b, p: p, opt: opt, full: full}
+	for i := range full.Nodes {
+		if full.Nodes[i].Kind == prog.Relu {
+			v.relus = append(v.relus, i)
+		}
+	}
+	if err := v.match(k); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoProof, err)
+	}
+	boxes, _ := k.Cases()
+	byBox := map[int][]int{}
+	var order []int
+	for c, box := range boxes {
+		if box < 0 {
+			continue
+		}
+		if byBox[box] == nil {
+			order = append(order, box)
+		}
+		byBox[box] = append(byBox[box], c)
+	}
+	for _, box := range order {
+		if err := v.box(box, byBox[box]); err != nil {
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			return nil, fmt.Errorf("%w: %w", ErrNoProof, err)
+		}
+	}
+	return b.Proof()
+}
+
+// prover makes the proof of one question.
+type prover struct {
+	ctx   context.Context
+	b     *cert.Builder
+	p     *spec.Problem
+	opt   Options
+	full  *prog.Program
+	relus []int // nodes of full, in the kernel's order
+	at    []int // per case of the kernel, the case of p, −1 for none
+	net   *relax.Net
+	pool  *relax.Pool
+}
+
+// match pairs the kernel's cases and Relus with those of p and full.
+func (v *prover) match(k *kernel.Problem) error {
+	boxes, rows := k.Cases()
+	n := 0
+	for c, box := range boxes {
+		v.at = append(v.at, -1)
+		if box < 0 {
+			continue
+		}
+		if n < len(v.p.Cases) && len(v.p.Cases[n].Rows) != rows[c] {
+			return fmt.Errorf("case %d has %d rows here and %d for the kernel", n, len(v.p.Cases[n].Rows), rows[c])
+		}
+		v.at[c] = n
+		n++
+	}
+	if n != len(v.p.Cases) {
+		return fmt.Errorf("the question has %d cases here and %d for the kernel", len(v.p.Cases), n)
+	}
+	sizes := v.b.Sizes()
+	if len(sizes) != len(v.relus) {
+		return fmt.Errorf("the network has %d Relus here and %d for the kernel", len(v.relus), len(sizes))
+	}
+	for i, r := range v.relus {
+		if v.full.Nodes[r].N != sizes[i] {
+			return fmt.Errorf("Relu %d has %d elements here and %d for the kernel", i, v.full.Nodes[r].N, sizes[i])
+		}
+	}
+	return nil
+}
+
+// box proves the cases of a box.
+func (v *prover) box(box int, cases []int) error {
+	sb := &v.p.Boxes[v.p.Cases[v.at[cases[0]]].Box]
+	free := 0
+	rb := relax.Box{Lo: sb.Lower, Hi: sb.Upper}
+	for i := range rb.Lo {
+		if rb.Varies(i) {
+			free++
+		}
+	}
+	cases, err := v.simple(cases)
+	if err != nil || len(cases) == 0 {
+		return err
+	}
+	if free <= maxSplitInputs {
+		for _, c := range cases {
+			if err := v.b.Bisect(v.ctx, c, math.MaxInt); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := v.lemmas(box); err != nil {
+		return err
+	}
+	if cases, err = v.simple(cases); err != nil || len(cases) == 0 {
+		return err
+	}
+	return v.split(box, rb, cases)
+}
+
+// simple proves the cases that one leaf without a search refutes and returns the others.
+func (v *prover) simple(cases []int) (rest []int, err error) {
+	for _, c := range cases {
+		done := false
+		n := len(v.p.Cases[v.at[c]].Rows)
+		for r := 0; r < n && !done; r++ {
+			plan := &cert.Plan{Lambda: make([]float64, n), Plain: true}
+			plan.Lambda[r] = 1
+			if err = v.b.Case(c, plan); err != nil && !errors.Is(err, cert.ErrWeak) {
+				return nil, err
+			}
+			done = err == nil
+		}
+		if !done {
+			rest = append(rest, c)
+		}
+	}
+	return rest, nil
+}
+
+// lemmas bounds every open element behind the first Relus.
+func (v *prover) lemmas(box int) error {
+	var plans []cert.LemmaPlan
+	for r, k := range v.relus {
+		if v.behind(k) {
+			plans = append(plans, cert.LemmaPlan{Relu: r, Rest: true})
+		}
+	}
+	return v.b.Box(box, plans)
+}
+
+// behind reports whether a Relu comes after another one: interval bounds before the first are exact.
+func (v *prover) behind(k int) bool {
+	for _, r := range v.relus {
+		if r < k {
+			return true
+		}
+	}
+	return false
+}
+
+// split proves cases by splitting ReLUs.
+func (v *prover) split(box int, rb relax.Box, cases []int) error {
+	if v.net == nil {
+		v.net = relax.NewNet(v.full)
+		v.pool = relax.NewPool(v.net, v.opt.Workers)
+		for _, w := range v.pool.W {
+			w.Stop = func() bool { return v.ctx.Err() != nil }
+		}
+	}
+	bounds := v.net.NewBounds()
+	v.net.IBP(rb, bounds)
+	root := v.b.Root(box)
+	for r, k := range v.relus {
+		src := v.full.Nodes[k].Src
+		for j := range bounds.L[k] {
+			lo, hi := root.Interval(r, j)
+			bounds.L[src][j], bounds.U[src][j] = max(bounds.L[src][j], lo), min(bounds.U[src][j], hi)
+			bounds.L[k][j], bounds.U[k][j] = max(bounds.L[src][j], 0), max(bounds.U[src][j], 0)
+		}
+	}
+	q := &bab.Query{Net: v.net, Box: rb}
+	alive := make([]int32, len(cases))
+	for i, c := range cases {
+		q.Cases, alive[i] = append(q.Cases, v.p.Cases[v.at[c]]), int32(i)
+	}
+	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Trees: make([]*bab.Tree, len(cases))}
+	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), alive, cfg)
+	if out.Status != bab.Closed {
+		return fmt.Errorf("the plain search ends after %d branches: %s", out.Branches, out.Reason)
+	}
+	index := map[int]int{}
+	for r, k := range v.relus {
+		index[k] = r
+	}
+	for i, c := range cases {
+		if err := v.b.Case(c, plan(cfg.Trees[i], len(q.Cases[i].Rows), index)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plan turns a recorded tree into a plan.
+func plan(t *bab.Tree, rows int, index map[int]int) *cert.Plan {
+	if t.Act == 0 {
+		p := &cert.Plan{Lambda: make([]float64, rows), Nu: t.Nu}
+		p.Lambda[t.Row] = 1
+		return p
+	}
+	return &cert.Plan{Relu: index[t.Act], Elem: t.Elem, Child: [2]*cert.Plan{plan(t.Kids[0], rows, index), plan(t.Kids[1], rows, index)}}
+}
