@@ -39,7 +39,8 @@ func TestAgainstSuite(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(ours.Boxes) != len(theirs.Boxes) || len(ours.Cases) != len(theirs.Cases) {
-			t.Fatalf("φ%d: %d boxes and %d cases, want %d and %d", p.Number, len(ours.Boxes), len(ours.Cases), len(theirs.Boxes), len(theirs.Cases))
+			t.Fatalf("φ%d: %d boxes and %d cases, want %d and %d", p.Number, len(ours.Boxes), len(ours.Cases), len(theirs.Boxes),
+				len(theirs.Cases))
 		}
 		for k := range ours.Boxes {
 			for i := range numInputs {
@@ -49,12 +50,12 @@ func TestAgainstSuite(t *testing.T) {
 					text  string
 				}{{lo, end(t, text, ">=", i, k)}, {hi, end(t, text, "<=", i, k)}} {
 					// the file ends open angles at π, the paper's program a little beyond
-					if open := end.exact.FloatString(9); open == "0.500000055" && end.text == "0.5" || open == "-0.500000055" && end.text == "-0.5" {
+					got := end.exact.FloatString(9)
+					if got == "0.500000055" && end.text == "0.5" || got == "-0.500000055" && end.text == "-0.5" {
 						continue
 					}
-					v, ok := new(big.Rat).SetString(end.text)
-					if !ok || v.FloatString(9) != end.exact.FloatString(9) {
-						t.Errorf("φ%d, box %d, input %d: %s, want %s", p.Number, k, i, end.exact.FloatString(9), end.text)
+					if v, ok := new(big.Rat).SetString(end.text); !ok || v.FloatString(9) != got {
+						t.Errorf("φ%d, box %d, input %d: %s, want %s", p.Number, k, i, got, end.text)
 					}
 				}
 			}
@@ -143,14 +144,17 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// TestSlackDecides: on property 2 the slack of the paper's program turns N3,3, and not N4,2, from unsat to sat, which gives its counts.
+// TestSlackDecides: on property 2 the slack of the paper's program turns N3,3, and not N4,2, from unsat to sat, which gives its
+// counts.
 func TestSlackDecides(t *testing.T) {
 	if testing.Short() {
 		t.Skip("some seconds")
 	}
 	r := Runner{Data: filepath.Join(suite(t), "onnx"), Cap: time.Minute}
 	p := Properties()[1]
-	for slack, want := range map[string][2]verify.Verdict{"0": {verify.Holds, verify.Holds}, ProgramSlack: {verify.Violated, verify.Holds}} {
+	for slack, want := range map[string][2]verify.Verdict{
+		"0": {verify.Holds, verify.Holds}, ProgramSlack: {verify.Violated, verify.Holds},
+	} {
 		q := ask(t, &p, slack)
 		for i, n := range []Network{{3, 3}, {4, 2}} {
 			if o, err := r.decide(context.Background(), n, q); err != nil || o.Verdict != want[i] {

@@ -2,8 +2,8 @@
 // Efficient SMT Solver for Verifying Deep Neural Networks", CAV 2017): ten properties of the ACAS Xu networks (Table 2) and the
 // local robustness of one of them (Table 3). It holds the questions, the published answers, and the runner that compares.
 //
-// Questions are VNN-LIB text in the units of the paper, feet, radians and feet per second: scaling to what the networks take is left
-// to the exact arithmetic of the reader, so no end of a box is rounded on the way.
+// Questions are VNN-LIB text in the units of the paper, feet, radians and feet per second: scaling to what the networks take is
+// left to the exact arithmetic of the reader, so no end of a box is rounded on the way.
 package reluplex
 
 import "fmt"

@@ -15,7 +15,8 @@ var Blocks = []string{"properties", "instances", "robustness", "slack"}
 // ProgramSlack is up to what the paper's program took bounds as held.
 const ProgramSlack = "0.001"
 
-// Block returns the Markdown of a block. loose are the answers with ProgramSlack; head is the line that says what was measured when.
+// Block returns the Markdown of a block. loose are the answers with ProgramSlack; head is the line that says what was measured
+// when.
 func (a *Answers) Block(name, head string, loose *Answers) (string, error) {
 	switch name {
 	case "properties":
@@ -67,9 +68,8 @@ func (a *Answers) properties() string {
 			asked++
 		}
 		all.add(sum)
-		got := tally(a.Instances[i])
-		t.row(fmt.Sprint(p.Number), p.Claim, join(result), join(secs), join(depth), join(splits), got, seconds(sum.Wall), seconds(sum.CPU),
-			thousands(sum.Bounded), seconds(slowest))
+		t.row(fmt.Sprint(p.Number), p.Claim, join(result), join(secs), join(depth), join(splits), tally(a.Instances[i]),
+			seconds(sum.Wall), seconds(sum.CPU), thousands(sum.Bounded), seconds(slowest))
 	}
 	t.row("", fmt.Sprintf("all %d", asked), "", "", "", "", "", seconds(all.Wall), seconds(all.CPU), thousands(all.Bounded), "")
 	return t.String()
@@ -95,16 +95,17 @@ func (a *Answers) Comparison() string {
 	}
 	s := "no answer to a property contradicts the paper"
 	if len(properties) > 0 {
-		s = strings.Join(properties, "; ")
+		s = strings.Join(properties, ";\n")
 	}
-	s += fmt.Sprintf("; %d of %d cells of Table 3 are the paper's", agree, agree+len(cells))
+	s += fmt.Sprintf(";\n%d of %d cells of Table 3 are the paper's", agree, agree+len(cells))
 	if len(cells) > 0 {
 		s += ", but " + strings.Join(cells, ", ")
 	}
 	return s + "."
 }
 
-// difference says how the numbers of sat and unsat contradict the paper's. Networks on which either side has no answer may be either.
+// difference says how the numbers of sat and unsat contradict the paper's. Networks on which either side has no answer may be
+// either.
 func difference(p *Property, got []Instance) string {
 	published := map[string]int{}
 	for _, r := range p.Published {
@@ -202,8 +203,8 @@ func (a *Answers) robustness() string {
 		published += total
 		t.row(append(row, seconds(sum.Wall)+" / "+thousands(total))...)
 	}
-	return t.String() + fmt.Sprintf("\n%d questions, %s s of wall time, %s s of processor time, %s sub-problems; the paper: %s s.\n", asked,
-		seconds(all.Wall), seconds(all.CPU), thousands(all.Bounded), thousands(published))
+	return t.String() + fmt.Sprintf("\n%d questions, %s s of wall time, %s s of processor time, %s sub-problems; the paper: %s s.\n",
+		asked, seconds(all.Wall), seconds(all.CPU), thousands(all.Bounded), thousands(published))
 }
 
 // word is the verdict with the reason when it is none.

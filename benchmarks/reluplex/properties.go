@@ -18,8 +18,8 @@ type Property struct {
 	unsafe [][]comparison // the negation of the claim
 }
 
-// A Published row of Table 2: so many networks with this result, in so many seconds in sum; the greatest depth and the splits in sum,
-// where they are given.
+// A Published row of Table 2: so many networks with this result, in so many seconds in sum; the greatest depth and the splits
+// in sum, where they are given.
 type Published struct {
 	Networks int
 	Result   string // sat, unsat, or timeout (after 12 hours)

@@ -12,8 +12,8 @@ type side struct{ lo, hi string }
 
 const numInputs = 5
 
-// inputs are the domain of the networks and its scaling: a network takes (v − mean) / span. They are distance (ft), the angle to the
-// intruder and its heading (rad), the own speed and the intruder's (ft/s).
+// inputs are the domain of the networks and its scaling: a network takes (v − mean) / span. They are distance (ft), the angle
+// to the intruder and its heading (rad), the own speed and the intruder's (ft/s).
 var inputs = [numInputs]struct {
 	lo, hi     string
 	mean, span string

@@ -8,8 +8,8 @@ import (
 	"github.com/spai-project/certify/nn/spec"
 )
 
-// ends are what the VNN-LIB files of the suite print, to 9 decimals, for each box: lower and upper ends in turn. Where the paper's
-// domain leaves an angle open they print ±0.5, which is ±π; the paper's program has ±3.141593. Property 10 has no file.
+// ends are what the VNN-LIB files of the suite print, to 9 decimals, for each box: lower and upper ends in turn. Where the
+// paper's domain leaves an angle open they print ±0.5, which is ±π; the paper's program has ±3.141593. Property 10 has no file.
 var ends = map[int][][]string{
 	1: {{"0.600000000 0.679857769", angle, angle, "0.450000000 0.500000000", "-0.500000000 -0.450000000"}},
 	2: {{"0.600000000 0.679857769", angle, angle, "0.450000000 0.500000000", "-0.500000000 -0.450000000"}},
@@ -57,7 +57,8 @@ func exact(t *testing.T, v string, i int) *big.Rat {
 	return x.Sub(x, num(inputs[i].mean)).Quo(x, num(inputs[i].span))
 }
 
-// TestBoxes: the exact ends are the suite's to its nine decimals, and the boxes asked about hold them, no more than rounding wider.
+// TestBoxes: the exact ends are the suite's to its nine decimals, and the boxes asked about hold them, no more than rounding
+// wider.
 func TestBoxes(t *testing.T) {
 	for _, p := range Properties() {
 		q := ask(t, &p, "0")
@@ -108,7 +109,8 @@ func TestScoreLimit(t *testing.T) {
 			t.Fatalf("%+v", q.Cases)
 		}
 		r := q.Cases[0].Rows[0]
-		if got := strconv.FormatFloat(r.RHSUpper, 'f', 15, 64); got != want || len(r.Y) != 1 || r.Y[0].Index != clear || r.Y[0].Value != -1 {
+		got := strconv.FormatFloat(r.RHSUpper, 'f', 15, 64)
+		if got != want || len(r.Y) != 1 || r.Y[0].Index != clear || r.Y[0].Value != -1 {
 			t.Errorf("slack %s: %+v, want −y0 ≤ %s", slack, r, want)
 		}
 	}
@@ -122,7 +124,8 @@ func TestBall(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [numInputs][2]*big.Rat{
-		{big.NewRat(-3, 10), big.NewRat(-1, 10)}, {big.NewRat(-35, 100), big.NewRat(-15, 100)}, {exact(t, "-3.141593", 2), big.NewRat(-4, 10)},
+		{big.NewRat(-3, 10), big.NewRat(-1, 10)}, {big.NewRat(-35, 100), big.NewRat(-15, 100)},
+		{exact(t, "-3.141593", 2), big.NewRat(-4, 10)},
 		{big.NewRat(-4, 10), big.NewRat(-2, 10)}, {big.NewRat(-1, 2), big.NewRat(-34, 100)},
 	}
 	if len(q.Boxes) != 1 || len(q.Cases) != 2 {

@@ -64,8 +64,8 @@ type Answers struct {
 	Cells      [][]Cell
 }
 
-// Run asks everything. The error is about unreadable files, or the context's cause: an answer that was not found within the cap is no
-// error.
+// Run asks everything. The error is about unreadable files, or the context's cause: an answer that was not found within the cap
+// is no error.
 func (r *Runner) Run(ctx context.Context) (*Answers, error) {
 	a := &Answers{}
 	for _, p := range Properties() {
@@ -152,8 +152,8 @@ func (r *Runner) Advisory(ctx context.Context, p *Point) (int, error) {
 	return best, err
 }
 
-// Cell asks about the other advisories in turn, up to the first that can be reached, as the paper's program did. Its verdict is that of the
-// last question, or, when that is no counterexample, what stayed undecided before.
+// Cell asks about the other advisories in turn, up to the first that can be reached, as the paper's program did. Its verdict is
+// that of the last question, or, when that is no counterexample, what stayed undecided before.
 func (r *Runner) Cell(ctx context.Context, p *Point, radius string, advisory int) (Cell, error) {
 	var c Cell
 	open := Outcome{Verdict: verify.Holds}

@@ -21,12 +21,12 @@ func (a *app) benchReluplexCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reluplex",
 		Short: "Answer the questions of the Reluplex paper and compare with its tables",
-		Long: "Ask the ten properties of the ACAS Xu networks and the 25 cells of local robustness of Katz et al. (CAV 2017), one question\n" +
-			"after the other, and print both tables beside the paper's. With --update they replace the blocks of a page.",
+		Long: "Ask the ten properties of the ACAS Xu networks and the 25 cells of local robustness of Katz et al. (CAV 2017), one\n" +
+			"question after the other, and print both tables beside the paper's. With --update they replace the blocks of a page.",
 		Example: "  certify bench reluplex --data suites/acasxu/onnx --update docs/reluplex.md",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&data, "data", "", "`folder` of the 45 networks (default: vnncomp/acasxu_2023/onnx in the folder that CERTIFY_BENCH names)")
+	c.Flags().StringVar(&data, "data", "", "`folder` of the 45 networks (default: vnncomp/acasxu_2023/onnx in $CERTIFY_BENCH)")
 	c.Flags().Var(&limit, "cap", "no question gets more time than this")
 	c.Flags().StringVar(&page, "update", "", "replace the blocks in this `page` instead of printing them")
 	c.RunE = runE(func(c *cobra.Command, _ []string) error {
@@ -66,8 +66,8 @@ func (a *app) benchReluplex(ctx context.Context, data, page string, limit time.D
 	if err != nil {
 		return err
 	}
-	head := fmt.Sprintf("Measured with certify %s on %s, %s, at most %v for each question.", version, time.Now().Format(time.DateOnly),
-		workers(runtime.GOMAXPROCS(0)), limit)
+	head := fmt.Sprintf("Measured with certify %s on %s, %s, at most %v for each question.", version,
+		time.Now().Format(time.DateOnly), workers(runtime.GOMAXPROCS(0)), limit)
 	for _, b := range reluplex.Blocks {
 		text, err := found.Block(b, head, loose)
 		if err != nil {

@@ -14,17 +14,17 @@ import (
 	"github.com/spai-project/certify/smt/simplex"
 )
 
-// Mixed-integer encoding of a network (Lomuscio and Maganti 2017; Tjeng, Xiao and Tedrake 2019). Every element of every node is a column.
-// A ReLU f = max(0, z) whose z is known to lie in [l, u], l < 0 < u, has one binary column d, 1 where it is active:
+// Mixed-integer encoding of a network (Lomuscio and Maganti 2017; Tjeng, Xiao and Tedrake 2019). Every element of every node is
+// a column. A ReLU f = max(0, z) whose z is known to lie in [l, u], l < 0 < u, has one binary column d, 1 where it is active:
 //
 //	f ≥ 0,  f ≥ z,  f ≤ u·d,  f ≤ z − l·(1 − d).
 //
 // The bounds, here those of interval arithmetic, are the "big M".
 
-// Margin maximises over the box lo ≤ x ≤ hi the least slack RHSUpper − (left-hand side) of the rows, coefficients taken at Value: the
-// rows can be met where it is at least 0. It is +Inf without rows. It is a number of GLPK's, whose bounds hold up to 1e-7 and whose
-// integers hold up to 1e-5, which the bounds of a ReLU multiply: a margin near 0 says nothing. Nodes must be inputs, affine or ReLU;
-// anything else is an error, and so is GLPK giving up. There is no time limit: the binding has none.
+// Margin maximises over the box lo ≤ x ≤ hi the least slack RHSUpper − (left-hand side) of the rows, coefficients taken at
+// Value: the rows can be met where it is at least 0. It is +Inf without rows. It is a number of GLPK's, whose bounds hold up to
+// 1e-7 and whose integers hold up to 1e-5, which the bounds of a ReLU multiply: a margin near 0 says nothing. Nodes must be
+// inputs, affine or ReLU; anything else is an error, and so is GLPK giving up. There is no time limit: the binding has none.
 func Margin(p *prog.Program, lo, hi []float64, rows []spec.Row) (float64, error) {
 	if len(rows) == 0 {
 		return math.Inf(1), nil

@@ -14,8 +14,8 @@ import (
 	"github.com/spai-project/certify/verify/verifytest"
 )
 
-// TestMarginAgainstOracle: on random questions the best margin is the exact one, and where that is clear of 0 the encoding, the oracle and
-// branch and bound give the same answer. GLPK's numbers are floating point, so margins nearer to 0 are not compared.
+// TestMarginAgainstOracle: on random questions the best margin is the exact one, and where that is clear of 0 the encoding, the
+// oracle and branch and bound give the same answer. GLPK's numbers are floating point, so margins nearer to 0 are not compared.
 func TestMarginAgainstOracle(t *testing.T) {
 	const clear = 1e-6
 	sat, unsat, near, open := 0, 0, 0, 0
@@ -43,7 +43,8 @@ func TestMarginAgainstOracle(t *testing.T) {
 		if (got >= 0) != truth.Sat {
 			t.Errorf("seed %d: margin %v, exactly %v\n%v", seed, got, exact, in)
 		}
-		r, err := verify.Program(context.Background(), p, in.Problem, verify.Options{Workers: 1, Timeout: 200 * time.Millisecond, Seed: seed})
+		opt := verify.Options{Workers: 1, Timeout: 200 * time.Millisecond, Seed: seed}
+		r, err := verify.Program(context.Background(), p, in.Problem, opt)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +59,7 @@ func TestMarginAgainstOracle(t *testing.T) {
 			open++
 		}
 	}
-	t.Logf("all agree on %d sat and %d unsat; branch and bound leaves %d open; %d margins within %g of 0; largest difference of margins %g",
+	t.Logf("all agree on %d sat and %d unsat; branch and bound leaves %d open; %d margins within %g of 0; margins differ by up to %g",
 		sat, unsat, open, near, clear, worst)
 	if sat < 300 || unsat < 300 || open > 15 {
 		t.Errorf("lopsided: %d sat, %d unsat, %d open", sat, unsat, open)
