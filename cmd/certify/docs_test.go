@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/benchmarks"
+	"github.com/spai-project/certify/benchmarks/reluplex"
 	"github.com/spai-project/certify/nn/op"
 )
 
@@ -53,7 +54,33 @@ func TestPerformancePage(t *testing.T) {
 	if got := strings.Count(string(text), "measured:begin"); got != len(tableForms) {
 		t.Errorf("the page has %d blocks, there are %d forms", got, len(tableForms))
 	}
-	commands := 0
+	if n := commands(t, text); n < 8 {
+		t.Errorf("%d commands found, want all of the page's", n)
+	}
+}
+
+// TestReluplexPage: docs/reluplex.md has the blocks that the command on it writes.
+func TestReluplexPage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reluplex.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range reluplex.Blocks {
+		if _, err := benchmarks.SetBlock(text, b, "x"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := strings.Count(string(text), "measured:begin"); got != len(reluplex.Blocks) {
+		t.Errorf("the page has %d blocks, want %d", got, len(reluplex.Blocks))
+	}
+	if n := commands(t, text); n != 1 {
+		t.Errorf("%d commands found, want 1", n)
+	}
+}
+
+// commands counts the commands in a page's code, which must exist with their flags.
+func commands(t *testing.T, text []byte) (n int) {
+	t.Helper()
 	for _, line := range strings.Split(string(text), "\n") {
 		code, ok := strings.CutPrefix(line, "    ")
 		if !ok {
@@ -64,7 +91,7 @@ func TestPerformancePage(t *testing.T) {
 			if len(words) < 2 || words[0] != "certify" {
 				continue
 			}
-			commands++
+			n++
 			cmd, rest, err := (&app{}).root().Find(words[1:])
 			if err == nil {
 				err = cmd.ParseFlags(rest)
@@ -74,7 +101,5 @@ func TestPerformancePage(t *testing.T) {
 			}
 		}
 	}
-	if commands < 8 {
-		t.Errorf("%d commands found, want all of the page's", commands)
-	}
+	return n
 }

@@ -22,8 +22,28 @@ func Minimize(rows []simplex.Row, lo, hi, c []float64) (status simplex.Status, v
 	}
 	runtime.LockOSThread() // GLPK's environment belongs to a thread
 	defer runtime.UnlockOSThread()
-	p := glpk.New()
+	p := load(rows, lo, hi, c)
 	defer p.Delete()
+	parm := glpk.NewSmcp()
+	parm.SetMsgLev(glpk.MSG_OFF)
+	if err := p.Simplex(parm); err != nil {
+		return simplex.Limit, 0, fmt.Errorf("glpk: %w", err)
+	}
+	switch p.Status() {
+	case glpk.OPT:
+		return simplex.Optimal, p.ObjVal(), nil
+	case glpk.NOFEAS:
+		return simplex.Infeasible, 0, nil
+	case glpk.UNBND:
+		return simplex.Unbounded, 0, nil
+	}
+	return simplex.Limit, 0, nil
+}
+
+// load returns GLPK's copy of a program that minimises c·x; the caller deletes it.
+func load(rows []simplex.Row, lo, hi, c []float64) *glpk.Prob {
+	n := len(c)
+	p := glpk.New()
 	p.SetObjDir(glpk.MIN)
 	p.AddCols(n)
 	for j := range n {
@@ -41,20 +61,7 @@ func Minimize(rows []simplex.Row, lo, hi, c []float64) (status simplex.Status, v
 		p.SetMatRow(r+1, idx, val)
 		p.SetRowBnds(r+1, kind(lo[n+r], hi[n+r]), lo[n+r], hi[n+r])
 	}
-	parm := glpk.NewSmcp()
-	parm.SetMsgLev(glpk.MSG_OFF)
-	if err := p.Simplex(parm); err != nil {
-		return simplex.Limit, 0, fmt.Errorf("glpk: %w", err)
-	}
-	switch p.Status() {
-	case glpk.OPT:
-		return simplex.Optimal, p.ObjVal(), nil
-	case glpk.NOFEAS:
-		return simplex.Infeasible, 0, nil
-	case glpk.UNBND:
-		return simplex.Unbounded, 0, nil
-	}
-	return simplex.Limit, 0, nil
+	return p
 }
 
 // kind is GLPK's name for a pair of bounds.
