@@ -130,6 +130,30 @@ func (b *Builder) Proof() (*Proof, error) {
 	return &p, nil
 }
 
+// SetCase gives case c a proof made piece by piece.
+func (b *Builder) SetCase(c int, n *Node) { b.proof.Cases[b.at(c)] = n }
+
+// Leaf returns a leaf that refutes case c on the set that bounds describe, with the multipliers of plan. The error wraps ErrWeak if
+// they prove too little.
+func (b *Builder) Leaf(bounds *kernel.Bounds, c int, plan *Plan) (*Node, error) {
+	n, _, err := b.leaf(bounds, kernel.Target{Case: c, Relu: -1}, plan, math.Inf(-1))
+	return n, err
+}
+
+// leanBits is the precision of the multipliers of planes.
+const leanBits = 10
+
+// Lean returns a node that bounds the listed elements (Relu, element) where the form that nu proves for a row of case c is ≤ 0,
+// and the bounds below it.
+func (b *Builder) Lean(bounds *kernel.Bounds, c, row int, nu [][]float64, elems [][2]int) (*Node, *kernel.Bounds, error) {
+	n := &Node{Kind: kernel.Lean, Rows: []Weight{{row, 1}}, Nu: explicit(nu, leanBits)}
+	for _, e := range elems {
+		n.Lemmas = append(n.Lemmas, Lemma{Relu: e[0], Elem: e[1], Side: kernel.Both})
+	}
+	nb, err := b.s.Lean(bounds, c, appendNode(nil, n)[1:])
+	return n, nb, err
+}
+
 // lemmas proves plans in order and returns the narrowed bounds.
 func (b *Builder) lemmas(bounds *kernel.Bounds, c int, plans []LemmaPlan) ([]Lemma, *kernel.Bounds, error) {
 	var out []Lemma

@@ -94,7 +94,7 @@ func (d *decoder) lemmas(depth int) []Lemma {
 	l := make([]Lemma, 0)
 	for range d.count() {
 		m := Lemma{Relu: d.int(), Elem: d.int(), Side: d.int()}
-		if m.Side != kernel.Layer {
+		if m.Side < kernel.Layer {
 			m.Tree = d.node(depth + 1)
 		}
 		l = append(l, m)
@@ -117,8 +117,7 @@ func (d *decoder) node(depth int) *Node {
 		n.Lemmas, children = d.lemmas(depth), 1
 	case kernel.Reduce:
 		children = 1
-	case kernel.Leaf, kernel.Clip:
-		children = n.Kind / kernel.Clip
+	case kernel.Leaf, kernel.Clip, kernel.Lean:
 		last, count := -1, d.count()
 		if count > 0 {
 			n.RowExp = d.unsigned()
@@ -128,6 +127,12 @@ func (d *decoder) node(depth int) *Node {
 			n.Rows = append(n.Rows, Weight{last, d.unsigned()})
 		}
 		n.Nu = d.nu()
+		if n.Kind != kernel.Leaf {
+			children = 1
+		}
+		if n.Kind == kernel.Lean {
+			n.Lemmas = d.lemmas(depth)
+		}
 	case kernel.Empty:
 	default:
 		panic(malformed("an unknown kind of node"))

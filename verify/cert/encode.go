@@ -25,7 +25,7 @@ func appendLemmas(b []byte, l []Lemma) []byte {
 	b = appendInt(b, len(l))
 	for i := range l {
 		b = appendInt(appendInt(appendInt(b, l[i].Relu), l[i].Elem), l[i].Side)
-		if l[i].Side != kernel.Layer && l[i].Tree != nil { // a lemma without its tree is refused
+		if l[i].Side < kernel.Layer && l[i].Tree != nil { // a lemma without its tree is refused
 			b = appendNode(b, l[i].Tree)
 		}
 	}
@@ -41,7 +41,7 @@ func appendNode(b []byte, n *Node) []byte {
 		b = binary.AppendVarint(binary.AppendVarint(appendInt(b, n.Dim), n.Num), n.Exp)
 	case kernel.Tighten:
 		b = appendLemmas(b, n.Lemmas)
-	case kernel.Leaf, kernel.Clip:
+	case kernel.Leaf, kernel.Clip, kernel.Lean:
 		b = appendInt(b, len(n.Rows))
 		if len(n.Rows) > 0 {
 			b = binary.AppendUvarint(b, n.RowExp)
@@ -52,6 +52,9 @@ func appendNode(b []byte, n *Node) []byte {
 			last = r.Row
 		}
 		b = appendNu(b, &n.Nu)
+		if n.Kind == kernel.Lean {
+			b = appendLemmas(b, n.Lemmas)
+		}
 	}
 	for _, c := range n.Child {
 		b = appendNode(b, c)

@@ -11,14 +11,14 @@ type Proof struct {
 // A Node is a node of a proof tree; Kind (kernel.SplitRelu, …) says which fields count.
 type Node struct {
 	Kind       int
-	Relu, Elem int   // SplitRelu
-	Dim        int   // SplitInput: at Num·2^-Exp
-	Num, Exp   int64 //
-	Lemmas     []Lemma
-	Rows       []Weight // Leaf: weights Lambda·2^-RowExp
+	Relu, Elem int      // SplitRelu
+	Dim        int      // SplitInput: at Num·2^-Exp
+	Num, Exp   int64    //
+	Lemmas     []Lemma  // Tighten, Lean
+	Rows       []Weight // Leaf, Clip, Lean: weights Lambda·2^-RowExp
 	RowExp     uint64
-	Nu         Nu      // Leaf
-	Child      []*Node // two for splits (inactive or lower first), one for Tighten
+	Nu         Nu      // Leaf, Clip, Lean
+	Child      []*Node // two for splits (inactive or lower first), none for Leaf and Empty, else one
 }
 
 // A Weight is a multiplier of a row of the case.

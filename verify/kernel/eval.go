@@ -62,6 +62,8 @@ type evaluator struct {
 	spread  sum
 	forming bool
 	budget  *budget
+	plane   *plane // what forms may lean on, nil for nothing (lean.go)
+	into    *plane // where to keep the form, nil for nowhere
 }
 
 // A budget limits the products formed and elements copied.
@@ -102,6 +104,11 @@ func (e *evaluator) lower(b *Bounds, seeds []start, constant sum, choose *choose
 		e.spend(e.net.nodes[k].n + e.net.nodes[k].macs)
 		switch e.net.nodes[k].kind {
 		case given:
+			if k == 0 && e.into != nil {
+				e.keep(b)
+			} else if k == 0 && e.plane != nil {
+				e.push(b)
+			}
 			e.given(b, k)
 		case affine:
 			e.affine(b, k)

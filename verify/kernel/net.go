@@ -130,14 +130,17 @@ func within(from, step, n int32, size int) bool {
 func (t *term) forward(l, u []int64, lo, hi []i128) {
 	for _, r := range t.runs {
 		o, i, w := r.out, r.in, r.w
+		low, high := lo[o], hi[o]
 		for range r.n {
-			a, b := l[i], u[i]
-			if t.w.v[w] < 0 {
-				a, b = b, a
+			if r.so != 0 {
+				low, high = lo[o], hi[o]
 			}
-			if c := t.w.v[w]; c != 0 {
-				lo[o], hi[o] = lo[o].plus(mul64(c, a)), hi[o].plus(mul64(c, b))
+			if c := t.w.v[w]; c > 0 {
+				low, high = low.plus(mul64(c, l[i])), high.plus(mul64(c, u[i]))
+			} else if c < 0 {
+				low, high = low.plus(mul64(c, u[i])), high.plus(mul64(c, l[i]))
 			}
+			lo[o], hi[o] = low, high
 			o, i, w = o+r.so, i+r.si, w+r.sw
 		}
 	}
@@ -147,14 +150,29 @@ func (t *term) forward(l, u []int64, lo, hi []i128) {
 func (t *term) backward(nu []int64, a []i128) {
 	for _, r := range t.runs {
 		o, i, w := r.out, r.in, r.w
-		if r.so == 0 && nu[o] == 0 {
-			continue
-		}
-		for range r.n {
-			if v := nu[o]; v != 0 {
-				a[i] = a[i].plus(mul64(t.w.v[w], v))
+		switch v := nu[o]; {
+		case r.so == 0 && v == 0:
+		case r.so == 0 && r.si == 1 && r.sw == 1:
+			axpy(a[i:i+r.n], t.w.v[w:w+r.n], v)
+		default:
+			for range r.n {
+				if v := nu[o]; v != 0 {
+					a[i] = a[i].plus(mul64(t.w.v[w], v))
+				}
+				o, i, w = o+r.so, i+r.si, w+r.sw
 			}
-			o, i, w = o+r.so, i+r.si, w+r.sw
 		}
+	}
+}
+
+// axpy adds v·x to a.
+func axpy(a []i128, x []int64, v int64) {
+	m, sign := uint64(max(v, -v)), uint64(v>>63)
+	for i, c := range x {
+		// c·m, then its negation if v < 0: −p is ^p + 1.
+		hi, lo := bits.Mul64(uint64(c), m)
+		hi -= uint64(c>>63) & m
+		lo, carry := bits.Add64(lo^sign, a[i].lo, sign&1)
+		a[i].lo, a[i].hi = lo, a[i].hi+(hi^sign)+carry
 	}
 }

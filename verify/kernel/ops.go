@@ -269,19 +269,18 @@ func (w *builder) matmul(op *operator, in []value) value {
 		src, c = y.node, x.c
 	}
 	t := term{src: src, w: c.scaled(op.float("alpha", 1))}
-	for i := range m {
+	if x.c == nil && bl != 1 { // rows of weights that lie together are read faster
+		v := make([]int64, 0, k*n)
 		for o := range k * n {
-			j, l, r := o/k, o%k, run{n: 1, so: 1} // one run along l, or along j
-			if along := x.c == nil && bl == 1; along && l == 0 {
-				r = run{n: int32(k), si: int32(al), sw: int32(bl)}
-			} else if !along && j == 0 {
-				r = run{n: int32(n), so: 1, sw: int32(bj)}
-			} else {
-				continue
-			}
-			r.out, r.in, r.w = int32(i*n+j), int32(i*ai+l*al), int32(l*bl+j*bj)
+			v = append(v, t.w.v[o/k*bj+o%k*bl])
+		}
+		t.w.v, bl, bj = v, 1, k
+	}
+	for i := range m {
+		for j := range n {
+			r := run{out: int32(i*n + j), n: int32(k), in: int32(i * ai), si: int32(al), w: int32(j * bj), sw: int32(bl)}
 			if x.c != nil {
-				r.in, r.w, r.si, r.sw = r.w, r.in, r.sw, r.si
+				r.in, r.si, r.w, r.sw = r.w, r.sw, r.in, r.si
 			}
 			t.runs = append(t.runs, r)
 		}

@@ -86,6 +86,7 @@ func (s *Session) Reduce(b *Bounds, c int) (r *Session, nb *Bounds, err error) {
 
 func (s *Session) walk(t Target, data []byte) (*walker, *goal) {
 	w, g := &walker{in: &reader{data: data}, eval: s.e}, &goal{}
+	s.e.plane, s.e.into = nil, nil
 	if s.e.budget.work = 0; t.Case >= 0 {
 		g = s.goals[t.Case]
 	}
@@ -119,6 +120,13 @@ func (s *Session) Clip(b *Bounds, c int, data []byte) (nb *Bounds, form []float6
 		}
 	}
 	return nb, form, w.value.float(), nil
+}
+
+// Lean returns b narrowed by an encoded node of that kind, without its kind, for case c.
+func (s *Session) Lean(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
+	defer door(&err)
+	w, g := s.walk(Target{Case: c, Relu: -1}, data)
+	return w.lean(b, g, 0, 0), nil
 }
 
 // Bounds returns b narrowed by encoded bounds, which may use the rows of case c (−1: none).

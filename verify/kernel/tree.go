@@ -14,6 +14,7 @@ const (
 	Empty      = 5 // the bounds contradict each other
 	Reduce     = 6 // child, on the network without decided Relus
 	Clip       = 7 // multipliers of rows, multipliers of Relus, child
+	Lean       = 8 // multipliers of rows, multipliers of Relus, bounds, child
 )
 
 // The sides of a bound lemma.
@@ -21,6 +22,7 @@ const (
 	Lower = 0 // relu, element, Lower, tree
 	Upper = 1 // relu, element, Upper, tree
 	Layer = 2 // relu, first element, Layer: every open element from there on, both sides, Recompute
+	Both  = 3 // relu, element, Both: the element, both sides, Recompute
 )
 
 // A reader takes a proof apart; every number is checked where it is read.
@@ -132,6 +134,8 @@ func (w *walker) tree(b *Bounds, g *goal, depth, live int) int64 {
 	case Clip:
 		w.eval.spend(4 * (size + w.eval.net.macs))
 		return w.tree(w.clip(b, g), g, depth+1, live+size)
+	case Lean:
+		return w.tree(w.lean(b, g, depth, live), g, depth+1, live+size)
 	case Reduce:
 		need(g.bound == nil, "a bound cannot leave its network at byte %d", w.in.at)
 		n, nb, ng := w.eval.reduce(b, g)
@@ -243,7 +247,7 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 	n, own := w.eval.net, -1 // own is the node whose bounds are b's own already
 	for range w.in.index(1 << 31) {
 		r, j := w.element()
-		side, k := w.in.index(Layer+1), n.nodes[n.relus[r]].src
+		side, k := w.in.index(Both+1), n.nodes[n.relus[r]].src
 		last := j
 		if side == Layer {
 			last = n.nodes[k].n - 1
@@ -252,7 +256,7 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 			for s := Lower; s <= Upper; s++ {
 				var v int64
 				switch {
-				case side == Layer && b.lo[k][j] < 0 && b.hi[k][j] > 0:
+				case side >= Layer && b.lo[k][j] < 0 && b.hi[k][j] > 0:
 					x := w.eval.lower(b, sideOf(k, j, s), sum{}, &chooser{next: -1})
 					v = x.units(b.fr.exp[k])
 				case side == s:

@@ -193,6 +193,9 @@ func (v *prover) behind(k int) bool {
 	return false
 }
 
+// plainWork is the number of multiply-adds that ReLU splitting on fixed bounds may take before branches get bounds of their own.
+const plainWork = 1e8
+
 // split proves cases by splitting ReLUs.
 func (v *prover) split(box int, rb relax.Box, cases []int) error {
 	if v.net == nil {
@@ -202,6 +205,22 @@ func (v *prover) split(box int, rb relax.Box, cases []int) error {
 			w.Stop = func() bool { return v.ctx.Err() != nil }
 		}
 	}
+	for _, c := range cases {
+		err := v.plain(box, rb, []int{c})
+		if errors.Is(err, errPlain) {
+			err = v.lean(box, rb, c, math.MaxInt)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errPlain = errors.New("the plain search ends")
+
+// plain splits on fixed bounds.
+func (v *prover) plain(box int, rb relax.Box, cases []int) error {
 	bounds := v.net.NewBounds()
 	v.net.IBP(rb, bounds)
 	root := v.b.Root(box)
@@ -218,10 +237,10 @@ func (v *prover) split(box int, rb relax.Box, cases []int) error {
 	for i, c := range cases {
 		q.Cases, alive[i] = append(q.Cases, v.p.Cases[v.at[c]]), int32(i)
 	}
-	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Trees: make([]*bab.Tree, len(cases))}
+	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: plainWork, Trees: make([]*bab.Tree, len(cases))}
 	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), alive, cfg)
 	if out.Status != bab.Closed {
-		return fmt.Errorf("the plain search ends after %d branches: %s", out.Branches, out.Reason)
+		return fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
 	}
 	index := map[int]int{}
 	for r, k := range v.relus {
