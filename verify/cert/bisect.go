@@ -20,15 +20,13 @@ func (b *Builder) Bisect(ctx context.Context, c, most int) error {
 	v := &bisector{ctx: ctx, left: most, rows: b.rows[c]}
 	root := b.bounds[b.boxes[c]]
 	sess := &stage{s: b.s, c: c, open: math.MaxInt}
-	n, err := v.part(sess, root, 0)
+	n, err := v.part(sess, root)
 	if err != nil {
 		return err
 	}
 	b.proof.Cases[b.at(c)] = n
 	return nil
 }
-
-var K = 1
 
 // A bisector proves one case.
 type bisector struct {
@@ -57,7 +55,7 @@ type plane struct {
 	next  *kernel.Bounds
 }
 
-func (v *bisector) part(st *stage, b *kernel.Bounds, since int) (*Node, error) {
+func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 	if err := v.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -75,7 +73,7 @@ func (v *bisector) part(st *stage, b *kernel.Bounds, since int) (*Node, error) {
 	if err != nil || refuted != nil {
 		return refuted, err
 	}
-	if open := st.count(b); since == 0 && float64(open) <= reduceBelow*float64(st.open)-2 {
+	if open := st.count(b); float64(open) <= reduceBelow*float64(st.open)-2 {
 		s, nb, err := st.s.Reduce(b, st.c)
 		if err != nil {
 			return nil, err
@@ -83,16 +81,21 @@ func (v *bisector) part(st *stage, b *kernel.Bounds, since int) (*Node, error) {
 		under(&Node{Kind: kernel.Reduce})
 		st, b = &stage{s: s, open: open}, nb
 	}
-	if len(st.s.Sizes()) > 0 && since == 0 {
-		since = K
-		var all []Lemma
-		for r := range st.s.Sizes() {
-			all = append(all, Lemma{Relu: r, Side: kernel.Layer})
-		}
+	var all []Lemma
+	for r := range st.s.Sizes() {
+		all = append(all, Lemma{Relu: r, Side: kernel.Layer})
+	}
+	if len(all) > 0 {
 		if b, err = st.s.Bounds(b, -1, appendLemmas(nil, all)); err != nil {
 			return nil, err
 		}
 		under(&Node{Kind: kernel.Tighten, Lemmas: all})
+	}
+	if b.IsEmpty() {
+		under(&Node{Kind: kernel.Empty})
+		return top.Child[0], nil
+	}
+	if len(top.Child) > 0 {
 		if refuted, err = v.planes(st, b, planes); err != nil {
 			return nil, err
 		} else if refuted != nil {
@@ -133,7 +136,7 @@ func (v *bisector) part(st *stage, b *kernel.Bounds, since int) (*Node, error) {
 		}
 		child := &Node{Kind: kernel.Empty}
 		if !half.IsEmpty() {
-			if child, err = v.part(st, half, since-1); err != nil {
+			if child, err = v.part(st, half); err != nil {
 				return nil, err
 			}
 		}

@@ -1,9 +1,11 @@
 package cert
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/spai-project/certify/verify/kernel"
 )
@@ -128,6 +130,38 @@ func (b *Builder) Proof() (*Proof, error) {
 	}
 	p := b.proof
 	return &p, nil
+}
+
+// Ranked bounds both sides of the share of the open elements of every Relu from the given one on that matter most for the listed
+// cases of a box, as lemmas for all its cases, and returns their number.
+func (b *Builder) Ranked(box int, cases []int, from int, share float64) (count int, err error) {
+	for r := from; r < len(b.sizes); r++ {
+		rank := make([]float64, b.sizes[r])
+		for _, c := range cases {
+			for j, v := range b.s.Rank(b.bounds[box], c)[r] {
+				rank[j] += v
+			}
+		}
+		var elems []int
+		for j, v := range rank {
+			if v > 0 {
+				elems = append(elems, j)
+			}
+		}
+		slices.SortStableFunc(elems, func(x, y int) int { return cmp.Compare(rank[y], rank[x]) })
+		elems = elems[:int(math.Ceil(share*float64(len(elems))))]
+		slices.Sort(elems)
+		var lemmas []Lemma
+		for _, j := range elems {
+			lemmas = append(lemmas, Lemma{Relu: r, Elem: j, Side: kernel.Both})
+		}
+		if b.bounds[box], err = b.s.Bounds(b.bounds[box], -1, appendLemmas(nil, lemmas)); err != nil {
+			return 0, err
+		}
+		b.proof.Boxes[box] = append(b.proof.Boxes[box], lemmas...)
+		count += len(elems)
+	}
+	return count, nil
 }
 
 // SetCase gives case c a proof made piece by piece.

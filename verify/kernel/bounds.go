@@ -42,17 +42,18 @@ func (n *network) root(lo, hi []*big.Rat) *Bounds {
 		b.hi[0] = append(b.hi[0], -floorRat(new(big.Rat).Neg(hi[i]), fr.exp[0]).Int64())
 	}
 	b.lo[one], b.hi[one] = []int64{1}, []int64{1}
-	b.propagate(true)
+	b.propagate(0, true)
 	return b
 }
 
 // ratBits returns an n ≥ 0 with |r| < 2^n.
 func ratBits(r *big.Rat) int { return max(0, r.Num().BitLen()-r.Denom().BitLen()+1) }
 
-// propagate narrows every affine node by interval arithmetic; at the root it chooses exponents and slack first.
-func (b *Bounds) propagate(root bool) {
+// propagate narrows every affine node after the given one by interval arithmetic, in place like narrow; at the root it chooses
+// exponents and slack first.
+func (b *Bounds) propagate(after int, root bool) {
 	fr := b.fr
-	for k := range fr.net.nodes {
+	for k := after + 1; k < len(fr.net.nodes); k++ {
 		nd := &fr.net.nodes[k]
 		if nd.kind == relu {
 			fr.exp[k] = fr.exp[nd.src]
@@ -174,7 +175,7 @@ func (b *Bounds) splitInput(d int, at *big.Rat, above bool) *Bounds {
 		c = b.with(0, d, clamp(at, b.fr.exp[0]), never)
 	}
 	if !c.empty {
-		c.propagate(false)
+		c.propagate(0, false)
 	}
 	return c
 }

@@ -95,7 +95,7 @@ func (e *evaluator) reduce(b *Bounds, g *goal) (*network, *Bounds, *goal) {
 	}
 	nb := &Bounds{fr: newFrame(n), lo: make([][]int64, len(n.nodes)), hi: make([][]int64, len(n.nodes)), empty: b.empty}
 	nb.lo[0], nb.hi[0], nb.lo[one], nb.hi[one], nb.fr.exp[0] = b.lo[0], b.hi[0], b.lo[one], b.hi[one], b.fr.exp[0]
-	nb.propagate(true)
+	nb.propagate(0, true)
 	for z, k := range old {
 		src := e.net.nodes[k].src
 		for i, j := range open[k] {

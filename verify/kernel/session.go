@@ -129,6 +129,48 @@ func (s *Session) Lean(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
 	return w.lean(b, g, 0, 0), nil
 }
 
+// Rank says of every element of every Relu how much its bounds may matter for case c on the set that b describes: the size of its
+// triangle times the weight with which it reaches the rows. Numbers of one Relu compare with each other only.
+func (s *Session) Rank(b *Bounds, c int) [][]float64 {
+	n := s.e.net
+	weight := make([][]float64, len(n.nodes))
+	for k := range weight {
+		weight[k] = make([]float64, n.nodes[k].n)
+	}
+	for _, r := range s.goals[c].rows {
+		for _, sd := range r.seeds {
+			v, _ := sd.c.Float64()
+			weight[sd.node][sd.elem] += math.Abs(v)
+		}
+	}
+	rank := make([][]float64, len(n.relus))
+	for k := len(n.nodes) - 1; k >= 0; k-- {
+		nd := &n.nodes[k]
+		for i := range nd.terms {
+			t := &nd.terms[i]
+			unit := math.Ldexp(1, -t.w.exp)
+			for _, r := range t.runs {
+				for x := range r.n {
+					weight[t.src][r.in+x*r.si] += math.Abs(float64(t.w.v[r.w+x*r.sw])) * unit * weight[k][r.out+x*r.so]
+				}
+			}
+		}
+		if nd.kind == relu {
+			rank[nd.relu] = make([]float64, nd.n)
+			for j, w := range weight[k] {
+				lo, hi := b.Interval(nd.relu, j)
+				if hi > 0 {
+					weight[nd.src][j] += w
+				}
+				if hi > 0 && lo < 0 {
+					rank[nd.relu][j] = w * -lo * hi / (hi - lo)
+				}
+			}
+		}
+	}
+	return rank
+}
+
 // Bounds returns b narrowed by encoded bounds, which may use the rows of case c (−1: none).
 func (s *Session) Bounds(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
 	defer door(&err)

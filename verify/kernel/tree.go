@@ -221,7 +221,7 @@ func (w *walker) clip(b *Bounds, g *goal) *Bounds {
 		}
 	}
 	if !c.empty {
-		c.propagate(false)
+		c.propagate(0, false)
 	}
 	return c
 }
@@ -248,6 +248,10 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 	for range w.in.index(1 << 31) {
 		r, j := w.element()
 		side, k := w.in.index(Both+1), n.nodes[n.relus[r]].src
+		if own >= 0 && own != k {
+			w.behind(b, own)
+			own = -1
+		}
 		last := j
 		if side == Layer {
 			last = n.nodes[k].n - 1
@@ -272,7 +276,18 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 			}
 		}
 	}
+	if own >= 0 {
+		w.behind(b, own)
+	}
 	return b
+}
+
+// behind narrows, in place, what lies behind a node whose bounds were narrowed.
+func (w *walker) behind(b *Bounds, k int) {
+	if n := w.eval.net; !b.empty {
+		w.eval.spend(2 * (n.size + n.macs))
+		b.propagate(k, false)
+	}
 }
 
 // sideOf returns v or −v for one element.

@@ -143,13 +143,27 @@ func (v *prover) box(box int, cases []int) error {
 		}
 		return nil
 	}
-	if err := v.lemmas(box); err != nil {
-		return err
-	}
-	if cases, err = v.simple(cases); err != nil || len(cases) == 0 {
-		return err
+	for _, share := range []float64{0.05, 0.1, 0.2, 0.4, 1} {
+		if n, err := v.b.Ranked(box, cases, v.second(), share); err != nil {
+			return err
+		} else if n == 0 {
+			break
+		}
+		if cases, err = v.simple(cases); err != nil || len(cases) == 0 {
+			return err
+		}
 	}
 	return v.split(box, rb, cases)
+}
+
+// second returns the number of the first Relu that comes after another one: interval bounds before the first are exact.
+func (v *prover) second() int {
+	for r := range v.relus {
+		if r > 0 {
+			return r
+		}
+	}
+	return len(v.relus)
 }
 
 // simple proves the cases that one leaf without a search refutes and returns the others.
@@ -170,27 +184,6 @@ func (v *prover) simple(cases []int) (rest []int, err error) {
 		}
 	}
 	return rest, nil
-}
-
-// lemmas bounds every open element behind the first Relus.
-func (v *prover) lemmas(box int) error {
-	var plans []cert.LemmaPlan
-	for r, k := range v.relus {
-		if v.behind(k) {
-			plans = append(plans, cert.LemmaPlan{Relu: r, Rest: true})
-		}
-	}
-	return v.b.Box(box, plans)
-}
-
-// behind reports whether a Relu comes after another one: interval bounds before the first are exact.
-func (v *prover) behind(k int) bool {
-	for _, r := range v.relus {
-		if r < k {
-			return true
-		}
-	}
-	return false
 }
 
 // plainWork is the number of multiply-adds that ReLU splitting on fixed bounds may take before branches get bounds of their own.
