@@ -63,9 +63,15 @@ func TestMutations(t *testing.T) {
 	if testing.Short() {
 		n = 15
 	}
-	for seed := range n {
+	for i := range 2 * n {
+		seed := i / 2
 		unsat, sat := twins(t, seed)
-		proof := prove(unsat, seed, 10)
+		var proof *Proof
+		if i%2 == 0 {
+			proof = prove(unsat, seed, 10)
+		} else {
+			proof = wander(unsat, seed, map[int]int{})
+		}
 		if proof == nil {
 			continue
 		}
@@ -109,7 +115,7 @@ func TestMutations(t *testing.T) {
 		}
 	}
 	t.Logf("%d proofs, %d mutations; %d of them leave a proof of the true claim", proofs, tried, kept)
-	if proofs < int(n)/2 || tried < 40*proofs || kept == 0 {
+	if proofs < int(n) || tried < 40*proofs || kept == 0 {
 		t.Error("too little was tested")
 	}
 }
@@ -333,6 +339,10 @@ func FuzzProof(f *testing.F) {
 	model, question := sat.p.Hashes()
 	for seed := range uint64(4) {
 		if proof := prove(unsat, seed, 10); proof != nil {
+			proof.Model, proof.Question = model, question
+			f.Add(proof.Encode())
+		}
+		if proof := wander(unsat, seed, map[int]int{}); proof != nil {
 			proof.Model, proof.Question = model, question
 			f.Add(proof.Encode())
 		}

@@ -201,7 +201,7 @@ func (s *sum) sign() int {
 // units returns ⌊s·2^exp⌋, or a number beyond all bounds on the same side.
 func (s *sum) units(exp int) int64 {
 	switch {
-	case s.v.bitLen()+exp-s.exp < boundBits:
+	case s.v == (i256{}) || s.v.bitLen()+exp-s.exp < boundBits:
 		return s.v.shift(exp - s.exp).low()
 	case s.v.negative():
 		return -2 << boundBits

@@ -1,0 +1,85 @@
+package kernel
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestReduce: where the first Relus are active, what comes before the second ones is linear, so that the bounds of the reduced
+// network are reached at corners of the box. They must contain the exact values there, and little more: any rounding that is not
+// charged shows.
+func TestReduce(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 11))
+	seen, tight := 0, 0
+	for iter := range 1500 {
+		c := newChain(r, []int{2, 3, 3, 1}, iter%2 == 0)
+		for _, row := range c.w[0] {
+			row[2] += 64
+		}
+		shift := &c.net.nodes[c.net.nodes[c.net.relus[0]].src].terms[1]
+		var flat []float64
+		for _, row := range c.w[0] {
+			flat = append(flat, row[2])
+		}
+		shift.w = quantise(flat, false)
+		lo := []*big.Rat{big.NewRat(int64(r.IntN(7)-3), 3), big.NewRat(int64(r.IntN(7)-3), 7)}
+		hi := []*big.Rat{new(big.Rat).Add(lo[0], big.NewRat(1+r.Int64N(5), 3)), new(big.Rat).Add(lo[1], big.NewRat(1+r.Int64N(5), 7))}
+		for _, row := range c.w[1] { // the second layer changes sign within the box
+			mid := c.values([]*big.Rat{new(big.Rat).Mul(new(big.Rat).Add(lo[0], hi[0]), big.NewRat(1, 2)), new(big.Rat).Mul(new(big.Rat).Add(lo[1], hi[1]), big.NewRat(1, 2))})
+			s := 0.0
+			for j, z := range mid[0] {
+				f, _ := z.Float64()
+				s += row[j] * f
+			}
+			row[3] = -s
+		}
+		second := &c.net.nodes[c.net.nodes[c.net.relus[1]].src].terms[1]
+		flat = flat[:0]
+		for _, row := range c.w[1] {
+			flat = append(flat, row[3])
+		}
+		second.w = quantise(flat, false)
+		b := c.net.root(lo, hi)
+		e := newEvaluator(c.net, &budget{limit: math.MaxInt64})
+		if iter%2 != 0 { // bounds that cannot be rounded further without a fault
+			k := c.net.nodes[c.net.relus[1]].src
+			b = b.copy(k)
+			for j := range 3 {
+				for side := Lower; side <= Upper; side++ {
+					v := e.lower(b, sideOf(k, j, side), sum{}, &chooser{next: -1})
+					b.lemma(k, j, side, v.units(b.fr.exp[k]))
+				}
+			}
+		}
+		n, nb, _ := e.reduce(b, refute([]row{{seeds: []seed{{c.net.output, 0, unit}}, rhs: new(big.Rat)}}))
+		src := c.net.nodes[c.net.relus[1]].src
+		if len(n.relus) != 1 {
+			continue
+		}
+		z, at := n.nodes[n.relus[0]].src, 0
+		for j := range 3 {
+			if b.lo[src][j] >= 0 || b.hi[src][j] <= 0 {
+				continue
+			}
+			l, u := scaled(big.NewInt(nb.lo[z][at]), nb.fr.exp[z]), scaled(big.NewInt(nb.hi[z][at]), nb.fr.exp[z])
+			at++
+			seen++
+			for corner := range 4 {
+				v := c.values([]*big.Rat{[]*big.Rat{lo[0], hi[0]}[corner&1], []*big.Rat{lo[1], hi[1]}[corner>>1]})[1][j]
+				if v.Cmp(l) < 0 || v.Cmp(u) > 0 {
+					t.Fatalf("iteration %d: a value lies outside the bounds of the reduced network", iter)
+				}
+				below, _ := new(big.Rat).Sub(v, l).Float64()
+				above, _ := new(big.Rat).Sub(u, v).Float64()
+				if min(below, above) < 1e-7 {
+					tight++
+				}
+			}
+		}
+	}
+	if seen < 1000 || tight < 2*seen-seen/10 {
+		t.Errorf("%d elements, %d of their values at an end: too few to test much", seen, tight)
+	}
+}
