@@ -204,5 +204,9 @@ func (r *run) pause(beside bool) func() *spec.Witness {
 
 // slice is an attack between rounds.
 func (r *run) slice() *spec.Witness {
-	return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()})
+	o := attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()}
+	if w := r.attacker.Search(r.ctx, o); w != nil && r.accept(w) {
+		return w
+	}
+	return nil
 }
