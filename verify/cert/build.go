@@ -63,6 +63,7 @@ type Builder struct {
 func NewBuilder(p *kernel.Problem) (*Builder, error) {
 	b := &Builder{p: p, s: p.NewSession(), sizes: p.Sizes()}
 	b.proof.Model, b.proof.Question = p.Hashes()
+	b.proof.Semantics = p.Semantics
 	b.boxes, b.rows = p.Cases()
 	for _, box := range b.boxes {
 		if box == len(b.bounds) {
