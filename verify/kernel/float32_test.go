@@ -81,34 +81,37 @@ func TestBinary32(t *testing.T) {
 	}
 }
 
-// TestBinary32Error has a sum whose execution from the left loses nearly all that the error allows: half of it is too little.
+// TestBinary32Error has sums whose execution from the left loses nearly all that the error allows: half of it is too little.
 func TestBinary32Error(t *testing.T) {
 	const n = 64
-	c := &chain{net: &network{}}
-	c.net.add(node{n: n})
-	c.net.add(node{n: 1})
-	sum := term{w: move}
-	x := make([]float32, n)
-	var at []*big.Rat
-	ones := make([]float32, n)
-	for i := range x {
-		sum.runs = append(sum.runs, run{in: int32(i), n: 1})
-		ones[i], x[i] = 1, 0x1.fffffcp-25
-		if i == 0 {
-			x[i] = 1 + 0x1p-23
+	for _, sign := range [][2]float32{{1, 1}, {1, -1}, {-1, 1}, {-1, -1}} {
+		net := &network{}
+		net.add(node{n: n})
+		net.add(node{n: 1})
+		sum := term{w: table{v: []int64{int64(sign[0])}}}
+		w, x := make([]float32, n), make([]float32, n)
+		var at []*big.Rat
+		for i := range x {
+			sum.runs = append(sum.runs, run{in: int32(i), n: 1})
+			w[i], x[i] = sign[0], sign[1]*0x1.fffffcp-25
+			if i == 0 {
+				x[i] = sign[1] * (1 + 0x1p-23)
+			}
+			at = append(at, newRat(float64(x[i])))
 		}
-		at = append(at, newRat(float64(x[i])))
-	}
-	k := c.net.add(node{kind: affine, n: 1, terms: []term{sum}, round: 2})
-	a := &verifytest.Arithmetic{Rand: rand.New(rand.NewPCG(1, 1))}
-	y := newRat(float64(a.Dot(ones, x, 0)))
-	b := c.net.root(at, at, true)
-	below := func(lo int64) bool { return scaled(big.NewInt(lo), b.fr.exp[k]).Cmp(y) <= 0 }
-	if !below(b.lo[k][0]) {
-		t.Errorf("%v lies below the bound", y.FloatString(12))
-	}
-	if below(b.lo[k][0] + b.fr.slack[k][0]/2) {
-		t.Errorf("half of the error is enough: the test sees nothing")
+		k := net.add(node{kind: affine, n: 1, terms: []term{sum}, round: 2})
+		y := newRat(float64((&verifytest.Arithmetic{Rand: rand.New(rand.NewPCG(1, 1))}).Dot(w, x, 0)))
+		b := net.root(at, at, true)
+		holds := func(less int64) bool {
+			lo, hi := scaled(big.NewInt(b.lo[k][0]+less), b.fr.exp[k]), scaled(big.NewInt(b.hi[k][0]-less), b.fr.exp[k])
+			return lo.Cmp(y) <= 0 && hi.Cmp(y) >= 0
+		}
+		if !holds(0) {
+			t.Errorf("signs %v: %v lies outside the bounds", sign, y.FloatString(12))
+		}
+		if holds(b.fr.slack[k][0] / 2) {
+			t.Errorf("signs %v: half of the error is enough: the test sees nothing", sign)
+		}
 	}
 }
 
