@@ -108,7 +108,7 @@ func bitsOf(v int64) int { return maxBits([]i128{from64(v)}) }
 
 // from returns v ≥ 0 as an i256.
 func from(v *big.Int) (a i256) {
-	need(v.BitLen() < 254, tooWide)
+	need(v.Sign() >= 0 && v.BitLen() < 254, tooWide)
 	var bytes [32]byte
 	v.FillBytes(bytes[:])
 	for i := range a {
