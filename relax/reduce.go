@@ -38,7 +38,7 @@ func reducible(p *prog.Program) bool {
 // intervals, and the bounds of its neurons. It returns nil when the network is too large to be worth it, has nodes of other kinds
 // than affine maps, ReLU and Sigmoid, or when magnitudes are out of range.
 func (f *Frame) Reduce(dims []int, objs []Objective) (r *Reduced, L, U []float64) {
-	if f.reach < len(f.S) || !reducible(f.Net.P) || f.Net.rows != nil {
+	if f.reach < len(f.S) || !reducible(f.Net.P) {
 		return nil, nil, nil
 	}
 	b := &netReducer{f: f, p: len(dims)}

@@ -54,6 +54,8 @@ type Config struct {
 	Influence *relax.Influence
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
+	// Whole makes InputSplit bound boxes on the whole network in any case.
+	Whole bool
 	// Work, if not 0, ends ReluSplit as Open (OutOfWork) after about so many multiply-adds (relax.Worker.Work).
 	Work int64
 }
