@@ -99,7 +99,7 @@ func sortedInts(x []int) []int {
 // ancestors marks the nodes that node k depends on, itself included.
 func (n *Net) ancestors(k int) []bool {
 	m := make([]bool, len(n.P.Nodes))
-	m[k] = true
+	m[k], m[0] = true, true // a pass ends at the input, whether or not it has coefficients there
 	for i := k; i > 0; i-- {
 		if !m[i] {
 			continue
