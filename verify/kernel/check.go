@@ -46,7 +46,7 @@ func (r Result) String() string {
 	case !r.Accepted:
 		return fmt.Sprintf("refused %s: %s", r.Claim, r.Reason)
 	case r.Claim == "sat":
-		return fmt.Sprintf("accepted sat (real arithmetic): case %d, %v", r.Case, r.Time.Round(time.Microsecond))
+		return fmt.Sprintf("accepted sat: case %d, %v", r.Case, r.Time.Round(time.Microsecond))
 	}
 	about := "real arithmetic"
 	if r.Float32 {
