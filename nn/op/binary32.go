@@ -1,8 +1,6 @@
 package op
 
-import (
-	"math"
-)
+import "math"
 
 // An Execution says how binary32 executions round an operator.
 type Execution struct {
@@ -63,8 +61,8 @@ func (s *Spec) Binary32(n *Node, in []Value) (Execution, error) {
 	case "Gemm":
 		return e, e.scaled(n, n.float("alpha", 1), n.float("beta", 1))
 	case "Div":
-		if c := in[1].Const; c != nil {
-			for _, d := range c.Data {
+		if len(in) > 1 && in[1].Const != nil {
+			for _, d := range in[1].Const.Data {
 				if math.Abs(d) < normal {
 					return e, unsupported(n, "a denominator is subnormal in binary32")
 				}
