@@ -48,13 +48,16 @@ const (
 // Lower lowers g for the semantics. Where a network can be bounded in real arithmetic, but it is not known how its binary32
 // executions are rounded, there is no program but a result, Unknown, that says so.
 func Lower(g *nn.Graph, s Semantics) (*prog.Program, *Result, error) {
-	p, err := g.Lower()
-	if err != nil || s == Real {
+	if s == Real {
+		p, err := g.Lower()
 		return p, nil, err
 	}
-	p, err = g.Lower32()
+	p, err := g.Lower32()
 	var u *nn.UnsupportedError
 	if errors.As(err, &u) {
+		if _, err := g.Lower(); err != nil {
+			return nil, nil, err
+		}
 		reason := "binary32: " + u.Nodes[0].Error()
 		if n := len(u.Nodes) - 1; n > 0 {
 			reason += fmt.Sprintf(" (and %d more)", n)

@@ -59,7 +59,7 @@ type Builder struct {
 	keep   bool // write multipliers even where computed ones would do (for tests)
 }
 
-// NewBuilder starts a proof without any lemmas or cases.
+// NewBuilder starts a proof, under p.Semantics, without any lemmas or cases.
 func NewBuilder(p *kernel.Problem) (*Builder, error) {
 	b := &Builder{p: p, s: p.NewSession(), sizes: p.Sizes()}
 	b.proof.Model, b.proof.Question = p.Hashes()
