@@ -39,8 +39,8 @@ func ParseSemantics(s string) (Semantics, bool) {
 }
 
 const (
-	// reasonThin: counterexamples were found, but none that violates in every binary32 execution. Bounds then cannot help, because they
-	// hold for real arithmetic too.
+	// reasonThin: counterexamples were found, but none that violates in every binary32 execution. Bounds then cannot help, because
+	// they hold for real arithmetic too.
 	reasonThin     = "a counterexample in real arithmetic was found, but not one for every binary32 execution"
 	reasonOverflow = "a binary32 execution may overflow, as far as intervals can tell"
 )

@@ -66,13 +66,13 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	return out
 }
 
-// reducedBranches is the number of boxes that are bounded on reduced networks under binary32 semantics before the search begins anew on
-// the whole one.
+// reducedBranches is the number of boxes that are bounded on reduced networks under binary32 semantics before the search begins
+// anew on the whole one.
 const reducedBranches = 20000
 
-// inputSplit bisects the box. What is left of a network in a box adds the errors of binary32 up by their magnitudes, and keeps those of
-// the box where it was reduced. That is a tenth of the price of bounds on the whole network, which weigh every error with its true effect
-// in each box anew; where it does not do, they follow.
+// inputSplit bisects the box. What is left of a network in a box adds the errors of binary32 up by their magnitudes, and keeps
+// those of the box where it was reduced. That is a tenth of the price of bounds on the whole network, which weigh every error with
+// its true effect in each box anew; where it does not do, they follow.
 func (r *run) inputSplit(q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Config) *bab.Outcome {
 	if r.opt.Semantics == Real {
 		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)

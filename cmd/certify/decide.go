@@ -147,7 +147,8 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSee
 func (j *job) abandoned(v verify.Verdict, reason string, last *lastSeen) *report.Run {
 	r := &verify.Result{Verdict: v, Reason: reason}
 	r.Margin, r.Stats.Volume = last.get()
-	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.opt.Semantics.String(), Seed: j.opt.Seed, Tool: tool(), Result: r}
+	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.opt.Semantics.String(),
+		Seed: j.opt.Seed, Tool: tool(), Result: r}
 }
 
 // sparedParams is the number of weights from which the memory of the file and of the graph is collected before the search, which

@@ -67,7 +67,8 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.opt.Method, "method", "", "limit the search to the method of this `name` ('certify list methods')")
 	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default) or reluplex")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
-	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
+	fs.StringVar(&f.semantics, "semantics", "real",
+		"the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile, its samples labelled with phase and part, to this `file`")
 	for _, h := range []string{"net", "spec", "assignments", "cpuprofile"} {

@@ -7,8 +7,8 @@ import "math"
 //
 // Model of an execution with unit roundoff u (2⁻²⁴: binary32, 2⁻⁵³: binary64): an affine row is the sum of its products
 // and its bias, rounded to nearest after every operation, in any order and blocking, with or without fused
-// multiply-adds, with gradual underflow or with subnormal operands and results flushed to zero. Not covered: transforms that are no sum of those products (Winograd, FFT), and
-// re-association across nodes of the program. Relu rounds nothing. Sigmoid is within sigmoidUlps·u of 1/(1+e^{-z}), an
+// multiply-adds, with gradual underflow or with subnormal operands and results flushed to zero. Not covered: transforms that
+// are no sum of those products (Winograd, FFT), and re-association across nodes of the program. Relu rounds nothing. Sigmoid is within sigmoidUlps·u of 1/(1+e^{-z}), an
 // assumption about the runtime's library that cannot be derived; for real arithmetic it is not needed.
 
 const (
@@ -49,8 +49,8 @@ type enclosure struct {
 // particular where a binary32 execution might overflow. The result is freshly allocated.
 //
 // Sound because: for |x−m| ≤ r and |x| ≤ M elementwise, |fl(Wx+b) − fl(Wm+b)| ≤ |W|r + (γ_N(unit)+γ_N(2⁻⁵³))·(|W|M+|b|),
-// N = n+3 or the steps of Rounding, and 2Rel+4 more where coefficients are inexact (γ_a+γ_b ≤ γ_{a+b}); both sums have positive terms, so their own rounding is a factor
-// 1+(n+8)·2⁻⁵²; relu and sigmoid are monotone.
+// N = n+3 or the steps of Rounding, and 2Rel+4 more where coefficients are inexact (γ_a+γ_b ≤ γ_{a+b}); both sums have positive
+// terms, so their own rounding is a factor 1+(n+8)·2⁻⁵²; relu and sigmoid are monotone.
 func (p *Program) Enclose(lo, hi []float64, unit float64) (L, U [][]float64) {
 	e := p.enclose(lo, hi, unit)
 	return e.L, e.U

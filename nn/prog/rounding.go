@@ -99,7 +99,7 @@ func (n *Node) BiasMagnitudes(s []float64) {
 // before is set, being a's own map; ok is false where it would not cover both.
 //
 // Sound because every summand of the merged row passes the roundings of both nodes. A flush in a is enlarged by at most |q|, and
-// what n flushes of a's value is less than |q|·2⁻¹²⁶ as well, because q itself is no subnormal number. Where a rounds nothing, it has to
+// what n flushes of a's value is less than |q|·2⁻¹²⁶ as well, because q itself is no subnormal number. Before n's map, a has to
 // copy without constants: then n's operands are those of the merged node.
 func foldRounding(n, a *Node, q *mono, before bool) (r Rounding, ok bool) {
 	r = Rounding{Steps: n.Rounding.Steps + a.Rounding.Steps, Spread: max(n.Rounding.Spread, 1) * max(a.Rounding.Spread, 1)}

@@ -20,7 +20,8 @@ import (
 func question32(lo, hi, c []float64, t float64) []byte {
 	var q bytes.Buffer
 	for i := range lo {
-		fmt.Fprintf(&q, "(declare-const X_%d Real)\n(assert (>= X_%d %s))\n(assert (<= X_%d %s))\n", i, i, decimal(lo[i]), i, decimal(hi[i]))
+		fmt.Fprintf(&q, "(declare-const X_%d Real)\n(assert (>= X_%d %s))\n(assert (<= X_%d %s))\n",
+			i, i, decimal(lo[i]), i, decimal(hi[i]))
 	}
 	sum := "(+"
 	for j, v := range c {

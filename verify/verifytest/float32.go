@@ -342,6 +342,7 @@ func (b *graphDraft) dense(m int) {
 		b.node("Add", nil, b.constant(0, false, 1, m))
 		return
 	}
-	b.node("Gemm", map[string]op.Attr{"alpha": {F: []float64{1, 0.375, 3}[b.r.IntN(3)]}, "beta": {F: []float64{1, float64(float32(0.1))}[b.r.IntN(2)]}},
+	alpha, beta := []float64{1, 0.375, 3}[b.r.IntN(3)], []float64{1, float64(float32(0.1))}[b.r.IntN(2)]
+	b.node("Gemm", map[string]op.Attr{"alpha": {F: alpha}, "beta": {F: beta}},
 		b.constant(0, false, n, m), b.constant(0, false, m))
 }

@@ -101,7 +101,7 @@ func TestBoundsHoldInBinary32(t *testing.T) {
 	}
 	t.Logf("%d executions, %d of them outside the bounds of real arithmetic; %d outputs bounded", nets*runs, broken, bounded)
 	if broken < nets*runs/20 || bounded < nets {
-		t.Errorf("%d of %d executions outside the bounds of real arithmetic, %d outputs bounded: the test sees too little", broken, nets*runs, bounded)
+		t.Errorf("%d of %d executions outside the bounds of real arithmetic, %d outputs bounded: too little is seen", broken, nets*runs, bounded)
 	}
 }
 
@@ -162,13 +162,15 @@ type step struct {
 // normalised is a batch normalisation of one number.
 func normalised(t *testing.T, params ...[]float64) *nn.Graph {
 	t.Helper()
-	d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 1}}}, Outputs: []nn.DraftPort{{Name: "y"}}}
+	d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 1}}},
+		Outputs: []nn.DraftPort{{Name: "y"}}}
 	in := []string{"x"}
 	for i, v := range params {
 		in = append(in, fmt.Sprint("c", i))
 		d.Consts = append(d.Consts, nn.DraftConst{Name: in[i+1], Tensor: &op.Tensor{Type: op.Float32, Shape: []int{1}, Data: v}})
 	}
-	d.Nodes = []nn.DraftNode{{Node: op.Node{Type: "BatchNormalization", Opset: 13, Attrs: map[string]op.Attr{"epsilon": {F: 0x1p-10}}}, In: in, Out: []string{"y"}}}
+	attrs := map[string]op.Attr{"epsilon": {F: 0x1p-10}}
+	d.Nodes = []nn.DraftNode{{Node: op.Node{Type: "BatchNormalization", Opset: 13, Attrs: attrs}, In: in, Out: []string{"y"}}}
 	g, err := nn.Build(d)
 	if err != nil {
 		t.Fatal(err)
@@ -202,15 +204,18 @@ func TestErrorIsNeeded(t *testing.T) {
 		cut  func(n *prog.Node)
 	}{
 		{"half the steps", steps(t, n, step{"MatMul", []int{n, 1}, ones}), x, left, halve},
-		{"half the steps of a folded addition", steps(t, n, step{"MatMul", []int{n, 1}, ones}, step{"Add", []int{1, 1}, []float64{0}}), x, left, halve},
+		{"half the steps of a folded addition",
+			steps(t, n, step{"MatMul", []int{n, 1}, ones}, step{"Add", []int{1, 1}, []float64{0}}), x, left, halve},
 		{"no steps", steps(t, n, step{"MatMul", []int{n, 1}, ones}), x, left, none},
 		{"many additions", steps(t, 1, many...), x[:1], left, func(n *prog.Node) { n.Rounding.Steps /= 6 }},
 		{"flushed before a large weight", steps(t, 2, step{"Mul", []int{1, 2}, []float64{0x1p-100, 0x1p-100}},
 			step{"MatMul", []int{2, 1}, []float64{0x1p90, 0x1p90}}), []float64{0x1p-30, 0x1p-30}, flushing, none},
 		{"a flushed weight of a large number", steps(t, 2, step{"Add", []int{1, 2}, []float64{0x1p90, 0x1p90}},
 			step{"MatMul", []int{2, 1}, []float64{0x1p-130, 0x1p-130}}), []float64{0.5, 0.5}, flushing, none},
-		{"batch normalisation", normalised(t, one, []float64{0.25}, []float64{100}, one), []float64{float64(float32(100.3))}, left, none},
-		{"constants that cancel", steps(t, 1, step{"Add", []int{1, 1}, []float64{1 << 20}}, step{"Add", []int{1, 1}, []float64{-1 << 20}}),
+		{"batch normalisation", normalised(t, one, []float64{0.25}, []float64{100}, one),
+			[]float64{float64(float32(100.3))}, left, none},
+		{"constants that cancel",
+			steps(t, 1, step{"Add", []int{1, 1}, []float64{1 << 20}}, step{"Add", []int{1, 1}, []float64{-1 << 20}}),
 			[]float64{float64(float32(0.3))}, left, func(n *prog.Node) { n.Rounding.BiasMag = nil }},
 		{"flushes", steps(t, n, step{"MatMul", []int{n, 1}, ones}), tiny, flushing, none},
 	} {

@@ -23,7 +23,8 @@ func query(t *testing.T, lo, hi []float64, c []int, limit float64) *spec.Problem
 	exactly := func(v float64) string { return new(big.Float).SetFloat64(v).Text('f', 200) }
 	var q bytes.Buffer
 	for i := range lo {
-		fmt.Fprintf(&q, "(declare-const X_%d Real)\n(assert (>= X_%d %s))\n(assert (<= X_%d %s))\n", i, i, exactly(lo[i]), i, exactly(hi[i]))
+		fmt.Fprintf(&q, "(declare-const X_%d Real)\n(assert (>= X_%d %s))\n(assert (<= X_%d %s))\n",
+			i, i, exactly(lo[i]), i, exactly(hi[i]))
 	}
 	sum := ""
 	for j, v := range c {
@@ -94,7 +95,8 @@ func TestVerdictsHoldInBinary32(t *testing.T) {
 		}
 		p := query(t, lo, hi, c, limit)
 		for s := range counts {
-			opt := verify.Options{Semantics: verify.Semantics(s), Method: methods[k%len(methods)], NoAttack: k%3 == 0, Workers: 1 + k%2, Timeout: 40 * time.Millisecond}
+			opt := verify.Options{Semantics: verify.Semantics(s), Method: methods[k%len(methods)], NoAttack: k%3 == 0, Workers: 1 + k%2,
+				Timeout: 40 * time.Millisecond}
 			res, err := verify.Verify(context.Background(), g, p, opt)
 			if err != nil {
 				t.Fatal(err)
@@ -115,7 +117,8 @@ func TestVerdictsHoldInBinary32(t *testing.T) {
 			if wrong {
 				counts[s].wrong++
 				if s > 0 {
-					t.Errorf("net %d, semantics %v: %v does not hold for every execution; %v", k, opt.Semantics, res.Verdict, res.Strategy)
+					t.Errorf("net %d, semantics %v: %v does not hold for every execution; %v", k,
+						opt.Semantics, res.Verdict, res.Strategy)
 				}
 			}
 		}
