@@ -141,3 +141,34 @@ func alwaysViolates(r *rand.Rand, g *nn.Graph, x []float64, c []int, limit float
 	}
 	return true
 }
+
+// TestEdgesOfBinary32 has questions that real arithmetic decides and that an execution which overflows, or flushes subnormal numbers,
+// answers otherwise.
+func TestEdgesOfBinary32(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		g     *nn.Graph
+		x     []float64
+		limit float64 // of −Y
+		real  verify.Verdict
+	}{
+		{"a sum overflows before it is scaled",
+			steps(t, 2, step{"MatMul", []int{2, 1}, []float64{0x1p64, 0x1p64}}, step{"Mul", []int{1, 1}, []float64{0x1p-30}}),
+			[]float64{0x1p64, 0x1p64}, -0x1p110, verify.Holds},
+		{"a weight is flushed",
+			steps(t, 2, step{"Add", []int{1, 2}, []float64{0x1p90, 0x1p90}}, step{"MatMul", []int{2, 1}, []float64{0x1p-130, 0x1p-130}}),
+			[]float64{0.5, 0.5}, -0x1p-41, verify.Violated},
+		{"an operand is flushed", steps(t, 2, step{"MatMul", []int{2, 1}, []float64{0x1p100, 0x1p100}}),
+			[]float64{0x1p-128, 0x1p-128}, -0x1p-29, verify.Violated},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := query(t, c.x, c.x, []int{-1}, c.limit)
+			for s, want := range []verify.Verdict{c.real, verify.Unknown, verify.Unknown} {
+				res, err := verify.Verify(context.Background(), c.g, p, verify.Options{Semantics: verify.Semantics(s), Timeout: 5 * time.Second})
+				if err != nil || res.Verdict != want {
+					t.Errorf("semantics %v: %v, %v; want %v", verify.Semantics(s), res, err, want)
+				}
+			}
+		})
+	}
+}
