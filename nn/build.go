@@ -32,6 +32,8 @@ type builder struct {
 	nodes   []Node
 	refused []string // per node
 	out     []int    // values of the outputs
+	// folded32 is the first folded node whose value a binary32 execution might round.
+	folded32 string
 }
 
 // declare numbers every value; a name may be defined once.
@@ -241,7 +243,7 @@ func (b *builder) stuck(missing []int) string {
 
 // finish drops folded nodes and values nobody needs and renumbers the rest.
 func (b *builder) finish() *Graph {
-	g := &Graph{Opset: b.d.Opset, Producer: b.d.Producer, Hash: b.d.Hash}
+	g := &Graph{Opset: b.d.Opset, Producer: b.d.Producer, Hash: b.d.Hash, folded32: b.folded32}
 	for _, c := range b.d.Consts {
 		if isFloat(c.Tensor.Type) {
 			g.Params += int64(len(c.Tensor.Data))

@@ -55,6 +55,31 @@ func exactFold(n *Node, in, out []*op.Tensor) bool {
 	return false
 }
 
+// fold32 reports that a binary32 execution computes the outputs of a folded node exactly as well: it moves numbers, or it is one
+// operation per element whose result binary32 holds, or sums of small integers.
+func fold32(n *Node, in, out []*op.Tensor) bool {
+	for _, t := range append(append([]*op.Tensor(nil), in...), out...) {
+		if t != nil && isFloat(t.Type) && !held32(t) {
+			return false
+		}
+	}
+	switch n.Type {
+	case "Add", "Sub", "Mul", "Div", "Cast":
+		return true
+	}
+	return moves[n.Type] || readsShape[n.Type] || !isFloat(out[0].Type) || dyadic(in, 0, 9)
+}
+
+// held32 reports that binary32 holds every number.
+func held32(t *op.Tensor) bool {
+	for _, v := range t.Data {
+		if float64(float32(v)) != v {
+			return false
+		}
+	}
+	return true
+}
+
 // allInts reports that every tensor is of an integer or truth type, has at most 2¹² elements and all of them below limit in
 // magnitude: sums of 2¹² products of numbers below 2²⁰ stay below 2⁵³, where float64 is exact.
 func allInts(ts []*op.Tensor, limit float64) bool {

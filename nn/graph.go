@@ -40,6 +40,8 @@ type Graph struct {
 	Hash            string // SHA-256 of the (decompressed) file, hex
 	Params          int64  // number of stored weights
 
+	folded32 string // a node of constants that binary32 might round otherwise than it was folded
+
 	free [][]int // free[k]: values no node after k needs, so that evaluation holds only what is alive
 }
 

@@ -86,6 +86,9 @@ func (s *sweep) node(k int) error {
 		return err
 	}
 	constant, fixed := s.classify(n, in, out)
+	if constant && s.b.folded32 == "" && !fold32(n, in, out) {
+		s.b.folded32 = n.Name
+	}
 	for i, v := range n.Out {
 		if v < 0 {
 			continue

@@ -13,9 +13,18 @@ import (
 //
 // Sound because every node is lowered by its operator and none is skipped, constants are exact (see exact.go), and a
 // program with stand-ins for refused nodes is never returned.
-func (g *Graph) Lower() (*prog.Program, error) {
-	l := &lowering{g: g, b: prog.NewBuilder(g.NumInputs()), val: make([]op.Value, len(g.Values))}
+func (g *Graph) Lower() (*prog.Program, error) { return g.lower(false) }
+
+// Lower32 is Lower with the roundings of every binary32 execution attached to the nodes (prog.Rounding): each operator of the file is
+// one operation that is rounded. The error lists, in addition, every node of which it is not known how it is rounded.
+func (g *Graph) Lower32() (*prog.Program, error) { return g.lower(true) }
+
+func (g *Graph) lower(binary32 bool) (*prog.Program, error) {
+	l := &lowering{g: g, b: prog.NewBuilder(g.NumInputs()), val: make([]op.Value, len(g.Values)), binary32: binary32}
 	l.inputs()
+	if binary32 {
+		l.check32()
+	}
 	for k := range g.Nodes {
 		if err := l.node(&g.Nodes[k]); err != nil {
 			return nil, err
@@ -24,7 +33,11 @@ func (g *Graph) Lower() (*prog.Program, error) {
 	if l.bad != nil {
 		return nil, &UnsupportedError{Nodes: l.bad}
 	}
-	p, err := l.b.Program(l.output())
+	finish := l.b.Program
+	if binary32 {
+		finish = l.b.Program32
+	}
+	p, err := finish(l.output())
 	if err != nil {
 		return nil, fmt.Errorf("nn: lowered program: %w", err)
 	}
@@ -37,6 +50,8 @@ type lowering struct {
 	b   *prog.Builder
 	val []op.Value
 	bad []op.UnsupportedError
+	// binary32 asks for the roundings of the nodes.
+	binary32 bool
 }
 
 // inputs maps the graph's inputs to node 0, the constants to themselves.
@@ -92,9 +107,20 @@ func (l *lowering) node(n *Node) error {
 		}
 	}
 	var out []op.Value
-	err := l.materialise(n, in)
+	var round op.Execution
+	var err error
+	if l.binary32 {
+		round, err = n.Spec.Binary32(&n.Node, in)
+	}
+	if err == nil {
+		err = l.materialise(n, in)
+	}
+	from := l.b.Len()
 	if err == nil {
 		out, err = l.apply(n, in, shapes)
+	}
+	if err == nil && l.binary32 {
+		err = l.round(n, from, round)
 	}
 	if err != nil {
 		var u *op.UnsupportedError
@@ -113,6 +139,42 @@ func (l *lowering) node(n *Node) error {
 		}
 	}
 	return nil
+}
+
+// round declares how the nodes of operator n, from index from on, are rounded.
+func (l *lowering) round(n *Node, from int, e op.Execution) error {
+	known := e.Exact && l.b.Exact(from)
+	if !e.Exact {
+		known = l.b.Rounds(from, e.Extra, e.Spread)
+	}
+	if !known {
+		return &op.UnsupportedError{Node: n.Name, Op: n.Type, Why: "how binary32 executions round it is not declared"}
+	}
+	return nil
+}
+
+// check32 refuses what is not computed in binary32, or was computed at load in a way that binary32 might round.
+func (l *lowering) check32() {
+	if l.g.folded32 != "" {
+		l.refuse(l.g.folded32, "constant", "binary32 rounds its value")
+	}
+	for i := range l.g.Nodes {
+		for _, v := range l.g.Nodes[i].Out {
+			if v >= 0 && isFloat(l.g.Values[v].Type) && l.g.Values[v].Type != op.Float32 {
+				l.refuse(l.g.Nodes[i].Name, l.g.Nodes[i].Type, "its result is not of type float32")
+			}
+		}
+	}
+	for _, p := range l.g.Inputs {
+		if isFloat(p.Type) && p.Type != op.Float32 {
+			l.refuse(p.Name, "input", "not of type float32")
+		}
+	}
+	for _, p := range l.g.Outputs {
+		if c := l.g.Values[p.Value].Const; c != nil && isFloat(c.Type) && !held32(c) {
+			l.refuse(p.Name, "output", "binary32 rounds its value")
+		}
+	}
 }
 
 // materialise turns one operand of a node of constants into a program node without terms. Such nodes are those that could

@@ -179,6 +179,7 @@ func (w *forwardPass) affine(k int, nd *prog.Node) {
 		if nd.Bias != nil {
 			D[o] += g * math.Abs(nd.Bias[j])
 		}
+		D[o] += w.n.scaledError(k, S[j])
 		C[o] = 0
 	}
 }

@@ -10,7 +10,8 @@ import (
 // others live. Affine maps use the centre-radius form: |z − (M·c+b)| ≤ |M|·r.
 //
 // Soundness: c ± r encloses the source; the computed centre errs by at most γ·(|M||c|+|b|), the computed radius by
-// γ·|M|r, both are added outward with γ covering the coefficient errors (Node.Rel) as well; activations are monotone.
+// γ·|M|r, both are added outward with γ covering the coefficient errors (Node.Rel) as well; activations are monotone. Where
+// binary32 roundings are declared, E is added.
 func (n *Net) IBP(box Box, b *Bounds) {
 	copy(b.L[0], box.Lo)
 	copy(b.U[0], box.Hi)
@@ -72,16 +73,16 @@ func (n *Net) ibpNode(k int, b *Bounds, sc *ibpScratch, meet bool) {
 		clear(sc.zs)
 		if nd.Bias != nil {
 			copy(sc.zc, nd.Bias)
-			for j, v := range nd.Bias {
-				sc.zs[j] = math.Abs(v)
-			}
 		}
+		nd.BiasMagnitudes(sc.zs)
+		top := 0.0
 		for _, t := range nd.Terms {
 			m := n.P.Nodes[t.Src].N
 			sc.c, sc.r, sc.m = grow(sc.c, m), grow(sc.r, m), grow(sc.m, m)
 			for j, l := range b.L[t.Src] {
 				sc.c[j], sc.r[j] = centreRadius(l, b.U[t.Src][j])
 				sc.m[j] = math.Abs(sc.c[j])
+				top = max(top, sc.m[j]+sc.r[j])
 			}
 			t.Map.Forward(sc.zc, sc.c, 1)
 			t.Map.ForwardAbs(sc.zr, sc.r, 1)
@@ -89,7 +90,7 @@ func (n *Net) ibpNode(k int, b *Bounds, sc *ibpScratch, meet bool) {
 		}
 		g := 2 * gamma(n.rowFan[k]+nd.Rel+8)
 		for j := range L {
-			r := sc.zr[j] + g*(sc.zs[j]+sc.zr[j]) + 1e-300
+			r := sc.zr[j] + g*(sc.zs[j]+sc.zr[j]) + n.drift(k, sc.zs[j]+sc.zr[j], top) + 1e-300
 			r += r * 4 * unit
 			set(j, down(sc.zc[j]-r), up(sc.zc[j]+r))
 		}

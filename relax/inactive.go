@@ -31,19 +31,23 @@ func (f *Frame) DropInactive(splits []Split) *Frame {
 // part returns f on the network of the elements listed per node (nil: all of it), cut off after node out.
 func (f *Frame) part(keep [][]int32, out int) *Frame {
 	n := f.Net
-	p := &prog.Program{Nodes: append([]prog.Node(nil), n.P.Nodes[:out+1]...), Output: out}
+	p := &prog.Program{Nodes: append([]prog.Node(nil), n.P.Nodes[:out+1]...), Output: out, Binary32: n.P.Binary32}
 	for k := range p.Nodes {
 		nd := &p.Nodes[k]
 		nd.N = countKept(keep[k], nd.N)
 		if nd.Bias != nil {
 			nd.Bias = pick(nd.Bias, keep[k])
 		}
+		if nd.Rounding.BiasMag != nil {
+			nd.Rounding.BiasMag = pick(nd.Rounding.BiasMag, keep[k])
+		}
 		nd.Terms = append([]prog.Term(nil), nd.Terms...)
 		for i, t := range nd.Terms {
 			nd.Terms[i].Map = prog.Submatrix(t.Map, keep[k], keep[t.Src])
 		}
 	}
-	m := NewNet(p)
+	m := newNet(p)
+	m.inherit(n)
 	m.orig, m.local = composeIndex(n, keep[:out+1])
 	b, s := &Bounds{make([][]float64, len(p.Nodes)), make([][]float64, len(p.Nodes))}, make(Scale, len(p.Nodes))
 	for k := range p.Nodes {

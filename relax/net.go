@@ -27,13 +27,22 @@ type Net struct {
 	sumLen   int // longest sum of terms added to a lane's constant
 	rowFan   []int
 	work     []int // per node: multiply-adds of its maps
-	relMax   int
+	// rows bounds, per node whose binary32 roundings are declared, the absolute row sums; see float32.go.
+	rows   []float64
+	relMax int
 	// orig and local number the elements of a network without its inactive neurons (nil: as they are).
 	orig, local [][]int32
 }
 
 // NewNet prepares a program for bounding.
 func NewNet(p *prog.Program) *Net {
+	n := newNet(p)
+	n.measureRows()
+	return n
+}
+
+// newNet is NewNet but for the row sums.
+func newNet(p *prog.Program) *Net {
 	n := &Net{P: p, Acts: make([][]int, len(p.Nodes)), anc: map[int][]bool{}, rowFan: make([]int, len(p.Nodes)), work: make([]int, len(p.Nodes))}
 	col := make([]int, len(p.Nodes))
 	for k := range p.Nodes {
@@ -90,7 +99,7 @@ func sortedInts(x []int) []int {
 // ancestors marks the nodes that node k depends on, itself included.
 func (n *Net) ancestors(k int) []bool {
 	m := make([]bool, len(n.P.Nodes))
-	m[k] = true
+	m[k], m[0] = true, true // a pass ends at the input, whether or not it has coefficients there
 	for i := k; i > 0; i-- {
 		if !m[i] {
 			continue
@@ -168,7 +177,7 @@ func (n *Net) Unstable(b *Bounds) int {
 }
 
 // Scale holds S_k = Σ|M_k|·mag + |b_k| per affine node (the magnitude for other nodes) over a root box; valid for every
-// subset of that box.
+// subset of that box. Where a node's binary32 roundings are declared, S_k holds E_k/γ in addition (float32.go).
 type Scale [][]float64
 
 // maxMagnitude is the largest scale at which bounds are computed at all: products of coefficients then cannot overflow unseen,
@@ -230,9 +239,7 @@ func (n *Net) scaleNode(k int, magOf func(k int) []float64) []float64 {
 		return magOf(k)
 	}
 	s := make([]float64, nd.N)
-	for j, v := range nd.Bias {
-		s[j] = math.Abs(v)
-	}
+	nd.BiasMagnitudes(s)
 	for _, t := range nd.Terms {
 		t.Map.ForwardAbs(s, magOf(t.Src), 1)
 	}
@@ -240,6 +247,7 @@ func (n *Net) scaleNode(k int, magOf func(k int) []float64) []float64 {
 	for j := range s {
 		s[j] = s[j]*f + 0x1p-1000 // the constant covers products that underflow
 	}
+	n.addError(k, s, magOf)
 	return s
 }
 

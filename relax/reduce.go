@@ -225,6 +225,7 @@ func (b *netReducer) affine(k int, nd *prog.Node, i int) expr {
 	if nd.Rel != 0 {
 		slack = gamma(nd.Rel+4) * mag * (1 + gamma(n+8))
 	}
+	slack += b.f.Net.scaledError(k, b.f.S[k][i])
 	return b.c.end(slack)
 }
 

@@ -14,20 +14,30 @@ func (f *Frame) SetScale(s Scale) {
 // restart forgets magnitudes that were measured under earlier bounds of a frame whose box changes.
 func (f *Frame) restart() { f.SetScale(f.given) }
 
-// rescale measures node k by f's present bounds, if the scale ends there.
+// own makes f.S f's own: what was given is shared.
+func (f *Frame) own() {
+	if &f.S[0] == &f.given[0] {
+		f.S = slices.Clone(f.given)
+	}
+}
+
+// rescale measures node k by f's present bounds, if the scale ends there, or if it holds binary32 errors, which shrink with the
+// magnitudes.
 //
 // Soundness: bounds over f's box are magnitudes over f's box, and nothing before node k is changed.
 func (f *Frame) rescale(k int) {
 	if k != f.reach {
+		if k < f.reach && f.Net.rows != nil {
+			f.own()
+			f.S[k] = f.Net.scaleNode(k, f.B.magnitude)
+		}
 		return
 	}
 	s := f.Net.scaleNode(k, f.B.magnitude)
 	if !tame(s) {
 		return
 	}
-	if &f.S[0] == &f.given[0] {
-		f.S = slices.Clone(f.given)
-	}
+	f.own()
 	f.S[k] = s
 	for f.reach = k + 1; f.reach < len(f.S) && tame(f.S[f.reach]); f.reach++ {
 	}

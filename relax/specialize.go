@@ -18,7 +18,8 @@ type Special struct {
 const specialEntries = 1 << 22
 
 // Specialize reduces n over a box, given interval bounds b on it (IBP's, or tighter). It reports false when less than half of
-// the inputs are fixed, none varies, or the reduced maps would be too large to be written out.
+// the inputs are fixed, none varies, or the reduced maps would be too large to be written out; and where binary32 roundings are
+// declared, because a row's error comes from all its summands, and these become constants.
 //
 // Soundness: at every point of the box, the values of the original network's elements solve the reduced program for some
 // values of the added inputs in their intervals: an element that depends on fixed inputs alone is inside its bounds in b, a
@@ -38,7 +39,7 @@ func (n *Net) Specialize(box Box, b *Bounds) (*Special, bool) {
 		sp.Free = append(sp.Free, i)
 		s.lo, s.hi = append(s.lo, lo), append(s.hi, box.Hi[i])
 	}
-	if len(sp.Free) == 0 || 2*len(sp.Free) > len(box.Lo) {
+	if len(sp.Free) == 0 || 2*len(sp.Free) > len(box.Lo) || n.rows != nil {
 		return nil, false
 	}
 	work := 0

@@ -24,7 +24,7 @@ func peel(p *prog.Program, q *spec.Problem) (*prog.Program, *spec.Problem) {
 	if out.Kind != prog.Relu || p.Nodes[out.Src].Kind != prog.Affine {
 		return nil, nil
 	}
-	inner := &prog.Program{Nodes: p.Nodes, Output: out.Src}
+	inner := &prog.Program{Nodes: p.Nodes, Output: out.Src, Binary32: p.Binary32}
 	cases := make([]spec.Case, 0, len(q.Cases))
 	seen := map[string]bool{} // "z_t ≤ 0" comes from every case about class t
 	for i := range q.Cases {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spai-project/certify/attacks"
@@ -27,20 +28,19 @@ var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "re
 // bounds are refined.
 func Verify(ctx context.Context, g *nn.Graph, p *spec.Problem, opt Options) (*Result, error) {
 	start := time.Now()
-	full, err := g.Lower()
-	if err != nil {
-		return nil, err
+	full, res, err := Lower(g, opt.Semantics)
+	if err != nil || res != nil {
+		return res, err
 	}
 	lower := time.Since(start)
-	res, err := Program(ctx, full, p, opt)
-	if err == nil {
+	if res, err = Program(ctx, full, p, opt); err == nil {
 		res.Stats.Wall += lower
 		res.Stats.Phases[phaseLower] += lower.Seconds()
 	}
 	return res, err
 }
 
-// Program is Verify for a lowered network.
+// Program is Verify for a lowered network; semantics other than real need one of Graph.Lower32.
 func Program(ctx context.Context, full *prog.Program, p *spec.Problem, opt Options) (*Result, error) {
 	if n := full.Nodes[0].N; n != p.NumInputs {
 		return nil, fmt.Errorf("verify: the query has %d inputs, the network %d: %w", p.NumInputs, n, ErrMismatch)
@@ -95,6 +95,7 @@ type run struct {
 	// attacker is kept between the slices of the attack; attacked is set once the full attack ran.
 	attacker *attacks.Searcher
 	attacked bool
+	thin     atomic.Bool // a witness was found that the semantics does not accept
 }
 
 func (r *run) note(format string, args ...any) {
@@ -130,6 +131,11 @@ func (r *run) decide() {
 		res.Verdict, res.Vacuous, res.Reason = Holds, true, "no input satisfies the input constraints"
 		return
 	}
+	unfit := ""
+	if r.in(phaseLower, func() { unfit = r.unfit() }); unfit != "" {
+		r.undecided(unfit)
+		return
+	}
 	if r.in(phaseLower, r.simplify); len(r.bound.Cases) == 0 {
 		res.Verdict, res.Margin = Holds, 0 // no output of a ReLU is below 0
 		return
@@ -155,6 +161,13 @@ func (r *run) decide() {
 	res.Margin = math.Inf(1)
 	reason := ""
 	for _, g := range groups {
+		if r.thin.Load() && (r.attacked || r.opt.NoAttack || !r.secondAttack(false)) {
+			reason = reasonThin
+			break
+		}
+		if res.Verdict == Violated {
+			return
+		}
 		out := r.solve(g, len(groups))
 		res.Stats.Branches += out.Branches
 		res.Stats.Open += out.Open
@@ -265,6 +278,10 @@ func (r *run) attack(beside bool, o func() attacks.Options) bool {
 	} else {
 		r.in(phaseAttack, search)
 	}
+	if w != nil && !r.accept(w) {
+		r.note("attack: %s", reasonThin)
+		return false
+	}
 	if w != nil {
 		r.note("attack: counterexample after %v", time.Since(t).Round(time.Millisecond))
 		r.violated(w)
@@ -280,6 +297,9 @@ func (r *run) violated(w *spec.Witness) {
 
 // undecided sets Timeout or Unknown. A deadline is a verdict of its own; a cancelled context is "interrupted".
 func (r *run) undecided(reason string) {
+	if r.thin.Load() {
+		reason = reasonThin
+	}
 	r.res.Verdict, r.res.Reason, r.res.Stats.Volume = Unknown, reason, r.volume(0)
 	if err := r.ctx.Err(); err != nil {
 		if err == context.DeadlineExceeded {

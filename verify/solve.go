@@ -52,7 +52,7 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 		if n == 1 {
 			r.note("input splitting: %d of %d inputs vary (rule: at most %d)", free, len(q.Box.Lo), maxSplitInputs)
 		}
-		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
+		return r.inputSplit(q, f, alive, cfg)
 	}
 	if n == 1 {
 		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
@@ -61,9 +61,33 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
 		cfg.Pause = r.pause(true)
-		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
+		return r.inputSplit(q, f, alive, cfg)
 	}
 	return out
+}
+
+// reducedBranches is the number of boxes that are bounded on reduced networks under binary32 semantics before the search begins
+// anew on the whole one.
+const reducedBranches = 20000
+
+// inputSplit bisects the box. What is left of a network in a box adds the errors of binary32 up by their magnitudes, and keeps
+// those of the box where it was reduced. That is a tenth of the price of bounds on the whole network, which weigh every error with
+// its true effect in each box anew; where it does not do, they follow.
+func (r *run) inputSplit(q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Config) *bab.Outcome {
+	if r.opt.Semantics == Real {
+		return r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
+	}
+	first := *cfg
+	first.Branches = reducedBranches
+	out := r.search(phaseInputSplit, bab.InputSplit, q, f, alive, &first)
+	if out.Status != bab.Open || r.ctx.Err() != nil {
+		return out
+	}
+	r.note("input splitting on the whole network: errors are too large on what is left of it")
+	cfg.Whole = true
+	whole := r.search(phaseInputSplit, bab.InputSplit, q, f, alive, cfg)
+	whole.Branches += out.Branches
+	return whole
 }
 
 // search runs a branch and bound as a phase.
@@ -204,5 +228,9 @@ func (r *run) pause(beside bool) func() *spec.Witness {
 
 // slice is an attack between rounds.
 func (r *run) slice() *spec.Witness {
-	return r.attacker.Search(r.ctx, attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()})
+	o := attacks.Options{Seed: r.opt.Seed + 1 + r.seed, Work: r.evaluations(3000<<r.seed, 1e11), Time: r.attackTime()}
+	if w := r.attacker.Search(r.ctx, o); w != nil && r.accept(w) {
+		return w
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func (t *tryer) on(box int) func(x []float64) *spec.Witness {
 			if rowsHold(&p.Cases[c], g, y) {
 				var w *spec.Witness
 				ok := false
-				if t.r.confirming(func() { w, ok = t.r.p.Confirm(t.r.full, g) }); ok {
+				if t.r.confirming(func() { w, ok = t.r.p.Confirm(t.r.full, g) }); ok && t.r.accept(w) {
 					return w
 				}
 				break

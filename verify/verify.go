@@ -39,6 +39,8 @@ type Options struct {
 	// ("alpha" is another name of the latter); "reluplex" is the solver of smt/reluplex in place of branch and bound. Anything else is
 	// an error.
 	Method string
+	// Semantics is the arithmetic that the verdict is about.
+	Semantics Semantics
 
 	firstWork int64 // of ReLU splitting before inner bounds are refined; 0: the constant
 }

@@ -27,7 +27,6 @@ type job struct {
 	limit        time.Duration // 0: none; counted from the start of the process
 	memory       int64         // 0: no budget of ours
 	opt          verify.Options
-	semantics    string
 	// realGiven: --semantics real was typed, so a query over float32 may be answered over the reals.
 	realGiven    bool
 	allowVacuous bool
@@ -150,7 +149,8 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSee
 func (j *job) abandoned(v verify.Verdict, reason string, last *lastSeen) *report.Run {
 	r := &verify.Result{Verdict: v, Reason: reason}
 	r.Margin, r.Stats.Volume = last.get()
-	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.semantics, Seed: j.opt.Seed, Tool: tool(), Result: r}
+	return &report.Run{Model: report.File{Path: j.model}, Query: report.File{Path: j.query}, Semantics: j.opt.Semantics.String(),
+		Seed: j.opt.Seed, Tool: tool(), Result: r}
 }
 
 // sparedParams is the number of weights from which the memory of the file and of the graph is collected before the search, which
@@ -175,7 +175,7 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	j.loaded.Store(true)
 	params, hash := int(g.Params), g.Hash
 	lowering := time.Now()
-	full, err := g.Lower()
+	full, res, err := verify.Lower(g, j.opt.Semantics)
 	if err != nil {
 		return nil, modelError(j.model, err)
 	}
@@ -183,16 +183,17 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	if g = nil; params > sparedParams {
 		runtime.GC()
 	}
-	res, err := verify.Program(ctx, full, p, j.opt)
-	if err != nil {
-		return nil, modelError(j.model, err)
+	if res == nil {
+		if res, err = verify.Program(ctx, full, p, j.opt); err != nil {
+			return nil, modelError(j.model, err)
+		}
 	}
 	res.Stats.Params = params
 	res.Stats.Phases["read"] = load.Seconds()
 	res.Stats.Phases["lower"] += lowered.Seconds()
 	res.Stats.Wall += lowered
-	r := &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash}, Semantics: j.semantics,
-		Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}
+	r := &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash},
+		Semantics: j.opt.Semantics.String(), Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}
 	return r, a.check(ctx, j, full, r)
 }
 

@@ -112,6 +112,8 @@ func badModel(kind string) (*nn.Draft, error) {
 		d.Consts[0].Tensor.Data[2] = math.NaN()
 	case "shapes":
 		d.Consts[0].Tensor.Shape = []int{3, 2}
+	case "sigmoid":
+		d.Nodes[1].Type = "Sigmoid"
 	case "operator":
 		d.Nodes[1].Type = "Cos"
 	case "unheard":

@@ -69,7 +69,8 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.opt.Method, "method", "", "limit the search to the method of this `name` ('certify list methods')")
 	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default) or reluplex")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
-	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the verdict is about")
+	fs.StringVar(&f.semantics, "semantics", "real",
+		"the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
 	fs.StringVar(&f.proof, "proof", "", "write a certificate of unsat, which 'certify check' accepts, to this `file`")
 	fs.StringVar(&f.check, "check", checkAuto, "have the kernel check the answer: auto (within a fifth of the time spent), always (an answer without a proof becomes unknown) or never")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
@@ -149,8 +150,9 @@ func (a *app) deliver(f *verifyFlags, r *report.Run) error {
 
 // job turns the flags and arguments into a job.
 func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
-	if f.semantics != "real" {
-		return nil, unsupportedf("use --semantics real", "--semantics %s is not available yet: verdicts are about real arithmetic", f.semantics)
+	var ok bool
+	if f.opt.Semantics, ok = verify.ParseSemantics(f.semantics); !ok {
+		return nil, usagef("the semantics are real, float32 and both", "--semantics: unknown semantics %q", f.semantics)
 	}
 	for i, w := range f.failOn {
 		v, ok := verdictWords[strings.ToLower(w)]
@@ -178,7 +180,7 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt, semantics: f.semantics,
+	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt,
 		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous, proof: f.proof, check: f.check}, nil
 }
 
@@ -210,10 +212,10 @@ func (f *verifyFlags) listed(v verify.Verdict) bool { return slices.Contains(f.f
 
 // refuse returns an error for a query whose answer would mislead.
 func (j *job) refuse(p *spec.Problem) error {
-	if v := floatVar(p); v != nil {
+	if v := floatVar(p); v != nil && (j.opt.Semantics == verify.Real || !strings.EqualFold(v.Type, "float32")) {
 		if !j.realGiven {
-			return unsupportedf("declare it `real` in the query, or pass --semantics real to ask about real arithmetic",
-				"%s: variable %s is declared %s, and certify is sound for real arithmetic only so far", j.query, v.Name, v.Type)
+			return unsupportedf("pass --semantics float32 or both where it is float32, or --semantics real to ask about real arithmetic",
+				"%s: variable %s is declared %s, and the answer would be about another arithmetic", j.query, v.Name, v.Type)
 		}
 		j.showWarnings("note: %s: %s is declared %s; as asked, the answer is about real arithmetic", j.query, v.Name, v.Type)
 	}

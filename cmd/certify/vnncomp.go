@@ -101,7 +101,7 @@ func (a *app) vnncompDecide(c *cobra.Command, model, query string, limit time.Du
 	if limit > time.Second {
 		limit -= 300 * time.Millisecond
 	}
-	run, _, err := a.decide(c.Context(), &job{model: model, query: query, limit: limit, semantics: "real", realGiven: true, allowVacuous: true,
+	run, _, err := a.decide(c.Context(), &job{model: model, query: query, limit: limit, realGiven: true, allowVacuous: true,
 		showWarnings: a.notef})
 	return run, err
 }

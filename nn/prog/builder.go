@@ -36,6 +36,35 @@ func (b *Builder) Product(name string, x, y int) int {
 	return len(b.nodes) - 1
 }
 
+// Len returns the number of nodes built so far.
+func (b *Builder) Len() int { return len(b.nodes) }
+
+// Rounds declares that a binary32 execution evaluates the affine nodes from index from on as sums of products, with extra roundings
+// beyond those of its products and sums, of which none enlarges a flush by more than spread. It reports false when one of these
+// nodes is neither affine nor a ReLU: nothing is known of how such a node is rounded.
+func (b *Builder) Rounds(from, extra int, spread float64) bool {
+	for k := from; k < len(b.nodes); k++ {
+		switch n := &b.nodes[k]; n.Kind {
+		case Affine:
+			n.Rounding.Steps, n.Rounding.Spread = n.fan()+2+extra, spread
+		case Relu:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Exact reports whether all nodes from index from on are affine maps and ReLUs.
+func (b *Builder) Exact(from int) bool {
+	for k := from; k < len(b.nodes); k++ {
+		if b.nodes[k].Kind != Affine && b.nodes[k].Kind != Relu {
+			return false
+		}
+	}
+	return true
+}
+
 // N returns the number of elements of a node built so far.
 func (b *Builder) N(node int) int { return b.nodes[node].N }
 
@@ -43,4 +72,11 @@ func (b *Builder) N(node int) int { return b.nodes[node].N }
 func (b *Builder) Program(output int) (*Program, error) {
 	p := &Program{Nodes: b.nodes, Output: output}
 	return p, p.Check()
+}
+
+// Program32 is Program for nodes whose roundings were declared.
+func (b *Builder) Program32(output int) (*Program, error) {
+	p, err := b.Program(output)
+	p.Binary32 = true
+	return p, err
 }

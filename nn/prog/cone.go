@@ -83,6 +83,12 @@ func (s *simplifier) restrictNode(n *Node, set coneSet, need []coneSet) bool {
 		}
 		n.Bias = bias
 	}
+	if mag := n.Rounding.BiasMag; mag != nil {
+		n.Rounding.BiasMag = make([]float64, n.N)
+		for _, i := range rows {
+			n.Rounding.BiasMag[i] = mag[i]
+		}
+	}
 	return true
 }
 

@@ -7,8 +7,8 @@ import "math"
 //
 // Model of an execution with unit roundoff u (2⁻²⁴: binary32, 2⁻⁵³: binary64): an affine row is the sum of its products
 // and its bias, rounded to nearest after every operation, in any order and blocking, with or without fused
-// multiply-adds, with gradual underflow. Not covered: transforms that are no sum of those products (Winograd, FFT), and
-// re-association across nodes of the program. Relu rounds nothing. Sigmoid is within sigmoidUlps·u of 1/(1+e^{-z}), an
+// multiply-adds, with gradual underflow or with subnormal operands and results flushed to zero. Not covered: transforms that
+// are no sum of those products (Winograd, FFT), and re-association across nodes of the program. Relu rounds nothing. Sigmoid is within sigmoidUlps·u of 1/(1+e^{-z}), an
 // assumption about the runtime's library that cannot be derived; for real arithmetic it is not needed.
 
 const (
@@ -49,8 +49,8 @@ type enclosure struct {
 // particular where a binary32 execution might overflow. The result is freshly allocated.
 //
 // Sound because: for |x−m| ≤ r and |x| ≤ M elementwise, |fl(Wx+b) − fl(Wm+b)| ≤ |W|r + (γ_N(unit)+γ_N(2⁻⁵³))·(|W|M+|b|),
-// N = n+3, and 2Rel+4 more where coefficients are inexact (γ_a+γ_b ≤ γ_{a+b}); both sums have positive terms, so their own rounding is a factor
-// 1+(n+8)·2⁻⁵²; relu and sigmoid are monotone.
+// N = n+3 or the steps of Rounding, and 2Rel+4 more where coefficients are inexact (γ_a+γ_b ≤ γ_{a+b}); both sums have positive
+// terms, so their own rounding is a factor 1+(n+8)·2⁻⁵²; relu and sigmoid are monotone.
 func (p *Program) Enclose(lo, hi []float64, unit float64) (L, U [][]float64) {
 	e := p.enclose(lo, hi, unit)
 	return e.L, e.U
@@ -118,42 +118,39 @@ func (e *enclosure) centre(k int) {
 }
 
 // factors returns, for affine node n: f with local error ≤ f·(|W|M+|b|) + tiny, and up, the factor by which a computed sum
-// of non-negative terms may fall short of the true one.
-func (n *Node) factors(unit float64) (f, tiny, up float64) {
-	fan := 1
-	for _, t := range n.Terms {
-		row, _ := t.Map.Fan()
-		fan += row
-	}
-	extra := 3
+// of non-negative terms may fall short of the true one. x bounds the magnitudes of the sources.
+func (n *Node) factors(p *Program, unit, x float64) (f, tiny, up float64) {
+	fan := n.fan() + 1
+	extra := max(3, n.Rounding.Steps+1-fan)
 	if n.Rel > 0 { // the coefficients' own error, in the real sense and in a runtime that folds in its own arithmetic
 		extra += 2*n.Rel + 4
 	}
 	f = gamma(fan+extra, unit64) + gamma(fan+extra, unit)
 	tiny = float64(fan+4) * 0x1p-1060
 	if unit > unit64 {
-		tiny = float64(fan+4) * 0x1p-148 // each product may underflow by half the least subnormal, in both arithmetics
+		// each product, sum, operand and result may be flushed; see Rounding
+		tiny = flush * max(n.Rounding.Spread, 1) * (float64(fan+extra) + n.RowSum(p) + float64(fan)*x)
 	}
 	return f * (1 + 0x1p-50), tiny, 1 + float64(fan+8)*0x1p-52
 }
 
 func (e *enclosure) affine(k int, n *Node) {
-	f, tiny, up := n.factors(e.unit)
 	c, r, s := e.mid[k], e.rad[k], make([]float64, n.N)
 	copy(c, n.Bias)
-	for i, b := range n.Bias {
-		s[i] = math.Abs(b)
-	}
+	n.BiasMagnitudes(s)
+	top := 0.0
 	for _, t := range n.Terms {
 		mag := make([]float64, e.p.Nodes[t.Src].N)
 		for j := range mag {
 			mag[j] = max(math.Abs(e.L[t.Src][j]), math.Abs(e.U[t.Src][j]))
+			top = max(top, mag[j])
 		}
 		t.Map.Forward(c, e.mid[t.Src], 1)
 		t.Map.ForwardAbs(r, e.rad[t.Src], 1)
 		t.Map.ForwardAbs(s, mag, 1)
 		e.wild[k] = e.wild[k] || e.wild[t.Src]
 	}
+	f, tiny, up := n.factors(e.p, e.unit, top)
 	wild := e.wild[k] // 0·Inf is NaN in a dense execution: nothing is known of any row
 	limit := math.MaxFloat64 / 4
 	if e.unit > unit64 {

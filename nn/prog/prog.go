@@ -54,7 +54,9 @@ type Node struct {
 	// Rel bounds the relative error of every stored coefficient and bias entry against the network's true real value, in
 	// units of 2⁻⁵³: 0 when the file's numbers are stored exactly, a few when BatchNormalization or a division was folded.
 	Rel int
-	Src int // other kinds: the node it is applied to
+	// Rounding says what a binary32 execution adds to an affine node; the zero value adds nothing.
+	Rounding Rounding
+	Src      int // other kinds: the node it is applied to
 	// Src2 is the second factor of a Product.
 	Src2 int
 	Fn   Fn // Curve only
@@ -64,6 +66,8 @@ type Node struct {
 type Program struct {
 	Nodes  []Node
 	Output int
+	// Binary32 says that the nodes' Rounding describes every binary32 execution of the network the program came from.
+	Binary32 bool
 }
 
 // Linear is a constant linear map M with Out rows and In columns, acting on lanes. Implementations are immutable and safe

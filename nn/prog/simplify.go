@@ -1,6 +1,9 @@
 package prog
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Simplify returns a program with fewer and cheaper nodes whose output agrees with p's, as real functions, at every
 // output element for which keep is true (nil: all of them); the other output elements may be anything. The input and the
@@ -13,8 +16,8 @@ import "slices"
 // through a map is summed in twice the working precision; Node.Rel grows accordingly, and a fold whose error cannot be
 // bounded by a small Rel is left undone.
 //
-// The result stands for the same real function and therefore not for the same floating-point execution: rounding error
-// terms of a deployed float32 network must be derived from p itself.
+// The result stands for the same real function. A fold that cannot carry what a binary32 execution rounds (Node.Rounding) is left
+// undone as well, so that the result's Rounding covers the executions of p.
 //
 // Sound because every rewrite is an identity between real maps for the true coefficients, and each stored coefficient
 // differs from its true value by at most Rel·2⁻⁵³ of itself (relProduct, biasSum.result).
@@ -22,7 +25,7 @@ func Simplify(p *Program, keep []bool) *Program {
 	if keep != nil && len(keep) != p.Nodes[p.Output].N {
 		panic("prog: Simplify: keep has the wrong length")
 	}
-	s := &simplifier{nodes: slices.Clone(p.Nodes), out: p.Output}
+	s := &simplifier{nodes: slices.Clone(p.Nodes), out: p.Output, binary32: p.Binary32}
 	for k := range s.nodes {
 		s.nodes[k].Terms = slices.Clone(s.nodes[k].Terms)
 	}
@@ -40,8 +43,10 @@ func Simplify(p *Program, keep []bool) *Program {
 type simplifier struct {
 	nodes []Node
 	out   int
-	uses  []int  // references to each node, the output's included
-	solid []bool // nodes that something other than an affine node refers to
+	// binary32 is the program's.
+	binary32 bool
+	uses     []int  // references to each node, the output's included
+	solid    []bool // nodes that something other than an affine node refers to
 }
 
 // sources calls f with a pointer to every reference of a node.
@@ -101,7 +106,7 @@ func (s *simplifier) compact() *Program {
 			out = append(out, n)
 		}
 	}
-	return &Program{Nodes: out, Output: at[s.out]}
+	return &Program{Nodes: out, Output: at[s.out], Binary32: s.binary32}
 }
 
 // sparsify replaces dense maps of which less than a quarter is nonzero.
@@ -152,7 +157,7 @@ func (s *simplifier) foldAll() bool {
 // skipCopy redirects a reference to a node that is a mere copy of another.
 func (s *simplifier) skipCopy(src *int) bool {
 	n := &s.nodes[*src]
-	if n.Kind != Affine || len(n.Terms) != 1 || n.Rel != 0 || !isZero(n.Bias) {
+	if n.Kind != Affine || len(n.Terms) != 1 || n.Rel != 0 || n.Rounding.Steps != 0 || !isZero(n.Bias) {
 		return false
 	}
 	if q, ok := asMono(n.Terms[0].Map); !ok || !q.isIdentity() {
@@ -181,12 +186,16 @@ func (s *simplifier) foldTerm(k, t int) bool {
 		return false
 	}
 	var terms []Term
-	exact := true
+	var round Rounding
+	exact, carried := true, false
 	add := func(src int, c composed, ok bool) bool {
 		terms, exact = append(terms, Term{src, c.m}), exact && c.exact
 		return ok
 	}
 	if q, ok := asMono(n.Terms[t].Map); ok && s.uses[n.Terms[t].Src] == 1 {
+		if round, carried = foldRounding(n, a, q, false); !carried {
+			return false
+		}
 		for _, at := range a.Terms {
 			c, ok := q.after(at.Map)
 			if !add(at.Src, c, ok) {
@@ -194,6 +203,9 @@ func (s *simplifier) foldTerm(k, t int) bool {
 			}
 		}
 	} else if q, ok := s.monoNode(n.Terms[t].Src); ok {
+		if round, carried = foldRounding(n, a, q, true); !carried {
+			return false
+		}
 		c, ok := q.before(n.Terms[t].Map)
 		if !add(a.Terms[0].Src, c, ok) {
 			return false
@@ -205,12 +217,12 @@ func (s *simplifier) foldTerm(k, t int) bool {
 	if len(n.Terms) > 1 {
 		rel = max(rel, n.Rel)
 	}
-	bias, biasRel, ok := passBias(n, t, a)
+	bias, biasRel, ok := passBias(n, t, a, &round)
 	if rel = max(rel, biasRel); !ok || rel > relLimit {
 		return false
 	}
 	n.Terms = slices.Concat(n.Terms[:t], terms, n.Terms[t+1:])
-	n.Bias, n.Rel = bias, rel
+	n.Bias, n.Rel, n.Rounding = bias, rel, round
 	return true
 }
 
@@ -226,9 +238,11 @@ func (s *simplifier) monoNode(k int) (*mono, bool) {
 // passWork bounds the number of map entries that a fold may walk to pass a bias through it.
 const passWork = 1 << 24
 
-// passBias returns the bias of n after its term t has absorbed node a: n.Bias + Map·a.Bias, with its relative error.
-func passBias(n *Node, t int, a *Node) (bias []float64, rel int, ok bool) {
-	if isZero(a.Bias) {
+// passBias returns the bias of n after its term t has absorbed node a: n.Bias + Map·a.Bias, with its relative error. Where the node
+// rounds, round receives the magnitudes of what was added up.
+func passBias(n *Node, t int, a *Node, round *Rounding) (bias []float64, rel int, ok bool) {
+	if isZero(a.Bias) && a.Rounding.BiasMag == nil {
+		round.BiasMag = n.Rounding.BiasMag
 		if isZero(n.Bias) {
 			return nil, 0, true
 		}
@@ -242,13 +256,25 @@ func passBias(n *Node, t int, a *Node) (bias []float64, rel int, ok bool) {
 		return nil, 0, false
 	}
 	bias = make([]float64, n.N)
+	if round.Steps > 0 {
+		round.BiasMag = make([]float64, n.N)
+	}
 	product := relProduct(n.Rel, a.Rel, true)
 	for i := range bias {
 		var sum biasSum
 		if n.Bias != nil {
 			sum.add(1, n.Bias[i], n.Rel)
 		}
-		m.row(i, func(j int, v float64) { sum.add(v, a.Bias[j], product) })
+		mag := n.biasMag(i)
+		m.row(i, func(j int, v float64) {
+			if a.Bias != nil {
+				sum.add(v, a.Bias[j], product)
+			}
+			mag += math.Abs(v) * a.biasMag(j)
+		})
+		if round.BiasMag != nil {
+			round.BiasMag[i] = mag * (1 + 0x1p-30) // of the roundings of this sum, whose length is below 2²⁰
+		}
 		r := 0
 		if bias[i], r, ok = sum.result(); !ok {
 			return nil, 0, false

@@ -23,7 +23,9 @@ type search func(context.Context, *Query, *relax.Frame, []int32, *Config) *Outco
 var searches = map[string]search{"input": InputSplit, "relu": ReluSplit, "input, whole network": splitWhole}
 
 func splitWhole(ctx context.Context, q *Query, f *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	return inputSplit(ctx, q, f, alive, cfg, true)
+	whole := *cfg
+	whole.Whole = true
+	return InputSplit(ctx, q, f, alive, &whole)
 }
 
 // answer is what must not depend on the number of workers.

@@ -18,11 +18,6 @@ import (
 // of boxes and hands back what it left open, in order. Tasks do not see each other, so that the outcome is the same for any
 // number of workers.
 func InputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config) *Outcome {
-	return inputSplit(ctx, q, f0, alive, cfg, false)
-}
-
-// inputSplit is InputSplit; with whole, boxes are bounded on the whole network in any case.
-func inputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, cfg *Config, whole bool) *Outcome {
 	s := &inputSearch{q: q, root: f0, cfg: cfg, out: &Outcome{Bound: math.Inf(-1)}}
 	for i := range q.Box.Lo {
 		if q.Free > 0 && i >= q.Free {
@@ -41,7 +36,7 @@ func inputSplit(ctx context.Context, q *Query, f0 *relax.Frame, alive []int32, c
 	for _, i := range s.dims {
 		root.lo, root.hi = append(root.lo, q.Box.Lo[i]), append(root.hi, q.Box.Hi[i])
 	}
-	if !whole {
+	if !cfg.Whole {
 		root.in = s.reduceRoot(alive)
 	}
 	s.reduced = root.in != nil

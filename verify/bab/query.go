@@ -57,6 +57,8 @@ type Config struct {
 	Trees []*Tree
 	// Branches, if not 0, ends a search as Open ("budget") after about so many branches.
 	Branches int
+	// Whole makes InputSplit bound boxes on the whole network in any case.
+	Whole bool
 	// Work, if not 0, ends ReluSplit as Open (OutOfWork) after about so many multiply-adds (relax.Worker.Work).
 	Work int64
 }

@@ -61,11 +61,12 @@ type Builder struct {
 	keep   bool // write multipliers even where computed ones would do (for tests)
 }
 
-// NewBuilder starts a proof without any lemmas or cases.
+// NewBuilder starts a proof, under p.Semantics, without any lemmas or cases.
 func NewBuilder(p *kernel.Problem) (*Builder, error) {
 	s := p.NewSession()
 	b := &Builder{p: p, s: s, sizes: s.Sizes()}
 	b.proof.Model, b.proof.Question = p.Hashes()
+	b.proof.Semantics = p.Semantics
 	b.boxes, b.rows = p.Cases()
 	for _, box := range b.boxes {
 		if box == len(b.bounds) {

@@ -3,7 +3,7 @@ package cert
 // A Proof is the contents of a certificate.
 type Proof struct {
 	Model, Question [32]byte // SHA-256 of the uncompressed files
-	Semantics       byte     // 0: real arithmetic
+	Semantics       byte     // 0: real arithmetic, 1: every binary32 execution
 	Boxes           [][]Lemma
 	Cases           []*Node // of the cases that are not empty, in order
 }

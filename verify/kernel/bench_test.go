@@ -77,7 +77,7 @@ func compare(t *testing.T, model, question []byte, points int) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b := p.net.root(at, at)
+			b := p.net.root(at, at, false)
 			out := p.net.output
 			lo, hi := b.of(out)
 			for j := range want {

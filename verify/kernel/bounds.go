@@ -9,9 +9,10 @@ import (
 type frame struct {
 	net *network
 	exp []int // per node: its bounds are v·2^-exp with |v| ≤ 2^boundBits
-	// slack, in units of the bounds, is what rounded weights can change a node's elements by, nil for nothing. An error of the
-	// network's own arithmetic has its place here too.
-	slack [][]int64
+	// slack, in units of the bounds, is what rounded weights and binary32 arithmetic (float32.go) can change a node's elements by,
+	// nil for nothing.
+	slack   [][]int64
+	float32 bool
 }
 
 // Bounds are intervals that contain the value of every node's elements at every point of a set: points of a box on one side
@@ -28,9 +29,10 @@ func newFrame(n *network) *frame {
 	return &frame{net: n, exp: make([]int, len(n.nodes)), slack: make([][]int64, len(n.nodes))}
 }
 
-// root bounds every node over the box [lo, hi], rounded outward.
-func (n *network) root(lo, hi []*big.Rat) *Bounds {
+// root bounds every node over the box [lo, hi], rounded outward: in real arithmetic, or in every binary32 execution.
+func (n *network) root(lo, hi []*big.Rat, float32 bool) *Bounds {
 	fr := newFrame(n)
+	fr.float32 = float32
 	b := &Bounds{fr: fr, lo: make([][]int64, len(n.nodes)), hi: make([][]int64, len(n.nodes))}
 	top := 0
 	for i := range lo {
@@ -63,7 +65,10 @@ func (b *Bounds) propagate(after int, root bool) {
 		}
 		lo, hi, off, exp := b.image(nd)
 		if root {
-			top := off.bitLen()
+			top, errors := off.bitLen(), b.errors(nd, off, exp)
+			for _, e := range errors {
+				top = max(top, e.bitLen())
+			}
 			for j := range lo {
 				top = max(top, lo[j].bitLen(), hi[j].bitLen())
 				if nd.slack != nil {
@@ -71,12 +76,15 @@ func (b *Bounds) propagate(after int, root bool) {
 				}
 			}
 			fr.exp[k] = min(boundBits, boundBits-3-top+exp)
-			if off != (i256{}) || nd.slack != nil {
+			if off != (i256{}) || errors != nil || nd.slack != nil {
 				fr.slack[k] = make([]int64, nd.n)
 				for j := range lo {
 					fr.slack[k][j] = -off.negated().floor(exp - fr.exp[k])
 					if nd.slack != nil {
 						fr.slack[k][j] -= nd.slack[j].units(fr.exp[k])
+					}
+					if errors != nil {
+						fr.slack[k][j] += 1 - errors[j].negated().floor(exp-fr.exp[k])
 					}
 				}
 			}

@@ -21,6 +21,9 @@ type Problem struct {
 	boxes  []*box
 	cases  []conjunct
 	hashes [2][sha256.Size]byte
+	// Semantics is that of witnesses, and of the proofs which a Session helps to write: 0 for real arithmetic, 1 for every binary32 execution. What
+	// Check checks is said by the certificate.
+	Semantics byte
 	// Limit bounds the work of one Check in products of integers; 0 stands for 2^42.
 	Limit int64
 }
@@ -29,6 +32,7 @@ type Problem struct {
 type Result struct {
 	Accepted bool
 	Claim    string // "unsat" or "sat"
+	Float32  bool   // "unsat" is about every binary32 execution, and about real arithmetic
 	Case     int    // that a witness satisfies
 	Reason   string // of a refusal: what and where
 	Stats
@@ -44,8 +48,12 @@ func (r Result) String() string {
 	case r.Claim == "sat":
 		return fmt.Sprintf("accepted sat: case %d, %v", r.Case, r.Time.Round(time.Microsecond))
 	}
-	return fmt.Sprintf("accepted unsat: %d cases, %d leaves, %d splits, %d lemmas, %d bytes, %d products, %v",
-		r.Cases, r.Leaves, r.Splits, r.Lemmas, r.Bytes, r.Work, r.Time.Round(time.Microsecond))
+	about := "real arithmetic"
+	if r.Float32 {
+		about = "every binary32 execution, and real arithmetic"
+	}
+	return fmt.Sprintf("accepted unsat (%s): %d cases, %d leaves, %d splits, %d lemmas, %d bytes, %d products, %v",
+		about, r.Cases, r.Leaves, r.Splits, r.Lemmas, r.Bytes, r.Work, r.Time.Round(time.Microsecond))
 }
 
 // Open reads a model (ONNX) and a question (VNN-LIB 1.0), uncompressed. It never panics.
@@ -71,7 +79,7 @@ func (p *Problem) Check(proof []byte) (res Result) {
 			res.Claim = "sat"
 			res.Case = p.checkWitness(proof)
 		} else {
-			res.Stats = p.certificate(proof)
+			res.Stats, res.Float32 = p.certificate(proof)
 		}
 		res.Accepted = true
 	}()
@@ -82,8 +90,9 @@ func (p *Problem) Check(proof []byte) (res Result) {
 	return res
 }
 
-// certificate checks an NNCERT/1 file: header, bounds of every box, a tree for every case that is not empty.
-func (p *Problem) certificate(proof []byte) Stats {
+// certificate checks an NNCERT/1 file: header, bounds of every box, a tree for every case that is not empty. It returns whether the
+// proof is about binary32 executions.
+func (p *Problem) certificate(proof []byte) (s Stats, float32 bool) {
 	limit := p.Limit
 	if limit == 0 {
 		limit = 1 << 42
@@ -92,11 +101,12 @@ func (p *Problem) certificate(proof []byte) Stats {
 	need(len(proof) > len(Magic) && string(w.in.take(len(Magic))) == Magic, "this is no certificate and no witness")
 	need(bytes.Equal(w.in.take(sha256.Size), p.hashes[0][:]), "the certificate is for another model")
 	need(bytes.Equal(w.in.take(sha256.Size), p.hashes[1][:]), "the certificate is for another question")
-	need(w.in.take(1)[0] == 0, "only real arithmetic is checked")
+	semantics := w.in.take(1)[0]
+	need(semantics <= 1, "semantics %d are not checked", semantics)
 	roots, live := make([]*Bounds, len(p.boxes)), len(p.boxes)*p.net.size
 	for i, b := range p.boxes {
 		w.eval.spend(2 * p.net.macs)
-		roots[i] = w.bounds(p.net.root(b.lo, b.hi), nil, 0, live)
+		roots[i] = w.bounds(p.net.root(b.lo, b.hi, semantics == 1), nil, 0, live)
 	}
 	for _, c := range p.cases {
 		if c.box >= 0 {
@@ -105,7 +115,7 @@ func (p *Problem) certificate(proof []byte) Stats {
 	}
 	need(w.in.at == len(proof), "text after the end of the proof at byte %d", w.in.at)
 	w.stats.Work = w.eval.budget.work
-	return w.stats
+	return w.stats, semantics == 1
 }
 
 // ReadFile reads a file of at most 1 GiB, and through gzip when it is compressed.

@@ -87,7 +87,7 @@ func TestInequality(t *testing.T) {
 		if iter%2 == 0 {
 			hi = lo
 		}
-		b := c.net.root(lo, hi)
+		b := c.net.root(lo, hi, false)
 		e := newEvaluator(c.net, &budget{limit: math.MaxInt64})
 		// Splits and lemmas; all but the first hold on part of the box only.
 		type cut struct {
@@ -213,7 +213,7 @@ func randomLayers(r *rand.Rand, n *network) *chooser {
 func TestSplitInput(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	c := newChain(r, []int{1, 2, 1}, false)
-	b := c.net.root([]*big.Rat{big.NewRat(-1, 1)}, []*big.Rat{big.NewRat(1, 1)})
+	b := c.net.root([]*big.Rat{big.NewRat(-1, 1)}, []*big.Rat{big.NewRat(1, 1)}, false)
 	for range 200 {
 		at := big.NewRat(r.Int64N(1<<62)-1<<61, 1<<61-1)
 		low, high := b.splitInput(0, at, false), b.splitInput(0, at, true)
@@ -240,7 +240,7 @@ func TestEnclosure(t *testing.T) {
 	for range 200 {
 		c := newChain(r, []int{2, 2, 1}, true)
 		x := []*big.Rat{big.NewRat(1, 2), big.NewRat(-3, 4)}
-		b, k := c.net.root(x, x), c.net.output
+		b, k := c.net.root(x, x, false), c.net.output
 		end := func(v int64) *big.Rat { return scaled(big.NewInt(v), b.fr.exp[k]) }
 		lo, hi := end(b.lo[k][0]), end(b.hi[k][0])
 		if lo.Cmp(hi) == 0 {

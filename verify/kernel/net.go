@@ -24,11 +24,11 @@ type table struct {
 	rounded bool
 }
 
-// A term is one linear map of a node; fan is the largest number of products in a sum.
+// A term is one linear map of a node; fan is the largest number of products in a sum, in either direction, and in that of a sum of z.
 type term struct {
-	src, fan int
-	w        table
-	runs     []run
+	src, fan, in int
+	w            table
+	runs         []run
 }
 
 // A node is one vector of the network.
@@ -38,6 +38,7 @@ type node struct {
 	n, src     int
 	terms      []term
 	macs, relu int   // products; number among the Relus
+	round      int   // what binary32 rounds, see operator.round
 	slack      []sum // nil, or per element: minus what its true value may lie above the maps' one
 }
 
@@ -107,7 +108,8 @@ func (n *network) add(nd node) int {
 			for o, i, c := r.out, r.in, r.n; c > 0; o, i, c = o+r.so, i+r.si, c-1 {
 				fanIn[o]++
 				fanOut[i]++
-				tm.fan = max(tm.fan, int(fanIn[o]), int(fanOut[i]))
+				tm.in = max(tm.in, int(fanIn[o]))
+				tm.fan = max(tm.fan, tm.in, int(fanOut[i]))
 			}
 		}
 		need(tm.fan < 1<<fanBits, "node %q: too many products in one sum", nd.name)

@@ -55,7 +55,7 @@ func (w *builder) operator(op *operator) {
 // affine adds a node of the given shape.
 func (w *builder) affine(op *operator, shape []int, terms ...term) value {
 	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
-	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms})}
+	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms, round: op.round()})}
 }
 
 // axis returns an axis of a tensor of the given rank, counted from the end when negative.

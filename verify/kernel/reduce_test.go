@@ -41,7 +41,7 @@ func TestReduce(t *testing.T) {
 			flat = append(flat, row[3])
 		}
 		second.w = quantise(flat, false)
-		b := c.net.root(lo, hi)
+		b := c.net.root(lo, hi, false)
 		e := newEvaluator(c.net, &budget{limit: math.MaxInt64})
 		if iter%2 != 0 { // bounds that cannot be rounded further without a fault
 			k := c.net.nodes[c.net.relus[1]].src

@@ -22,7 +22,7 @@ func (p *Problem) Hashes() (model, question [sha256.Size]byte) { return p.hashes
 // Root returns the interval bounds over a box.
 func (p *Problem) Root(box int) (b *Bounds, err error) {
 	defer door(&err)
-	return p.net.root(p.boxes[box].lo, p.boxes[box].hi), nil
+	return p.net.root(p.boxes[box].lo, p.boxes[box].hi, p.Semantics == 1), nil
 }
 
 // Interval returns numbers near the bounds before element j of Relu r, or of input j for r = −1. They serve heuristics.

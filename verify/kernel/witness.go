@@ -13,7 +13,7 @@ import (
 // weights of moderate size the enclosure is a point.
 func (p *Problem) checkWitness(text []byte) int {
 	x := parseWitness(text, p.query.dim[0])
-	b := p.net.root(x, x)
+	b := p.net.root(x, x, p.Semantics == 1)
 	for i := range p.cases {
 		why := p.violated(&p.cases[i], x, b)
 		if why == "" {

@@ -16,7 +16,7 @@ func Headline(r *Run) string {
 	var s string
 	switch res.Verdict {
 	case verify.Holds:
-		s = "PROVED    no input of the set is a counterexample (" + r.Semantics + " arithmetic)"
+		s = "PROVED    no input of the set is a counterexample (" + about(r.Semantics) + ")"
 		if res.Vacuous {
 			s = "PROVED    vacuously: the input set is empty, so every property holds"
 		}
@@ -28,6 +28,17 @@ func Headline(r *Run) string {
 		s = "UNKNOWN   " + reason(res.Reason) + reached(res)
 	}
 	return s + "   " + elapsed(r.Wall)
+}
+
+// about names the arithmetic of a verdict.
+func about(semantics string) string {
+	switch semantics {
+	case verify.Float32.String():
+		return "every float32 execution"
+	case verify.Both.String():
+		return "real arithmetic and every float32 execution"
+	}
+	return semantics + " arithmetic"
 }
 
 // Human writes what was asked, how it was answered and the headline, for people.
