@@ -230,7 +230,12 @@ func (l *leaner) node(b *branch) (*cert.Node, error) {
 	}
 	pick, ok := l.choose(b, a.open)
 	if !ok {
-		return nil, errors.New("no ReLU left to split")
+		n, err := l.program(b)
+		if err != nil {
+			return nil, err
+		}
+		at.Child = append(at.Child, n)
+		return top.Child[0], nil
 	}
 	r := l.relu(int(pick.Act))
 	n := &cert.Node{Kind: kernel.SplitRelu, Relu: r, Elem: int(pick.Elem)}

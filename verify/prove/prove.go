@@ -25,6 +25,9 @@ import (
 type Options struct {
 	Workers int   // 0: number of cores
 	Memory  int64 // bytes for open branches, 0: 4 GiB
+
+	relus bool // split ReLUs however few inputs vary (for tests)
+	lean  bool // without trying fixed bounds first (for tests)
 }
 
 // maxSplitInputs is the number of varying inputs up to which boxes are bisected.
@@ -135,7 +138,7 @@ func (v *prover) box(box int, cases []int) error {
 	if err != nil || len(cases) == 0 {
 		return err
 	}
-	if free <= maxSplitInputs {
+	if free <= maxSplitInputs && !v.opt.relus {
 		for _, c := range cases {
 			if err := v.b.Bisect(v.ctx, c, math.MaxInt); err != nil {
 				return err
@@ -193,7 +196,7 @@ const plainWork = 1e8
 func (v *prover) split(box int, rb relax.Box, cases []int) error {
 	v.prepare()
 	for _, c := range cases {
-		n, err := v.plain(v.b.Root(box), rb, c, plainWork)
+		n, err := v.plain(v.b.Root(box), rb, c)
 		if errors.Is(err, errPlain) || errors.Is(err, cert.ErrWeak) {
 			n, err = v.lean(box, rb, c, math.MaxInt)
 		}
@@ -219,7 +222,10 @@ func (v *prover) prepare() {
 }
 
 // plain proves a case by splitting ReLUs on fixed bounds.
-func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int, work int64) (*cert.Node, error) {
+func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int) (*cert.Node, error) {
+	if v.opt.lean {
+		return nil, errPlain
+	}
 	bounds := v.net.NewBounds()
 	v.net.IBP(rb, bounds)
 	for r, k := range v.relus {
@@ -231,7 +237,7 @@ func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int, work int64) (*cer
 		}
 	}
 	q := &bab.Query{Net: v.net, Box: rb, Cases: v.p.Cases[v.at[c] : v.at[c]+1]}
-	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: work, Trees: make([]*bab.Tree, 1)}
+	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: plainWork, Trees: make([]*bab.Tree, 1)}
 	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), []int32{0}, cfg)
 	if out.Status != bab.Closed || cfg.Trees[0] == nil {
 		return nil, fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
