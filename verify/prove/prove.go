@@ -91,6 +91,7 @@ type prover struct {
 	relus []int // nodes of full, in the kernel's order
 	at    []int // per case of the kernel, the case of p, −1 for none
 	net   *relax.Net
+	macs  int64 // multiply-adds of a pass
 	pool  *relax.Pool
 }
 
@@ -155,8 +156,21 @@ func (v *prover) box(box int, cases []int) error {
 		if cases, err = v.simple(cases); err != nil || len(cases) == 0 {
 			return err
 		}
+		if cases, err = v.split(box, rb, cases, glanceWork); err != nil || len(cases) == 0 {
+			return err
+		}
 	}
-	return v.split(box, rb, cases)
+	if cases, err = v.split(box, rb, cases, plainWork); err != nil || len(cases) == 0 {
+		return err
+	}
+	for _, c := range cases {
+		n, err := v.lean(box, rb, c, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		v.b.SetCase(c, n)
+	}
+	return nil
 }
 
 // second returns the number of the first Relu that comes after another one: interval bounds before the first are exact.
@@ -189,23 +203,28 @@ func (v *prover) simple(cases []int) (rest []int, err error) {
 	return rest, nil
 }
 
-// plainWork is the number of multiply-adds that ReLU splitting on fixed bounds may take before branches get bounds of their own.
-const plainWork = 1e8
+const (
+	// glanceWork is the number of passes through the network that ReLU splitting may take before more elements are bounded, and
+	// plainWork before branches get bounds of their own, whose proofs cost some hundred times as much.
+	glanceWork = 5e3
+	plainWork  = 1e5
+)
 
-// split proves cases by splitting ReLUs.
-func (v *prover) split(box int, rb relax.Box, cases []int) error {
+// split proves cases by splitting ReLUs on fixed bounds and returns the others.
+func (v *prover) split(box int, rb relax.Box, cases []int, work int64) (rest []int, err error) {
 	v.prepare()
 	for _, c := range cases {
-		n, err := v.plain(v.b.Root(box), rb, c)
-		if errors.Is(err, errPlain) || errors.Is(err, cert.ErrWeak) {
-			n, err = v.lean(box, rb, c, math.MaxInt)
+		n, err := v.plain(v.b.Root(box), rb, c, work)
+		switch {
+		case err == nil:
+			v.b.SetCase(c, n)
+		case errors.Is(err, errPlain) || errors.Is(err, cert.ErrWeak):
+			rest = append(rest, c)
+		default:
+			return nil, err
 		}
-		if err != nil {
-			return err
-		}
-		v.b.SetCase(c, n)
 	}
-	return nil
+	return rest, nil
 }
 
 var errPlain = errors.New("the plain search ends")
@@ -218,11 +237,19 @@ func (v *prover) prepare() {
 		for _, w := range v.pool.W {
 			w.Stop = func() bool { return v.ctx.Err() != nil }
 		}
+		v.macs = 1
+		for k := range v.full.Nodes {
+			for _, t := range v.full.Nodes[k].Terms {
+				out, in := t.Map.Dims()
+				row, col := t.Map.Fan()
+				v.macs += min(int64(out)*int64(row), int64(in)*int64(col))
+			}
+		}
 	}
 }
 
 // plain proves a case by splitting ReLUs on fixed bounds.
-func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int) (*cert.Node, error) {
+func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int, work int64) (*cert.Node, error) {
 	if v.opt.lean {
 		return nil, errPlain
 	}
@@ -237,7 +264,7 @@ func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int) (*cert.Node, erro
 		}
 	}
 	q := &bab.Query{Net: v.net, Box: rb, Cases: v.p.Cases[v.at[c] : v.at[c]+1]}
-	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: plainWork, Trees: make([]*bab.Tree, 1)}
+	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: work * v.macs, Trees: make([]*bab.Tree, 1)}
 	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), []int32{0}, cfg)
 	if out.Status != bab.Closed || cfg.Trees[0] == nil {
 		return nil, fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
