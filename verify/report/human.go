@@ -65,8 +65,27 @@ func Human(w io.Writer, r *Run, verbose bool) error {
 			b.WriteString("          thin margin: proved in real arithmetic, a float32 runtime may round it away\n")
 		}
 	}
+	b.WriteString(evidence(r, verbose))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// evidence says whether the kernel accepted the answer.
+func evidence(r *Run, verbose bool) string {
+	c := r.Certificate
+	switch {
+	case c != nil && c.Path != "":
+		return fmt.Sprintf("          checked by the kernel: %s, %d bytes, %d leaves, made in %s, checked in %s\n", c.Path, len(c.Data), c.Leaves,
+			elapsed(c.Make), elapsed(c.Check))
+	case c != nil && verbose:
+		return fmt.Sprintf("          checked by the kernel: a certificate of %d bytes, %d leaves, made in %s, checked in %s\n", len(c.Data), c.Leaves,
+			elapsed(c.Make), elapsed(c.Check))
+	case r.Result.Checked:
+		return "          checked by the kernel\n"
+	case r.Unchecked != "" && verbose:
+		return "          not checked: " + r.Unchecked + "\n"
+	}
+	return ""
 }
 
 var reasons = map[string]string{
