@@ -167,7 +167,7 @@ func openKernel(j *job, r *report.Run) (*kernel.Problem, error) {
 	}
 	k, err := kernel.Open(files[0], files[1])
 	if err != nil {
-		return nil, fmt.Errorf("the kernel cannot read this (docs/design/0009-certificates.md says what it reads): %w", err)
+		return nil, fmt.Errorf("the kernel cannot read this: %w; docs/design/0009-certificates.md says what it reads", err)
 	}
 	model, query := k.Hashes()
 	if hex.EncodeToString(model[:]) != r.Model.SHA256 || hex.EncodeToString(query[:]) != r.Query.SHA256 {

@@ -125,8 +125,11 @@ func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args
 	if lost != nil {
 		return lost
 	}
-	if _, asked := j.checks(); asked && r.Unchecked != "" {
-		a.notef("warning[unchecked]: %s", r.Unchecked)
+	switch _, asked := j.checks(); {
+	case asked && r.Unchecked != "" && r.Result.Verdict != verify.Unknown: // else that is the reason
+		a.notef("warning[unchecked]: the answer was not checked: %s", r.Unchecked)
+	case j.proof != "" && r.Result.Verdict == verify.Violated:
+		a.notef("note: no certificate is written for sat: what is printed proves it, and `certify check` takes that")
 	}
 	if sig != nil {
 		a.notef("interrupted: %s", report.Headline(r))

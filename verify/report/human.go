@@ -25,7 +25,10 @@ func Headline(r *Run) string {
 	case verify.Timeout:
 		s = "TIMED OUT not decided" + reached(res)
 	default:
-		s = "UNKNOWN   " + reason(res.Reason) + reached(res)
+		s = "UNKNOWN   " + reason(res.Reason)
+		if r.Unchecked == "" { // else the search came to its end
+			s += reached(res)
+		}
 	}
 	return s + "   " + elapsed(r.Wall)
 }
