@@ -74,8 +74,11 @@ type CertificateRow struct {
 	Unsat, Certified int
 	Search, CPU      float64 // of the answers, whole processes
 	Make             float64
-	Check, CheckWall float64 // the kernel alone; whole processes
+	Check            float64 // the kernel alone
+	CheckWall        float64 // whole processes
+	CheckCPU         float64 // the same, processor seconds
 	NoLonger         int     // instances whose check took no longer than their search, whole processes both
+	NoLongerCPU      int     // the same in processor seconds
 	Slowest          float64 // check, a whole process
 	Bytes, Leaves    int
 }
@@ -143,10 +146,13 @@ func (w *CertificateRow) add(r *Result) {
 	}
 	w.Certified++
 	w.Search, w.CPU = w.Search+r.Wall, w.CPU+r.CPU
-	w.Make, w.Check, w.CheckWall = w.Make+c.Make, w.Check+c.Check, w.CheckWall+c.CheckWall
+	w.Make, w.Check, w.CheckWall, w.CheckCPU = w.Make+c.Make, w.Check+c.Check, w.CheckWall+c.CheckWall, w.CheckCPU+c.CheckCPU
 	w.Bytes, w.Leaves = w.Bytes+c.Bytes, w.Leaves+c.Leaves
 	w.Slowest = max(w.Slowest, c.CheckWall)
 	if c.CheckWall <= r.Wall {
 		w.NoLonger++
+	}
+	if c.CheckCPU <= r.CPU {
+		w.NoLongerCPU++
 	}
 }

@@ -118,12 +118,12 @@ func TestCertificateRows(t *testing.T) {
 		return Result{Suite: suite, Model: "m", Query: query, Limit: 10, Verdict: "unsat", Wall: wall, CPU: 2 * wall, ProofLimit: 1,
 			Semantics: semantics, Checked: checked, Certificate: c}
 	}
-	made := &Certificate{Make: 4, Check: 0.5, CheckWall: 1, Bytes: 30, Leaves: 2}
+	made := &Certificate{Make: 4, Check: 0.5, CheckWall: 1, CheckCPU: 1.5, Bytes: 30, Leaves: 2}
 	results := []Result{
-		one("b", "1", "real", 1, true, made), one("b", "2", "real", 0.5, true, made),
+		one("b", "1", "real", 1, true, made), one("b", "2", "real", 0.25, true, made),
 		one("b", "3", "real", 2, false, &Certificate{Why: "no"}),
 		one("b", "4", "real", 11, true, made), // late
-		one("a", "1", "real", 2, true, made), one("b", "1", "float32", 3, true, made),
+		one("a", "1", "real", 2, true, made), one("b", "1", "float32", 0.8, true, made),
 		{Suite: "c", Model: "m", Query: "1", Limit: 10, Verdict: "unsat", Wall: 1, Semantics: "real", Checked: true, Certificate: made}, // not asked
 		{Suite: "d", Model: "m", Query: "1", Limit: 10, Verdict: "sat", Wall: 1, Semantics: "real", ProofLimit: 1},
 	}
@@ -132,10 +132,10 @@ func TestCertificateRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []CertificateRow{
-		{"a", "real", 1, 1, 2, 4, 4, 0.5, 1, 1, 1, 30, 2},
-		{"b", "real", 3, 2, 1.5, 3, 8, 1, 2, 1, 1, 60, 4},
-		{"total", "real", 4, 3, 3.5, 7, 12, 1.5, 3, 2, 1, 90, 6},
-		{"b", "float32", 1, 1, 3, 6, 4, 0.5, 1, 1, 1, 30, 2},
+		{"a", "real", 1, 1, 2, 4, 4, 0.5, 1, 1.5, 1, 1, 1, 30, 2},
+		{"b", "real", 3, 2, 1.25, 2.5, 8, 1, 2, 3, 1, 1, 1, 60, 4},
+		{"total", "real", 4, 3, 3.25, 6.5, 12, 1.5, 3, 4.5, 2, 2, 1, 90, 6},
+		{"b", "float32", 1, 1, 0.8, 1.6, 4, 0.5, 1, 1.5, 0, 1, 1, 30, 2},
 	}
 	if !slices.Equal(rows, want) {
 		t.Errorf("rows\n%+v\nwant\n%+v", rows, want)
