@@ -88,20 +88,20 @@ func TestAwaitKeepsDecisions(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		ctx     context.Context
-		job     job
+		job     *job
 		verdict verify.Verdict
 		why     string
 	}{
-		{"auto", context.Background(), job{check: checkAuto}, verify.Holds, "fifth"},
-		{"auto, limit", context.Background(), job{check: checkAuto, limit: time.Hour}, verify.Holds, "fifth"},
-		{"proof", context.Background(), job{check: checkAuto, proof: "p"}, verify.Holds, "--proof-timeout"},
-		{"always", context.Background(), job{check: checkAlways}, verify.Unknown, "--proof-timeout"},
-		{"memory", full, job{check: checkAuto, proof: "p"}, verify.Holds, "--memory"},
-		{"memory, always", full, job{check: checkAlways}, verify.Unknown, "--memory"},
-		{"interrupt", interrupted, job{check: checkAuto}, verify.Holds, "interrupted"},
+		{"auto", context.Background(), &job{check: checkAuto}, verify.Holds, "fifth"},
+		{"auto, limit", context.Background(), &job{check: checkAuto, limit: time.Hour}, verify.Holds, "fifth"},
+		{"proof", context.Background(), &job{check: checkAuto, proof: "p"}, verify.Holds, "--proof-timeout"},
+		{"always", context.Background(), &job{check: checkAlways}, verify.Unknown, "--proof-timeout"},
+		{"memory", full, &job{check: checkAuto, proof: "p"}, verify.Holds, "--memory"},
+		{"memory, always", full, &job{check: checkAlways}, verify.Unknown, "--memory"},
+		{"interrupt", interrupted, &job{check: checkAuto}, verify.Holds, "interrupted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			j := &c.job
+			j := c.job
 			a := &app{start: time.Now()}
 			j.decided = make(chan decision, 1)
 			until := time.Now().Add(20 * time.Millisecond)
