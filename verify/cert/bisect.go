@@ -19,7 +19,10 @@ func (b *Builder) Bisect(ctx context.Context, c, most int) error {
 	}
 	v := &bisector{ctx: ctx, left: most, rows: b.rows[c]}
 	root := b.bounds[b.boxes[c]]
-	sess := &stage{s: b.s, c: c, open: math.MaxInt}
+	sess := &stage{s: b.s, c: c}
+	for _, n := range b.sizes {
+		sess.open += n
+	}
 	n, err := v.part(sess, root)
 	if err != nil {
 		return err
@@ -40,10 +43,12 @@ type bisector struct {
 type stage struct {
 	s    *kernel.Session
 	c    int
-	open int // elements before Relus that were open when the network was made
+	part bool // not the whole network
+	open int  // elements before Relus that were open when the network was made
 }
 
 const (
+	reduceFirst = 0.4  // share of open elements at which the network is first reduced: rows of a reduced network are dense
 	reduceBelow = 0.65 // share of open elements at which the network is reduced again
 	clipBelow   = 0.9  // share of the volume that a clip must leave at most to be worth its bytes
 )
@@ -73,13 +78,17 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 	if err != nil || refuted != nil {
 		return refuted, err
 	}
-	if open := st.count(b); float64(open) <= reduceBelow*float64(st.open)-2 {
+	most := reduceBelow*float64(st.open) - 2
+	if !st.part {
+		most = reduceFirst * float64(st.open)
+	}
+	if open := st.count(b); float64(open) <= most {
 		s, nb, err := st.s.Reduce(b, st.c)
 		if err != nil {
 			return nil, err
 		}
 		under(&Node{Kind: kernel.Reduce})
-		st, b = &stage{s: s, open: open}, nb
+		st, b = &stage{s: s, part: true, open: open}, nb
 	}
 	var all []Lemma
 	for r := range st.s.Sizes() {

@@ -168,6 +168,12 @@ func (b *Builder) Ranked(box int, cases []int, from int, share float64) (count i
 // SetCase gives case c a proof made piece by piece.
 func (b *Builder) SetCase(c int, n *Node) { b.proof.Cases[b.at(c)] = n }
 
+// Tree returns the proof of a plan for case c on the set that bounds describe. The error wraps ErrWeak if a leaf proves too little.
+func (b *Builder) Tree(bounds *kernel.Bounds, c int, plan *Plan) (*Node, error) {
+	n, _, err := b.node(bounds, kernel.Target{Case: c, Relu: -1}, plan, math.Inf(-1))
+	return n, err
+}
+
 // Leaf returns a leaf that refutes case c on the set that bounds describe, with the multipliers of plan. The error wraps ErrWeak if
 // they prove too little.
 func (b *Builder) Leaf(bounds *kernel.Bounds, c int, plan *Plan) (*Node, error) {

@@ -18,6 +18,8 @@ const (
 	weightBits = 53 // of a stored weight
 	nuBits     = 36 // of a multiplier
 	boundBits  = 56 // of a bound
+	reluBits   = 50 // of a coefficient on the output of a Relu
+	lostBits   = 20 // of what rounding loses of a coefficient
 	fanBits    = 17 // of the number of products in one sum
 	accBits    = 126
 	mergeBits  = 120 // of coefficients from several consumers before they are added

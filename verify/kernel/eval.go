@@ -151,18 +151,25 @@ func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
 	}
 	need(shift < accBits, tooWide)
 	lo, hi := b.of(k)
-	var rest, spread i256
+	var rest, spread i128
+	drop := max(0, shift-lostBits)
 	for j := range a {
 		down := a[j].shr(shift)
 		lost := a[j].minus(down.shl(shift))
-		rest = rest.plus(lost.times(lo[j]))
-		if e.forming {
-			spread = spread.plus(lost.times(lo[j] - hi[j]))
+		if a[j] = down; lost == (i128{}) {
+			continue
 		}
-		a[j] = down
+		r := int64(lost.shr(drop).lo) // what is lost lies between r and r+1, times 2^(drop−exp)
+		if e.forming {
+			spread = spread.plus(mul64(r+1, lo[j]-hi[j]))
+		}
+		if lo[j] < 0 {
+			r++
+		}
+		rest = rest.plus(mul64(r, lo[j]))
 	}
-	e.total.add(rest, exp+b.fr.exp[k])
-	e.spread.add(spread, exp+b.fr.exp[k])
+	e.total.add(rest.wide(0), exp-drop+b.fr.exp[k])
+	e.spread.add(spread.wide(0), exp-drop+b.fr.exp[k])
 	return exp - shift
 }
 
@@ -201,15 +208,17 @@ func (e *evaluator) given(b *Bounds, k int) {
 func (e *evaluator) affine(b *Bounds, k int) {
 	nd := &e.net.nodes[k]
 	nu, exp := e.nu[:nd.n], e.coarsen(b, k, e.acc[k], e.exp[k], max(e.wide[k]-nuBits, e.exp[k]-maxExp))
-	var slack i256
 	for j, a := range e.acc[k] {
 		nu[j] = int64(a.lo)
-		if b.fr.slack[k] != nil {
-			slack = slack.plus(mul64(-max(nu[j], -nu[j]), b.fr.slack[k][j]).wide(0))
-		}
 	}
-	e.total.add(slack, exp+b.fr.exp[k])
-	e.spread.add(slack.plus(slack), exp+b.fr.exp[k])
+	if b.fr.slack[k] != nil {
+		var slack i128
+		for j, s := range b.fr.slack[k] {
+			slack = slack.plus(mul64(-max(nu[j], -nu[j]), s))
+		}
+		e.total.add(slack.wide(0), exp+b.fr.exp[k])
+		e.spread.add(slack.wide(1), exp+b.fr.exp[k])
+	}
 	for i := range nd.terms {
 		t := &nd.terms[i]
 		part := e.clean(t.src)
@@ -218,39 +227,57 @@ func (e *evaluator) affine(b *Bounds, k int) {
 	}
 }
 
+// lighten divides the coefficients of Relu node k by 2^shift, rounding down. What a Relu returns is not negative, so this costs nothing.
+func (e *evaluator) lighten(k, shift int) {
+	if shift <= 0 {
+		return
+	}
+	shift = min(shift, accBits)
+	for j, a := range e.acc[k] {
+		e.acc[k][j] = a.shr(shift)
+	}
+	e.exp[k], e.wide[k] = e.exp[k]-shift, max(e.wide[k]-shift, 1)
+}
+
 // relu counts Relu node k and hands the multipliers chosen for it to the node before.
 func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 	nd := &e.net.nodes[k]
 	nu, lo, hi := e.nu[:nd.n], b.lo[nd.src], b.hi[nd.src]
+	e.lighten(k, e.wide[k]-reluBits)
 	exp := choose.relu(e, k, lo, hi, nu)
+	const room = 61 // bits of a coefficient and of a multiplier with the same exponent
+	e.lighten(k, e.exp[k]-exp-(room-nuBits))
 	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
+	need(e.wide[k]+up <= room, "multipliers that are too fine")
 	part := e.part[:nd.n]
+	var sum i256
+	var few i128 // a part of the sum, of so few terms that it fits
 	for j, v := range nu {
 		part[j] = from64(v)
-	}
-	need(max(e.wide[k]+up, maxBits(part)+shift) < accBits, tooWide)
-	var sum i256
-	for j := range nu {
-		l, u := lo[j], hi[j]
-		a, n := e.acc[k][j].shl(up), part[j].shl(shift)
-		var p, q i256 // the ends of the segment or triangle other than (0, 0)
+		l, u, a, n := lo[j], hi[j], int64(e.acc[k][j].lo)<<up, v<<shift
+		if a|n == 0 {
+			continue
+		}
+		var p, q i128 // the ends of the segment or triangle other than (0, 0)
 		switch {
 		case l >= 0:
-			p, q = a.minus(n).times(l), a.minus(n).times(u)
+			p, q = mul64(a-n, l), mul64(a-n, u)
 		case u <= 0:
-			p, q = n.times(-l), n.times(-u)
+			p, q = mul64(n, -l), mul64(n, -u)
 		default:
-			p, q = n.times(-l), a.minus(n).times(u)
+			p, q = mul64(n, -l), mul64(a-n, u)
 			if !p.negative() && !q.negative() {
 				continue
 			}
 		}
-		if q.less(p) {
+		if q.minus(p).negative() {
 			p = q
 		}
-		sum = sum.plus(p)
+		if few = few.plus(p); j&63 == 63 {
+			sum, few = sum.plus(few.wide(0)), i128{}
+		}
 	}
-	e.total.add(sum, max(exp, e.exp[k])+b.fr.exp[k])
+	e.total.add(sum.plus(few.wide(0)), max(exp, e.exp[k])+b.fr.exp[k])
 	e.merge(b, nd.src, part, exp)
 }
 

@@ -242,15 +242,16 @@ func quotient(v sum, a i128, aexp, exp int) int64 {
 	return num.Int64()
 }
 
-// bounds reads lemmas, one after the other, and returns bounds narrowed by all of them.
+// bounds reads lemmas, one after the other, and returns bounds narrowed by all of them. Bounds of one node narrow, by intervals, those
+// of later nodes; where a whole layer is bounded next, or came last, that is not worth its price.
 func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
-	n, own := w.eval.net, -1 // own is the node whose bounds are b's own already
+	n, own, from, side := w.eval.net, -1, -1, Layer // own: the node whose bounds are b's own already; from: the first one narrowed
 	for range w.in.index(1 << 31) {
 		r, j := w.element()
-		side, k := w.in.index(Both+1), n.nodes[n.relus[r]].src
-		if own >= 0 && own != k {
-			w.behind(b, own)
-			own = -1
+		k := n.nodes[n.relus[r]].src
+		if side = w.in.index(Both + 1); side != Layer && from >= 0 && from != k {
+			w.behind(b, from)
+			own, from = -1, -1
 		}
 		last := j
 		if side == Layer {
@@ -272,12 +273,15 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 					w.eval.spend(n.nodes[k].n)
 					b, own = b.copy(k), k
 				}
+				if from < 0 {
+					from = k
+				}
 				b.lemma(k, j, s, min(v, 2<<boundBits))
 			}
 		}
 	}
-	if own >= 0 {
-		w.behind(b, own)
+	if from >= 0 && side != Layer {
+		w.behind(b, from)
 	}
 	return b
 }

@@ -118,6 +118,9 @@ func (a i256) negative() bool { return int64(a[3]) < 0 }
 // less reports a < b for numbers below 2^254.
 func (a i256) less(b i256) bool { return a.plus(b.negated()).negative() }
 
+// small reports whether |a| is at most 2^192.
+func (a i256) small() bool { return a[3]+1 <= 1 }
+
 // bitLen returns the least n with |a| < 2^n.
 func (a i256) bitLen() int {
 	if a.negative() {
@@ -169,6 +172,16 @@ func (s *sum) add(v i256, exp int) {
 	}
 	if s.v == (i256{}) {
 		s.v, s.exp = v, exp
+		return
+	}
+	if d := exp - s.exp; d == 0 && v.small() && s.v.small() {
+		s.v = s.v.plus(v)
+		return
+	} else if d > 0 && d < 56 && s.v.small() && v.small() {
+		s.v, s.exp = s.v.shift(d).plus(v), exp
+		return
+	} else if d < 0 && d > -56 && s.v.small() && v.small() {
+		s.v = s.v.plus(v.shift(-d))
 		return
 	}
 	fine, coarse := sum{v, exp}, *s

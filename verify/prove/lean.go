@@ -39,10 +39,10 @@ type branch struct {
 var errLeaves = errors.New("the proof needs more nodes than allowed")
 
 // lean proves case c.
-func (v *prover) lean(box int, rb relax.Box, c, most int) error {
+func (v *prover) lean(box int, rb relax.Box, c, most int) (*cert.Node, error) {
 	cs := &v.p.Cases[v.at[c]]
 	if len(cs.Rows) == 0 {
-		return fmt.Errorf("case %d has no row", c)
+		return nil, fmt.Errorf("case %d has no row", c)
 	}
 	l := &leaner{prover: v, c: c, box: rb, w: v.pool.W[0], left: most}
 	best := math.Inf(-1)
@@ -53,11 +53,7 @@ func (v *prover) lean(box int, rb relax.Box, c, most int) error {
 		}
 	}
 	l.row = &cs.Rows[l.index]
-	n, err := l.node(&branch{kb: v.b.Root(box)})
-	if err == nil {
-		v.b.SetCase(c, n)
-	}
-	return err
+	return l.node(&branch{kb: v.b.Root(box)})
 }
 
 // an ascent's result
@@ -234,7 +230,12 @@ func (l *leaner) node(b *branch) (*cert.Node, error) {
 	}
 	pick, ok := l.choose(b, a.open)
 	if !ok {
-		return nil, errors.New("no ReLU left to split")
+		n, err := l.program(b)
+		if err != nil {
+			return nil, err
+		}
+		at.Child = append(at.Child, n)
+		return top.Child[0], nil
 	}
 	r := l.relu(int(pick.Act))
 	n := &cert.Node{Kind: kernel.SplitRelu, Relu: r, Elem: int(pick.Elem)}

@@ -25,6 +25,9 @@ import (
 type Options struct {
 	Workers int   // 0: number of cores
 	Memory  int64 // bytes for open branches, 0: 4 GiB
+
+	relus bool // split ReLUs however few inputs vary (for tests)
+	lean  bool // without trying fixed bounds first (for tests)
 }
 
 // maxSplitInputs is the number of varying inputs up to which boxes are bisected.
@@ -135,7 +138,7 @@ func (v *prover) box(box int, cases []int) error {
 	if err != nil || len(cases) == 0 {
 		return err
 	}
-	if free <= maxSplitInputs {
+	if free <= maxSplitInputs && !v.opt.relus {
 		for _, c := range cases {
 			if err := v.b.Bisect(v.ctx, c, math.MaxInt); err != nil {
 				return err
@@ -191,6 +194,24 @@ const plainWork = 1e8
 
 // split proves cases by splitting ReLUs.
 func (v *prover) split(box int, rb relax.Box, cases []int) error {
+	v.prepare()
+	for _, c := range cases {
+		n, err := v.plain(v.b.Root(box), rb, c)
+		if errors.Is(err, errPlain) || errors.Is(err, cert.ErrWeak) {
+			n, err = v.lean(box, rb, c, math.MaxInt)
+		}
+		if err != nil {
+			return err
+		}
+		v.b.SetCase(c, n)
+	}
+	return nil
+}
+
+var errPlain = errors.New("the plain search ends")
+
+// prepare makes what searches in floats need.
+func (v *prover) prepare() {
 	if v.net == nil {
 		v.net = relax.NewNet(v.full)
 		v.pool = relax.NewPool(v.net, v.opt.Workers)
@@ -198,53 +219,34 @@ func (v *prover) split(box int, rb relax.Box, cases []int) error {
 			w.Stop = func() bool { return v.ctx.Err() != nil }
 		}
 	}
-	for _, c := range cases {
-		err := v.plain(box, rb, []int{c})
-		if errors.Is(err, errPlain) {
-			err = v.lean(box, rb, c, math.MaxInt)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
-var errPlain = errors.New("the plain search ends")
-
-// plain splits on fixed bounds.
-func (v *prover) plain(box int, rb relax.Box, cases []int) error {
+// plain proves a case by splitting ReLUs on fixed bounds.
+func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int) (*cert.Node, error) {
+	if v.opt.lean {
+		return nil, errPlain
+	}
 	bounds := v.net.NewBounds()
 	v.net.IBP(rb, bounds)
-	root := v.b.Root(box)
 	for r, k := range v.relus {
 		src := v.full.Nodes[k].Src
 		for j := range bounds.L[k] {
-			lo, hi := root.Interval(r, j)
+			lo, hi := kb.Interval(r, j)
 			bounds.L[src][j], bounds.U[src][j] = max(bounds.L[src][j], lo), min(bounds.U[src][j], hi)
 			bounds.L[k][j], bounds.U[k][j] = max(bounds.L[src][j], 0), max(bounds.U[src][j], 0)
 		}
 	}
-	q := &bab.Query{Net: v.net, Box: rb}
-	alive := make([]int32, len(cases))
-	for i, c := range cases {
-		q.Cases, alive[i] = append(q.Cases, v.p.Cases[v.at[c]]), int32(i)
-	}
-	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: plainWork, Trees: make([]*bab.Tree, len(cases))}
-	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), alive, cfg)
-	if out.Status != bab.Closed {
-		return fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
+	q := &bab.Query{Net: v.net, Box: rb, Cases: v.p.Cases[v.at[c] : v.at[c]+1]}
+	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: plainWork, Trees: make([]*bab.Tree, 1)}
+	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), []int32{0}, cfg)
+	if out.Status != bab.Closed || cfg.Trees[0] == nil {
+		return nil, fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
 	}
 	index := map[int]int{}
 	for r, k := range v.relus {
 		index[k] = r
 	}
-	for i, c := range cases {
-		if err := v.b.Case(c, plan(cfg.Trees[i], len(q.Cases[i].Rows), index)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return v.b.Tree(kb, c, plan(cfg.Trees[0], len(q.Cases[0].Rows), index))
 }
 
 // plan turns a recorded tree into a plan.
