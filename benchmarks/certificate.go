@@ -10,8 +10,8 @@ import (
 	"github.com/spai-project/certify/verify/report"
 )
 
-// A Certificate is what became of the proof of an unsat. The instance's Checked says that one was made and that the kernel accepted it
-// twice: in the process that made it, and in one that read the file. Times are seconds.
+// A Certificate is what became of the proof of an unsat. The instance's Checked says that one was made and that the kernel accepted
+// it twice: in the process that made it, and in one that read the file. Times are seconds.
 type Certificate struct {
 	Make      float64 `json:"make_s"`       // making it, or trying to
 	Check     float64 `json:"check_s"`      // the kernel's check in the second process, alone
@@ -68,7 +68,8 @@ func (r *Runner) checkAgain(ctx context.Context, i *Instance, res *Result, file 
 	}
 }
 
-// A CertificateRow sums up the certificates of a suite under one semantics. Seconds are sums over the instances with an accepted one.
+// A CertificateRow sums up the certificates of a suite under one semantics. Seconds are sums over the instances with an accepted
+// one.
 type CertificateRow struct {
 	Suite, Semantics string
 	Unsat, Certified int

@@ -14,8 +14,8 @@ import (
 	"github.com/spai-project/certify/verify/report"
 )
 
-// proveMain is the verifier that answers "prove….": at once, it says, and the rest of its time went into a proof whose file holds what
-// the query's name says of it.
+// proveMain is the verifier that answers "prove…": at once, it says, and the rest of its time went into a proof whose file holds
+// what the query's name says of it.
 func proveMain(o *report.Object, query string) {
 	o.Verdict, o.Semantics = "unsat", "real"
 	at := slices.Index(os.Args, "--proof")
@@ -66,7 +66,8 @@ func TestCertificates(t *testing.T) {
 	}
 	good, bad, mute, none, sat := got[0], got[1], got[2], got[3], got[4]
 	c := good.Certificate
-	if !good.Checked || c == nil || c.Make != 0.3 || c.Check != 0.125 || c.CheckWall <= 0 || c.Bytes != 40 || c.Leaves != 4 || c.Why != "" {
+	if !good.Checked || c == nil || c.Make != 0.3 || c.Check != 0.125 || c.CheckWall <= 0 || c.Bytes != 40 || c.Leaves != 4 ||
+		c.Why != "" {
 		t.Errorf("good: %+v, %+v", good, c)
 	}
 	// The child slept 0.5 s for its proof, of which it says 0.499; the rest is the start of a process.
@@ -79,7 +80,8 @@ func TestCertificates(t *testing.T) {
 	if mute.Verdict != "error" || mute.Checked {
 		t.Errorf("mute: %+v", mute)
 	}
-	if none.Verdict != "unsat" || none.Checked || none.Certificate == nil || none.Certificate.Why != "no way" || none.Certificate.Make != 0.4 {
+	if none.Verdict != "unsat" || none.Checked || none.Certificate == nil || none.Certificate.Why != "no way" ||
+		none.Certificate.Make != 0.4 {
 		t.Errorf("none: %+v, %+v", none, none.Certificate)
 	}
 	if sat.Certificate != nil || sat.Verdict != "sat" {
@@ -124,7 +126,7 @@ func TestCertificateRows(t *testing.T) {
 		one("b", "3", "real", 2, false, &Certificate{Why: "no"}),
 		one("b", "4", "real", 11, true, made), // late
 		one("a", "1", "real", 2, true, made), one("b", "1", "float32", 0.8, true, made),
-		{Suite: "c", Model: "m", Query: "1", Limit: 10, Verdict: "unsat", Wall: 1, Semantics: "real", Checked: true, Certificate: made}, // not asked
+		{Suite: "c", Model: "m", Query: "1", Limit: 10, Verdict: "unsat", Wall: 1, Checked: true, Certificate: made}, // not asked
 		{Suite: "d", Model: "m", Query: "1", Limit: 10, Verdict: "sat", Wall: 1, Semantics: "real", ProofLimit: 1},
 	}
 	rows, err := CertificateRows(results)

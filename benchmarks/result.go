@@ -20,7 +20,7 @@ type Result struct {
 	Limit   float64 `json:"timeout_s"` // the limit the tool was given
 	Verdict string  `json:"verdict"`   // sat, unsat, unknown, timed-out, unsupported, or error
 	Reason  string  `json:"reason,omitempty"`
-	Wall    float64 `json:"wall_s"` // whole process, start included, less what came after an answer that was checked; so CPU and PeakMiB
+	Wall    float64 `json:"wall_s"` // whole process, start included; where certificates are asked for, up to the answer; so the next two
 	CPU     float64 `json:"cpu_s"`
 	PeakMiB float64 `json:"peak_mib"`
 	Exit    int     `json:"exit"`

@@ -54,7 +54,8 @@ func (r *Runner) Foreign(all []Instance, results []Result) (n int) {
 	}
 	for _, have := range Latest(results) {
 		i := want[have.Key()]
-		if i != nil && (have.Limit != r.limit(i).Seconds() || have.ProofLimit != r.proofLimit(i).Seconds() || have.Workers != r.Workers || !slices.Equal(have.Args, r.Extra)) {
+		if i != nil && (have.Limit != r.limit(i).Seconds() || have.ProofLimit != r.proofLimit(i).Seconds() ||
+			have.Workers != r.Workers || !slices.Equal(have.Args, r.Extra)) {
 			n++
 		}
 	}

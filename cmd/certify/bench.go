@@ -59,8 +59,8 @@ func (a *app) benchRunCmd() *cobra.Command {
 	fs.IntVar(&f.runner.Parallel, "parallel", 1, "instances at a time")
 	fs.Var(&f.memory, "memory", "memory budget of each instance (default: none)")
 	fs.BoolVar(&f.retry, "retry-errors", false, "run instances again that ended in an error")
-	fs.BoolVar(&f.check, "check", false, "have every unsat proved after the search, and its certificate checked in a process of its own")
-	fs.Float64Var(&f.proofFactor, "proof-factor", 10, "with --check, a certificate may take `N` times the instance's limit, beside that limit")
+	fs.BoolVar(&f.check, "check", false, "have every unsat proved after the search, and the certificate checked by another process")
+	fs.Float64Var(&f.proofFactor, "proof-factor", 10, "with --check, a certificate may take `N` times the instance's limit, beside it")
 	fs.StringArrayVar(&f.runner.Extra, "arg", nil, "a further `argument` for certify verify, such as --arg=--no-attack")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.benchRun(c, f, args) })
 	return c
@@ -123,8 +123,8 @@ func (a *app) noteForeign(r *benchmarks.Runner, all []benchmarks.Instance) error
 		return err
 	}
 	if n := r.Foreign(all, have); n > 0 {
-		a.notef("note: %d instances in %s were run with another limit, time for proofs, number of workers or further arguments and are skipped; "+
-			"--fresh starts anew, -o names another file", n, r.Out)
+		a.notef("note: %d instances in %s were run with another limit, time for proofs, number of workers or further arguments "+
+			"and are skipped; --fresh starts anew, -o names another file", n, r.Out)
 	}
 	return nil
 }

@@ -116,8 +116,8 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 	return ans.run, sig, nil
 }
 
-// await waits for the answer, but not beyond the limit, and not long after a cancellation. Nor does it wait for the kernel beyond the
-// time that has: then the answer is what the search gave.
+// await waits for the answer, but not beyond the limit, and not long after a cancellation. Nor does it wait for the kernel beyond
+// the time that has: then the answer is what the search gave.
 func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSeen) answer {
 	var late, gone <-chan time.Time
 	if j.limit > 0 {

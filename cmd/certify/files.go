@@ -61,8 +61,8 @@ func arrange(a, b string) (model, query string, err error) {
 	return a, b, nil
 }
 
-// writable makes sure, before any search, that a file can be put at path later. It leaves nothing behind. What and flag are for the
-// message.
+// writable makes sure, before any search, that a file can be put at path later. It leaves nothing behind. What and flag are for
+// the message.
 func writable(path, what, flag string) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}

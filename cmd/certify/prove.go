@@ -39,8 +39,8 @@ type decision struct {
 	until time.Time
 }
 
-// check has the kernel check the answer: the witness of sat, or a certificate of unsat, which is made first. Without --check always
-// an answer that the kernel does not accept, or not in time, stays what it is, unchecked.
+// check has the kernel check the answer: the witness of sat, or a certificate of unsat, which is made first. Without --check
+// always an answer that the kernel does not accept, or not in time, stays what it is, unchecked.
 func (a *app) check(ctx context.Context, j *job, full *prog.Program, r *report.Run) {
 	if wanted, _ := j.checks(); !wanted || r.Result.Verdict != verify.Holds && r.Result.Verdict != verify.Violated {
 		return

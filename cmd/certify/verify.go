@@ -74,7 +74,7 @@ func (f *verifyFlags) register(c *cobra.Command) {
 		"the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
 	fs.StringVar(&f.proof, "proof", "", "write a certificate of unsat, which 'certify check' accepts, to this `file`")
 	fs.StringVar(&f.check, "check", checkAuto,
-		"have the kernel check the answer: auto (within a fifth of the time spent), always (what it does not accept is unknown) or never")
+		"have the kernel check the answer: auto (in a fifth of the time spent), always (what it does not accept is unknown) or never")
 	fs.Var(&f.proofTime, "proof-timeout", "time for --proof or --check always, beside --timeout (default: what --timeout leaves)")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile, its samples labelled with phase and part, to this `file`")
@@ -196,7 +196,8 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 		return nil, usagef("the values are auto, always and never", "--check: unknown value %q", f.check)
 	}
 	if f.check == checkNever && f.proof != "" {
-		return nil, usagef("leave one of them out: a certificate is written when the kernel accepted it", "--check never and --proof exclude each other")
+		return nil, usagef("leave one of them out: a certificate is written when the kernel accepted it",
+			"--check never and --proof exclude each other")
 	}
 	if f.proofTime > 0 && f.check != checkAlways && f.proof == "" {
 		return nil, usagef("add --proof FILE or --check always", "--proof-timeout is for proofs that are asked for")

@@ -5,12 +5,13 @@ const CheckSchema = "certify.check/1"
 
 // A Check is the certify.check/1 object: what the kernel said of a certificate or a witness.
 type Check struct {
-	Schema    string `json:"schema"`
-	Accepted  bool   `json:"accepted"`
-	Claim     string `json:"claim"`               // unsat or sat
-	Semantics string `json:"semantics,omitempty"` // of unsat: real, or both for a proof about binary32, which holds for real arithmetic too
-	Reason    string `json:"reason,omitempty"`    // of a refusal
-	Case      int    `json:"case"`                // that a witness satisfies
+	Schema   string `json:"schema"`
+	Accepted bool   `json:"accepted"`
+	Claim    string `json:"claim"` // unsat or sat
+	// Semantics is that of an accepted unsat: real, or both for a proof about binary32, which holds for real arithmetic too.
+	Semantics string `json:"semantics,omitempty"`
+	Reason    string `json:"reason,omitempty"` // of a refusal
+	Case      int    `json:"case"`             // that a witness satisfies
 	Cases     int    `json:"cases"`
 	Leaves    int    `json:"leaves"`
 	Splits    int    `json:"splits"`

@@ -77,12 +77,13 @@ func Human(w io.Writer, r *Run, verbose bool) error {
 func evidence(r *Run, verbose bool) string {
 	c := r.Certificate
 	switch {
-	case c != nil && c.Path != "":
-		return fmt.Sprintf("          checked by the kernel: %s, %d bytes, %d leaves, made in %s, checked in %s\n", c.Path, len(c.Data), c.Leaves,
-			elapsed(c.Make), elapsed(c.Check))
-	case c != nil && verbose:
-		return fmt.Sprintf("          checked by the kernel: a certificate of %d bytes, %d leaves, made in %s, checked in %s\n", len(c.Data), c.Leaves,
-			elapsed(c.Make), elapsed(c.Check))
+	case c != nil && (c.Path != "" || verbose):
+		name := c.Path
+		if name == "" {
+			name = "a certificate, not kept"
+		}
+		return fmt.Sprintf("          checked by the kernel: %s, %d bytes, %d leaves, made in %s, checked in %s\n", name,
+			len(c.Data), c.Leaves, elapsed(c.Make), elapsed(c.Check))
 	case r.Result.Checked:
 		return "          checked by the kernel\n"
 	case r.Unchecked != "" && verbose:

@@ -38,8 +38,8 @@ type Object struct {
 	} `json:"strategy"`
 	Search  Search  `json:"search"`
 	Network Network `json:"network"`
-	// Checked says that the kernel accepted the answer: the witness of sat, or a certificate of unsat, which Proof describes. When it
-	// tried and did not, Unchecked says why.
+	// Checked says that the kernel accepted the answer: the witness of sat, or a certificate of unsat, which Proof describes. When
+	// it tried and did not, Unchecked says why.
 	Checked   bool   `json:"checked"`
 	Unchecked string `json:"unchecked,omitempty"`
 	Proof     *Proof `json:"proof,omitempty"`

@@ -162,10 +162,12 @@ func TestEvidence(t *testing.T) {
 	}{
 		{"never", Run{Result: holds(false)}, true, `"checked":false,"witness"`, ""},
 		{"written", Run{Result: holds(true), Certificate: &kept, Decided: &Usage{time.Second, 2 * time.Second, 9}}, false,
-			`"checked":true,"proof":{"path":"p.cert","bytes":70,"leaves":3,"make":1.5,"check":0.02},"decided":{"wall":1,"cpu":2,"peak_rss":9}`,
+			`"checked":true,"proof":{"path":"p.cert","bytes":70,"leaves":3,"make":1.5,"check":0.02},` +
+				`"decided":{"wall":1,"cpu":2,"peak_rss":9}`,
 			"checked by the kernel: p.cert, 70 bytes, 3 leaves, made in 1.50 s, checked in 20 ms\n"},
 		{"not written", Run{Result: holds(true), Certificate: made}, false, `"proof":{"bytes":70,`, "checked by the kernel\n"},
-		{"not written, verbose", Run{Result: holds(true), Certificate: made}, true, `"proof":{"bytes":70,`, "a certificate of 70 bytes, 3 leaves"},
+		{"not written, verbose", Run{Result: holds(true), Certificate: made}, true, `"proof":{"bytes":70,`,
+			"a certificate, not kept, 70 bytes, 3 leaves"},
 		{"not accepted", Run{Result: holds(false), Unchecked: "why"}, false, `"checked":false,"unchecked":"why"`, ""},
 		{"not accepted, verbose", Run{Result: holds(false), Unchecked: "why"}, true, `"unchecked":"why"`, "not checked: why\n"},
 	} {
