@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,49 +22,81 @@ const grace = 5 * time.Second
 
 // one runs an instance in a process of its own.
 func (r *Runner) one(ctx context.Context, i *Instance) Result {
-	limit := r.limit(i)
+	limit, proof := r.limit(i), r.proofLimit(i)
 	res := Result{Suite: i.Suite, Model: i.Model, Query: i.Query, Dir: i.Dir, Limit: limit.Seconds(), Workers: r.Workers,
-		Args: r.Extra, At: time.Now().UTC().Format(time.RFC3339)}
-	kill, cancel := context.WithTimeout(ctx, limit+grace)
+		Args: r.Extra, ProofLimit: proof.Seconds(), At: time.Now().UTC().Format(time.RFC3339)}
+	args := r.arguments(i, limit)
+	var file string
+	if proof > 0 {
+		dir, err := os.MkdirTemp("", "certify-bench-*")
+		if err != nil {
+			res.Verdict, res.Error = "error", err.Error()
+			return res
+		}
+		defer os.RemoveAll(dir)
+		file = filepath.Join(dir, "proof")
+		args = append(args, "--check", "auto", "--proof", file, "--proof-timeout", number(proof.Seconds()))
+	}
+	p := r.start(ctx, limit+proof+grace, append(args, i.Path(i.Model), i.Path(i.Query)))
+	res.Wall, res.Exit, res.CPU, res.PeakMiB = p.wall, p.exit, p.cpu, p.peak
+	if p.over {
+		res.Verdict, res.Reason, res.Error = "error", "memory", "killed: far over the memory budget"
+	} else {
+		res.read(p.err, p.killed, p.out, p.errs)
+	}
+	if res.Certificate != nil {
+		r.checkAgain(ctx, i, &res, file)
+	}
+	return res
+}
+
+// A process is what became of a child.
+type process struct {
+	out         []byte
+	errs        string
+	err, killed error // of waiting for it; of the context that ended it
+	over        bool  // it was killed for its memory
+	exit        int
+	wall, cpu   float64 // seconds
+	peak        float64 // MiB
+}
+
+// start runs the program with arguments until it ends, or is ended after a limit.
+func (r *Runner) start(ctx context.Context, limit time.Duration, args []string) (p process) {
+	kill, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var out, errs bytes.Buffer
-	cmd := exec.CommandContext(kill, r.Exe, r.arguments(i, limit)...)
+	cmd := exec.CommandContext(kill, r.Exe, args...)
 	cmd.Args[0] = r.Argv0
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 2 * time.Second
 	begin := time.Now()
-	err := cmd.Start()
 	var over func() bool
-	if err == nil {
+	if p.err = cmd.Start(); p.err == nil {
 		over = watchMemory(cmd.Process, r.Memory)
-		err = cmd.Wait()
+		p.err = cmd.Wait()
 	}
-	res.Wall = time.Since(begin).Seconds()
-	if over != nil && over() {
-		res.Verdict, res.Reason, res.Error = "error", "memory", "killed: far over the memory budget"
-	}
+	p.wall = time.Since(begin).Seconds()
+	p.over = over != nil && over()
 	if s := cmd.ProcessState; s != nil {
-		res.Exit = s.ExitCode()
-		res.CPU = (s.UserTime() + s.SystemTime()).Seconds()
-		res.PeakMiB = float64(peak(s)) / (1 << 20)
+		p.exit, p.cpu, p.peak = s.ExitCode(), (s.UserTime() + s.SystemTime()).Seconds(), float64(peak(s))/(1<<20)
 	}
-	if res.Verdict == "" {
-		res.read(err, kill.Err(), out.Bytes(), errs.String())
-	}
-	return res
+	p.out, p.errs, p.killed = out.Bytes(), errs.String(), kill.Err()
+	return p
 }
 
+// arguments returns those before the two files.
 func (r *Runner) arguments(i *Instance, limit time.Duration) []string {
 	args := slices.Concat(r.Args, r.Extra)
-	args = append(args, "--timeout", strconv.FormatFloat(limit.Seconds(), 'f', -1, 64))
+	args = append(args, "--timeout", number(limit.Seconds()))
 	if r.Memory > 0 {
 		args = append(args, "--memory", strconv.FormatInt(r.Memory, 10))
 	}
 	if r.Workers > 0 {
 		args = append(args, "--workers", strconv.Itoa(r.Workers))
 	}
-	return append(args, i.Path(i.Model), i.Path(i.Query))
+	return args
 }
 
 // read fills in what the process said. Without a whole result object the verdict is "error", or "timed-out" when the
@@ -83,7 +116,8 @@ func (r *Result) read(err, killed error, out []byte, errs string) {
 	}
 	r.Verdict, r.Reason, r.Margin, r.Checked = o.Verdict, o.Reason, o.Margin.Lower, o.Checked
 	r.Branches, r.Open, r.Load, r.Steps, r.Version = o.Search.Branches, o.Search.Open, o.Time.Load, o.Strategy.Steps, o.Tool.Version
-	r.Phases = phases(out)
+	r.Phases, r.Semantics = phases(out), o.Semantics
+	r.certificate(&o)
 	if err := r.check(); err != nil { // no line that cannot be read again
 		r.Error, r.Verdict = fmt.Sprintf("the tool answered %q", r.Verdict), "error"
 	}

@@ -20,7 +20,7 @@ type Result struct {
 	Limit   float64 `json:"timeout_s"` // the limit the tool was given
 	Verdict string  `json:"verdict"`   // sat, unsat, unknown, timed-out, unsupported, or error
 	Reason  string  `json:"reason,omitempty"`
-	Wall    float64 `json:"wall_s"` // whole process, start included
+	Wall    float64 `json:"wall_s"` // whole process, start included; where certificates are asked for, up to the answer; so the next two
 	CPU     float64 `json:"cpu_s"`
 	PeakMiB float64 `json:"peak_mib"`
 	Exit    int     `json:"exit"`
@@ -40,6 +40,10 @@ type Result struct {
 	Args          []string `json:"args,omitempty"` // further arguments the tool was given
 	Version       string   `json:"version,omitempty"`
 	At            string   `json:"at,omitempty"` // start, RFC 3339
+	Semantics     string   `json:"semantics,omitempty"`
+	ProofLimit    float64  `json:"proof_timeout_s,omitempty"` // 0: no proof was asked for
+	// Certificate is what became of the proof of an unsat, nil when none was asked for.
+	Certificate *Certificate `json:"certificate,omitempty"`
 	// Phases is what the tool said about its phases, as it came; see PhaseSeconds.
 	Phases json.RawMessage `json:"phases,omitempty"`
 }

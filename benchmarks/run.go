@@ -21,6 +21,7 @@ type Runner struct {
 	Caps        map[string]time.Duration // the same by suite, as well as Cap
 	Memory      int64                    // bytes per instance, 0: the program's default and no kill
 	Workers     int                      // threads of each instance, 0: the program's default
+	ProofFactor float64                  // above 0: certificates are made, in so many times the limit, and checked by "check"
 	Parallel    int                      // instances at a time, 0: 1
 	Retry       bool                     // run instances again whose recorded verdict is "error"
 	Fresh       bool                     // drop what the results file holds
@@ -39,8 +40,13 @@ func (r *Runner) limit(i *Instance) time.Duration {
 	return limit
 }
 
+// proofLimit returns the time to make a certificate, 0 for none.
+func (r *Runner) proofLimit(i *Instance) time.Duration {
+	return time.Duration(r.ProofFactor * float64(r.limit(i)))
+}
+
 // Foreign counts the results of these instances that were made under other conditions than this runner's: another limit,
-// number of workers or extra arguments. Resuming over them mixes two measurements.
+// time for proofs, number of workers or extra arguments. Resuming over them mixes two measurements.
 func (r *Runner) Foreign(all []Instance, results []Result) (n int) {
 	want := map[string]*Instance{}
 	for i := range all {
@@ -48,7 +54,8 @@ func (r *Runner) Foreign(all []Instance, results []Result) (n int) {
 	}
 	for _, have := range Latest(results) {
 		i := want[have.Key()]
-		if i != nil && (have.Limit != r.limit(i).Seconds() || have.Workers != r.Workers || !slices.Equal(have.Args, r.Extra)) {
+		if i != nil && (have.Limit != r.limit(i).Seconds() || have.ProofLimit != r.proofLimit(i).Seconds() ||
+			have.Workers != r.Workers || !slices.Equal(have.Args, r.Extra)) {
 			n++
 		}
 	}

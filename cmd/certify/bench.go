@@ -27,6 +27,8 @@ type benchRunFlags struct {
 	slowest     int
 	memory      byteSize
 	retry       bool
+	check       bool
+	proofFactor float64
 	runner      benchmarks.Runner
 }
 
@@ -40,7 +42,8 @@ func (a *app) benchRunCmd() *cobra.Command {
 			"instances, and names the suites when none are given.",
 		Example: "  certify bench run suites/acasxu suites/oval21 --cap oval21=40s -o results.jsonl\n" +
 			"  certify bench run --from results.jsonl --only missing -o missing.jsonl\n" +
-			"  certify bench run --from results.jsonl --slowest 10 -j 1 -o one.jsonl",
+			"  certify bench run --from results.jsonl --slowest 10 -j 1 -o one.jsonl\n" +
+			"  certify bench run suites/acasxu --cap 60 --check -o proofs.jsonl",
 	}
 	fs := c.Flags()
 	fs.StringVarP(&f.out, "out", "o", "results.jsonl", "results file, one JSON line per instance; instances in it are skipped")
@@ -56,6 +59,8 @@ func (a *app) benchRunCmd() *cobra.Command {
 	fs.IntVar(&f.runner.Parallel, "parallel", 1, "instances at a time")
 	fs.Var(&f.memory, "memory", "memory budget of each instance (default: none)")
 	fs.BoolVar(&f.retry, "retry-errors", false, "run instances again that ended in an error")
+	fs.BoolVar(&f.check, "check", false, "have every unsat proved after the search, and the certificate checked by another process")
+	fs.Float64Var(&f.proofFactor, "proof-factor", 10, "with --check, a certificate may take `N` times the instance's limit, beside it")
 	fs.StringArrayVar(&f.runner.Extra, "arg", nil, "a further `argument` for certify verify, such as --arg=--no-attack")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.benchRun(c, f, args) })
 	return c
@@ -73,7 +78,14 @@ func (a *app) benchRun(c *cobra.Command, f *benchRunFlags, args []string) error 
 	if r.Exe, r.Argv0, err = self(); err != nil {
 		return err
 	}
-	r.Args = []string{"verify", "--json", "--quiet", "--semantics", "real", "--allow-vacuous"}
+	// Searches are measured alone unless certificates are asked for.
+	r.Args = []string{"verify", "--json", "--quiet", "--semantics", "real", "--check", "never", "--allow-vacuous"}
+	if f.check {
+		if !(f.proofFactor > 0 && f.proofFactor < 1e6) {
+			return usagef("", "--proof-factor: %g is not a positive number", f.proofFactor)
+		}
+		r.ProofFactor = f.proofFactor
+	}
 	r.Out, r.Memory, r.Retry = f.out, int64(f.memory), f.retry
 	r.Report = a.benchLine
 	if err := a.noteForeign(r, all); err != nil {
@@ -111,8 +123,8 @@ func (a *app) noteForeign(r *benchmarks.Runner, all []benchmarks.Instance) error
 		return err
 	}
 	if n := r.Foreign(all, have); n > 0 {
-		a.notef("note: %d instances in %s were run with another limit, number of workers or further arguments and are skipped; "+
-			"--fresh starts anew, -o names another file", n, r.Out)
+		a.notef("note: %d instances in %s were run with another limit, time for proofs, number of workers or further arguments "+
+			"and are skipped; --fresh starts anew, -o names another file", n, r.Out)
 	}
 	return nil
 }
@@ -144,6 +156,11 @@ func (a *app) benchLine(p benchmarks.Progress) {
 		mark = fmt.Sprintf("  %s (known: %s)", l.Reason, l.Truth)
 	case l.Truth == "sat" && l.Verdict == "unsat", l.Truth == "unsat" && l.Verdict == "sat":
 		mark = "  CONTRADICTION: known to be " + l.Truth
+	}
+	if c := l.Certificate; c != nil && l.Checked {
+		mark += fmt.Sprintf("  certified: %d bytes, made in %.2f s, checked in %.2f s", c.Bytes, c.Make, c.Check)
+	} else if c != nil {
+		mark += "  NOT CERTIFIED: " + c.Why
 	}
 	a.notef("%d/%d  %-9s %7.2f s %6.0f MiB  %s %s%s   eta %s", p.Done, p.Total, l.Verdict, l.Wall, l.PeakMiB, l.Model, l.Query, mark,
 		p.Left.Round(time.Second))

@@ -23,6 +23,7 @@ var tableForms = []tableForm{
 	{"suites", "results files: one row per suite", 0, suitesTable},
 	{"workers", "two results files of the same instances, run with -j 1 and -j 2: times and speed-up", 2, workersTable},
 	{"phases", "results files: the share of each phase in the time of the instances", 0, phasesTable},
+	{"certificates", "results files of runs with --check: what certificates cost beside the search", 0, certificatesTable},
 	{"closing", "the output of go test -bench Rigour ./relax: what error terms cost", 1, closingTable},
 	{"kernels", "the output of go test -bench: its measurements", 1, kernelsTable},
 }
@@ -37,7 +38,7 @@ func (a *app) benchTableCmd() *cobra.Command {
 	c.Long = "Print the Markdown of a measured block. With --update it replaces what stands in the page between the lines\n" +
 		"<!-- measured:begin BLOCK --> and <!-- measured:end BLOCK -->. A contradiction with known answers exits with 1.\n\nBlocks:\n"
 	for _, f := range tableForms {
-		c.Long += fmt.Sprintf("  %-8s %s\n", f.block, f.doc)
+		c.Long += fmt.Sprintf("  %-12s %s\n", f.block, f.doc)
 	}
 	c.Example = "  certify bench table results.jsonl --update docs/performance.md\n" +
 		"  certify bench table --block workers one.jsonl two.jsonl --update docs/performance.md"

@@ -30,9 +30,12 @@ type job struct {
 	// realGiven: --semantics real was typed, so a query over float32 may be answered over the reals.
 	realGiven    bool
 	allowVacuous bool
-	proof        string // file for the certificate of unsat, "" for none
-	check        string // auto, always or never; "" is never
+	proof        string        // file for the certificate of unsat, "" for none
+	check        string        // auto, always or never; "" is never
+	proofLimit   time.Duration // of making and checking a proof that was asked for, 0: what limit leaves
 	showWarnings func(format string, args ...any)
+	// decided takes the answer as the search gave it, before the kernel checks it.
+	decided chan decision
 	// loaded is set once both files are read within the budget: before that there is nothing to answer from.
 	loaded atomic.Bool
 }
@@ -87,7 +90,7 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 	ctx, freed := a.guardMemory(ctx, j.memory)
 	defer freed()
 	last := &lastSeen{next: j.opt.Trace, bound: math.Inf(-1)}
-	j.opt.Trace = last
+	j.opt.Trace, j.decided = last, make(chan decision, 1)
 	ch := make(chan answer, 1)
 	go func() {
 		defer func() {
@@ -105,7 +108,7 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 	if ans.err != nil {
 		return nil, sig, ans.err
 	}
-	if errors.Is(context.Cause(ctx), errMemory) && ans.run.Result.Verdict == verify.Unknown {
+	if errors.Is(context.Cause(ctx), errMemory) && ans.run.Result.Verdict == verify.Unknown && ans.run.Unchecked == "" {
 		ans.run.Result.Reason = "memory"
 	}
 	ans.run.Wall = time.Since(a.start)
@@ -113,17 +116,28 @@ func (a *app) decide(ctx context.Context, j *job) (*report.Run, *interrupt, erro
 	return ans.run, sig, nil
 }
 
-// await waits for the answer, but not beyond the limit, and not long after a cancellation.
+// await waits for the answer, but not beyond the limit, and not long after a cancellation. Nor does it wait for the kernel beyond
+// the time that has: then the answer is what the search gave.
 func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSeen) answer {
 	var late, gone <-chan time.Time
 	if j.limit > 0 {
 		late = time.After(time.Until(a.start.Add(j.limit - margin(j.limit)/2)))
 	}
 	cancelled := ctx.Done()
+	var found *report.Run // by the search
+	unchecked := func(why string) answer {
+		j.unchecked(found, why)
+		return answer{run: found}
+	}
 	for {
 		select {
 		case ans := <-ch:
 			return ans
+		case d := <-j.decided:
+			found, late = d.run, nil
+			if !d.until.IsZero() {
+				late = time.After(time.Until(d.until))
+			}
 		case <-cancelled:
 			grace := 2 * time.Second
 			if errors.Is(context.Cause(ctx), errMemory) {
@@ -131,8 +145,14 @@ func (a *app) await(ctx context.Context, j *job, ch <-chan answer, last *lastSee
 			}
 			cancelled, gone = nil, time.After(grace)
 		case <-late:
+			if found != nil {
+				return unchecked(j.overdue())
+			}
 			return answer{run: j.abandoned(verify.Timeout, "the limit came before the search stopped", last)}
 		case <-gone:
+			if found != nil {
+				return unchecked(explainUnchecked(ctx, context.Cause(ctx)))
+			}
 			reason := "interrupted"
 			if errors.Is(context.Cause(ctx), errMemory) {
 				if !j.loaded.Load() {
@@ -194,7 +214,8 @@ func (a *app) work(ctx context.Context, j *job) (*report.Run, error) {
 	res.Stats.Wall += lowered
 	r := &report.Run{Model: report.File{Path: j.model, SHA256: hash}, Query: report.File{Path: j.query, SHA256: p.Hash},
 		Semantics: j.opt.Semantics.String(), Problem: p, Result: res, Load: load, Seed: j.opt.Seed, Tool: tool()}
-	return r, a.check(ctx, j, full, r)
+	a.check(ctx, j, full, r)
+	return r, nil
 }
 
 // read loads model and query and refuses what must not be answered.

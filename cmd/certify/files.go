@@ -61,15 +61,16 @@ func arrange(a, b string) (model, query string, err error) {
 	return a, b, nil
 }
 
-// writable makes sure, before any search, that a file can be put at path later. It leaves nothing behind.
-func writable(path string) error {
+// writable makes sure, before any search, that a file can be put at path later. It leaves nothing behind. What and flag are for
+// the message.
+func writable(path, what, flag string) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrExist}
 	}
 	t, err := os.CreateTemp(filepath.Dir(path), ".certify-*")
 	if err != nil {
-		return &failure{code: exitResources, kind: "results", msg: "the results file cannot be written: " + err.Error(),
-			hint: "nothing was searched; choose another --results-file", err: err}
+		return &failure{code: exitResources, kind: what, msg: "the " + what + " file cannot be written: " + err.Error(),
+			hint: "nothing was searched; choose another " + flag, err: err}
 	}
 	t.Close()
 	return os.Remove(t.Name())

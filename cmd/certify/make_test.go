@@ -177,17 +177,21 @@ func encodeDraft(d *nn.Draft) []byte {
 	return msg(msg(num(nil, 1, 7), 7, g), 8, num(nil, 2, d.Opset))
 }
 
-// expectMain is the command `expect` of the scripts: it runs a command, interrupts it after -int if given, and fails unless
-// it ends with -code and -within the given time.
+// expectMain is the command `expect` of the scripts: it runs a command, interrupts it after -int, or as soon as it writes -on to
+// stderr, if given, and fails unless it ends with -code and -within the given time.
 func expectMain() {
 	fs := flag.NewFlagSet("expect", flag.ExitOnError)
 	code := fs.Int("code", 0, "")
 	interrupt := fs.Duration("int", 0, "")
 	term := fs.Bool("term", false, "")
+	on := fs.String("on", "", "")
 	within := fs.Duration("within", time.Minute, "")
 	_ = fs.Parse(os.Args[1:]) // ExitOnError
 	cmd := exec.Command(fs.Arg(0), fs.Args()[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if *on != "" {
+		cmd.Stderr = &watcher{text: *on, seen: func() { _ = cmd.Process.Signal(os.Interrupt) }}
+	}
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, "expect:", err)
@@ -211,4 +215,18 @@ func expectMain() {
 		fmt.Fprintf(os.Stderr, "expect: exit status %d after %v, want %d within %v\n", got, wall, *code, *within)
 		os.Exit(1)
 	}
+}
+
+// A watcher hands what is written on to stderr and calls seen when text came for the first time.
+type watcher struct {
+	text, all string
+	seen      func()
+}
+
+func (w *watcher) Write(b []byte) (int, error) {
+	if w.all += string(b); w.seen != nil && strings.Contains(w.all, w.text) {
+		w.seen()
+		w.seen = nil
+	}
+	return os.Stderr.Write(b)
 }

@@ -33,6 +33,7 @@ type verifyFlags struct {
 	profile   string
 	proof     string
 	check     string
+	proofTime seconds
 	opt       verify.Options
 }
 
@@ -72,7 +73,9 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.semantics, "semantics", "real",
 		"the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
 	fs.StringVar(&f.proof, "proof", "", "write a certificate of unsat, which 'certify check' accepts, to this `file`")
-	fs.StringVar(&f.check, "check", checkAuto, "have the kernel check the answer: auto (within a fifth of the time spent), always (an answer without a proof becomes unknown) or never")
+	fs.StringVar(&f.check, "check", checkAuto,
+		"have the kernel check the answer: auto (in a fifth of the time spent), always (what it does not accept is unknown) or never")
+	fs.Var(&f.proofTime, "proof-timeout", "time for --proof or --check always, beside --timeout (default: what --timeout leaves)")
 	fs.BoolVar(&f.vacuous, "allow-vacuous", false, "answer unsat when the input constraints contradict each other, instead of refusing")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile, its samples labelled with phase and part, to this `file`")
 	for _, h := range []string{"net", "spec", "assignments", "cpuprofile"} {
@@ -86,7 +89,12 @@ func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args
 		return err
 	}
 	if f.results != "" {
-		if err := writable(f.results); err != nil {
+		if err := writable(f.results, "results", "--results-file"); err != nil {
+			return err
+		}
+	}
+	if f.proof != "" {
+		if err := writable(f.proof, "certificate", "--proof"); err != nil {
 			return err
 		}
 	}
@@ -110,8 +118,18 @@ func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args
 	if err = cmp.Or(err, stop()); err != nil {
 		return err
 	}
+	lost := j.keepProof(r)
 	if err := a.deliver(f, r); err != nil {
 		return err
+	}
+	if lost != nil {
+		return lost
+	}
+	switch _, asked := j.checks(); {
+	case asked && r.Unchecked != "" && r.Result.Verdict != verify.Unknown: // else that is the reason
+		a.notef("warning[unchecked]: the answer was not checked: %s", r.Unchecked)
+	case j.proof != "" && r.Result.Verdict == verify.Violated:
+		a.notef("note: no certificate is written for sat: what is printed proves it, and `certify check` takes that")
 	}
 	if sig != nil {
 		a.notef("interrupted: %s", report.Headline(r))
@@ -120,6 +138,19 @@ func (a *app) verify(ctx context.Context, c *cobra.Command, f *verifyFlags, args
 	if f.listed(r.Result.Verdict) {
 		return &status{exitListed}
 	}
+	return nil
+}
+
+// keepProof writes the certificate where it was asked for.
+func (j *job) keepProof(r *report.Run) error {
+	if j.proof == "" || r.Certificate == nil {
+		return nil
+	}
+	if err := writeAtomic(j.proof, func(w *os.File) error { _, err := w.Write(r.Certificate.Data); return err }); err != nil {
+		return &failure{code: exitResources, kind: "certificate", msg: "the certificate was not written: " + err.Error(), err: err,
+			hint: "the answer stands; give another --proof"}
+	}
+	r.Certificate.Path = j.proof
 	return nil
 }
 
@@ -164,6 +195,13 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 	if f.check != checkAuto && f.check != checkAlways && f.check != checkNever {
 		return nil, usagef("the values are auto, always and never", "--check: unknown value %q", f.check)
 	}
+	if f.check == checkNever && f.proof != "" {
+		return nil, usagef("leave one of them out: a certificate is written when the kernel accepted it",
+			"--check never and --proof exclude each other")
+	}
+	if f.proofTime > 0 && f.check != checkAlways && f.proof == "" {
+		return nil, usagef("add --proof FILE or --check always", "--proof-timeout is for proofs that are asked for")
+	}
 	if f.opt.Method == "auto" {
 		f.opt.Method = ""
 	}
@@ -181,7 +219,8 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 		return nil, err
 	}
 	return &job{model: model, query: query, limit: time.Duration(f.timeout), memory: int64(f.memory), opt: f.opt,
-		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous, proof: f.proof, check: f.check}, nil
+		realGiven: c.Flags().Changed("semantics"), allowVacuous: f.vacuous, proof: f.proof, check: f.check,
+		proofLimit: time.Duration(f.proofTime)}, nil
 }
 
 // chooseEngine merges --engine into the method; branch and bound is every method but reluplex.

@@ -37,6 +37,9 @@ const policy = `
 	verify/kernel < verify;
 	verify/kernel < cmd/certify-check;
 
+	# Proofs are searched for with what the search is made of, after it.
+	verify/bab, verify/kernel < verify/prove < cmd/...;
+
 	# The oracle knows networks and exact arithmetic; verifiers come to it as callbacks.
 	internal/..., nn/onnx, nn/spec, nn/data < verify/verifytest < cmd/...;
 `

@@ -25,7 +25,10 @@ func Headline(r *Run) string {
 	case verify.Timeout:
 		s = "TIMED OUT not decided" + reached(res)
 	default:
-		s = "UNKNOWN   " + reason(res.Reason) + reached(res)
+		s = "UNKNOWN   " + reason(res.Reason)
+		if r.Unchecked == "" { // else the search came to its end
+			s += reached(res)
+		}
 	}
 	return s + "   " + elapsed(r.Wall)
 }
@@ -65,8 +68,28 @@ func Human(w io.Writer, r *Run, verbose bool) error {
 			b.WriteString("          thin margin: proved in real arithmetic, a float32 runtime may round it away\n")
 		}
 	}
+	b.WriteString(evidence(r, verbose))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// evidence says whether the kernel accepted the answer.
+func evidence(r *Run, verbose bool) string {
+	c := r.Certificate
+	switch {
+	case c != nil && (c.Path != "" || verbose):
+		name := c.Path
+		if name == "" {
+			name = "a certificate, not kept"
+		}
+		return fmt.Sprintf("          checked by the kernel: %s, %d bytes, %d leaves, made in %s, checked in %s\n", name,
+			len(c.Data), c.Leaves, elapsed(c.Make), elapsed(c.Check))
+	case r.Result.Checked:
+		return "          checked by the kernel\n"
+	case r.Unchecked != "" && verbose:
+		return "          not checked: " + r.Unchecked + "\n"
+	}
+	return ""
 }
 
 var reasons = map[string]string{

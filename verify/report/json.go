@@ -36,9 +36,15 @@ type Object struct {
 	Strategy struct {
 		Steps []string `json:"steps"`
 	} `json:"strategy"`
-	Search  Search   `json:"search"`
-	Network Network  `json:"network"`
-	Checked bool     `json:"checked"`
+	Search  Search  `json:"search"`
+	Network Network `json:"network"`
+	// Checked says that the kernel accepted the answer: the witness of sat, or a certificate of unsat, which Proof describes. When
+	// it tried and did not, Unchecked says why.
+	Checked   bool   `json:"checked"`
+	Unchecked string `json:"unchecked,omitempty"`
+	Proof     *Proof `json:"proof,omitempty"`
+	// Decided is what had been used when the search had its answer, if the kernel was to check that afterwards.
+	Decided *Used    `json:"decided,omitempty"`
 	Witness *Witness `json:"witness"`
 	Vacuous bool     `json:"vacuous"`
 	PeakRSS int64    `json:"peak_rss,omitempty"`
@@ -62,6 +68,22 @@ type Network struct {
 	Params   int `json:"params"`
 	Relus    int `json:"relus"`
 	Unstable int `json:"unstable"`
+}
+
+// Proof describes a certificate that the kernel accepted. Make and Check are seconds.
+type Proof struct {
+	Path   string  `json:"path,omitempty"` // left out if it was not written
+	Bytes  int     `json:"bytes"`
+	Leaves int     `json:"leaves"`
+	Make   float64 `json:"make"`
+	Check  float64 `json:"check"`
+}
+
+// Used is seconds and bytes since the start of the process.
+type Used struct {
+	Wall    float64 `json:"wall"`
+	CPU     float64 `json:"cpu,omitempty"`
+	PeakRSS int64   `json:"peak_rss,omitempty"`
 }
 
 // Witness is a counterexample in JSON.
@@ -93,6 +115,13 @@ func NewObject(r *Run) *Object {
 	}
 	if w := res.Witness; w != nil {
 		o.Witness = &Witness{w.Case, w.X, w.Y, finite(w.Margin), w.AnyOrder}
+	}
+	o.Unchecked = r.Unchecked
+	if c := r.Certificate; c != nil {
+		o.Proof = &Proof{c.Path, len(c.Data), c.Leaves, c.Make.Seconds(), c.Check.Seconds()}
+	}
+	if d := r.Decided; d != nil {
+		o.Decided = &Used{d.Wall.Seconds(), d.CPU.Seconds(), d.PeakRSS}
 	}
 	return o
 }

@@ -34,4 +34,25 @@ type Run struct {
 	PeakRSS      int64         // bytes, 0 where the system does not tell
 	Seed         uint64
 	Tool         Tool
+
+	// Decided is what it took until the search had its answer, when the kernel was to check that afterwards.
+	Decided *Usage
+	// Certificate is the one the kernel accepted, nil if none was made.
+	Certificate *Certificate
+	// Unchecked says why the kernel did not accept an answer that it was to check, "" if it did or was not to.
+	Unchecked string
+}
+
+// Usage is what a process used since it started.
+type Usage struct {
+	Wall, CPU time.Duration
+	PeakRSS   int64 // bytes, 0 where the system does not tell
+}
+
+// A Certificate is a proof of unsat that the kernel accepted.
+type Certificate struct {
+	Path        string // where it was written, "" for nowhere
+	Data        []byte
+	Leaves      int
+	Make, Check time.Duration // making it; the kernel's check of it
 }

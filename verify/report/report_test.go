@@ -146,3 +146,45 @@ func TestSerialise(t *testing.T) {
 		t.Error("a variable name with a path was accepted as a file name")
 	}
 }
+
+// TestEvidence: what the kernel accepted, and what it did not, in JSON and for people.
+func TestEvidence(t *testing.T) {
+	made := &Certificate{Data: make([]byte, 70), Leaves: 3, Make: 1500 * time.Millisecond, Check: 20 * time.Millisecond}
+	kept := *made
+	kept.Path = "p.cert"
+	holds := func(checked bool) *verify.Result { return &verify.Result{Verdict: verify.Holds, Checked: checked} }
+	for _, c := range []struct {
+		name    string
+		run     Run
+		verbose bool
+		json    string
+		human   string // "": nothing about the kernel
+	}{
+		{"never", Run{Result: holds(false)}, true, `"checked":false,"witness"`, ""},
+		{"written", Run{Result: holds(true), Certificate: &kept, Decided: &Usage{time.Second, 2 * time.Second, 9}}, false,
+			`"checked":true,"proof":{"path":"p.cert","bytes":70,"leaves":3,"make":1.5,"check":0.02},` +
+				`"decided":{"wall":1,"cpu":2,"peak_rss":9}`,
+			"checked by the kernel: p.cert, 70 bytes, 3 leaves, made in 1.50 s, checked in 20 ms\n"},
+		{"not written", Run{Result: holds(true), Certificate: made}, false, `"proof":{"bytes":70,`, "checked by the kernel\n"},
+		{"not written, verbose", Run{Result: holds(true), Certificate: made}, true, `"proof":{"bytes":70,`,
+			"a certificate, not kept, 70 bytes, 3 leaves"},
+		{"not accepted", Run{Result: holds(false), Unchecked: "why"}, false, `"checked":false,"unchecked":"why"`, ""},
+		{"not accepted, verbose", Run{Result: holds(false), Unchecked: "why"}, true, `"unchecked":"why"`, "not checked: why\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := JSON(&b, &c.run); err != nil || !strings.Contains(b.String(), c.json) {
+				t.Errorf("%v, %s does not contain %s", err, b.String(), c.json)
+			}
+			b.Reset()
+			if err := Human(&b, &c.run, c.verbose); err != nil || !strings.Contains(b.String(), c.human) ||
+				c.human == "" && (strings.Contains(b.String(), "kernel") || strings.Contains(b.String(), "checked")) {
+				t.Errorf("%v, %q, want %q in it", err, b.String(), c.human)
+			}
+		})
+	}
+	r := &Run{Unchecked: "why", Result: &verify.Result{Verdict: verify.Unknown, Reason: "not checked: why", Margin: 0.25}}
+	if got := Headline(r); !strings.Contains(got, "UNKNOWN   not checked: why") || strings.Contains(got, "best bound") {
+		t.Errorf("headline %q", got)
+	}
+}
