@@ -1,0 +1,75 @@
+package smt
+
+import (
+	"slices"
+
+	"github.com/go-air/gini/z"
+)
+
+// A conflict is resolved to what follows from it: literals that exclude each other, one of them alone on the highest level.
+//
+// firstUIP replaces literals of the highest level by the reasons they were propagated from, the latest first, until one of that level
+// is left: the first unique implication point (Marques-Silva and Sakallah, GRASP, 1999; Moskewicz et al., Chaff, 2001). e holds
+// true literals of the last propagation; those that hold without decisions are left out of the result. back is the number of levels
+// that the result without its first literal needs; the negation of that literal follows there.
+func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, back int) {
+	top := int32(0)
+	for _, m := range e {
+		top = max(top, c.level[m.Var()])
+	}
+	if top == 0 {
+		return nil, 0
+	}
+	seen := make([]bool, c.vars+1)
+	var heap []z.Lit // literals of the highest level to be resolved, by place
+	below := []z.Lit{z.LitNull}
+	visit := func(m z.Lit) {
+		v := m.Var()
+		switch l := c.level[v]; {
+		case seen[v] || l == 0:
+		case l == top:
+			heap = append(heap, m)
+		default:
+			below = append(below, m)
+			back = max(back, int(l))
+		}
+		seen[v] = true
+	}
+	for _, m := range e {
+		visit(m)
+	}
+	for len(heap) > 1 {
+		last := 0
+		for i, m := range heap {
+			if c.place[m.Var()] > c.place[heap[last].Var()] {
+				last = i
+			}
+		}
+		m := heap[last]
+		heap = slices.Delete(heap, last, last+1)
+		for _, r := range c.reasons(m) {
+			visit(r)
+		}
+	}
+	below[0] = heap[0]
+	return below, back
+}
+
+// levels returns the highest level among the decisions listed, and the next highest, as numbers of decisions; 0 for none.
+func levels(decisions, conflict []z.Lit) (top, next int) {
+	for i, d := range decisions {
+		if slices.Contains(conflict, d) {
+			top, next = i+1, top
+		}
+	}
+	return top, next
+}
+
+// negate returns the clause that excludes e.
+func negate(e []z.Lit) []z.Lit {
+	m := make([]z.Lit, len(e))
+	for i, l := range e {
+		m[i] = l.Not()
+	}
+	return m
+}
