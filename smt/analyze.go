@@ -10,12 +10,14 @@ import (
 //
 // firstUIP replaces literals of the highest level by the reasons they were propagated from, the latest first, until one of that level
 // is left: the first unique implication point (Marques-Silva and Sakallah, GRASP, 1999; Moskewicz et al., Chaff, 2001). e holds
-// true literals of the last propagation; those that hold without decisions are left out of the result. back is the number of levels
-// that the result without its first literal needs; the negation of that literal follows there.
-func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, back int) {
-	top := int32(0)
+// true literals of the last propagation; those that hold without decisions are left out of the result. top is the highest level, that
+// of the result's first literal: its negation follows as soon as that decision is undone.
+//
+// The search goes back by that decision only, not as far as the negation would follow (chronological backtracking: Nadel and Ryvchin,
+// SAT 2018). Decisions in between were chosen for reasons that still hold; dropping them made trees of boxes several times as large.
+func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, top int) {
 	for _, m := range e {
-		top = max(top, c.level[m.Var()])
+		top = max(top, int(c.level[m.Var()]))
 	}
 	if top == 0 {
 		return nil, 0
@@ -25,13 +27,12 @@ func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, back int) {
 	below := []z.Lit{z.LitNull}
 	visit := func(m z.Lit) {
 		v := m.Var()
-		switch l := c.level[v]; {
+		switch l := int(c.level[v]); {
 		case seen[v] || l == 0:
 		case l == top:
 			heap = append(heap, m)
 		default:
 			below = append(below, m)
-			back = max(back, int(l))
 		}
 		seen[v] = true
 	}
@@ -52,17 +53,17 @@ func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, back int) {
 		}
 	}
 	below[0] = heap[0]
-	return below, back
+	return below, top
 }
 
-// levels returns the highest level among the decisions listed, and the next highest, as numbers of decisions; 0 for none.
-func levels(decisions, conflict []z.Lit) (top, next int) {
+// highest returns the level of the last decision listed, 0 for none.
+func highest(decisions, conflict []z.Lit) (top int) {
 	for i, d := range decisions {
 		if slices.Contains(conflict, d) {
-			top, next = i+1, top
+			top = i + 1
 		}
 	}
-	return top, next
+	return top
 }
 
 // negate returns the clause that excludes e.

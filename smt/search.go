@@ -179,12 +179,12 @@ func (s *search) propagate() bool {
 		if ok {
 			break
 		}
-		top, next := levels(s.decisions, conflict)
+		top := highest(s.decisions, conflict)
 		if top == 0 {
 			return false
 		}
 		s.out.Boolean++
-		s.back(next)
+		s.back(top - 1)
 		s.sat.add(negate(conflict))
 	}
 	s.read()
@@ -257,12 +257,12 @@ func (s *search) learn(found [][]z.Lit) (conflict, closed bool) {
 		if slices.ContainsFunc(e, func(m z.Lit) bool { return s.sat.value(m) <= 0 }) {
 			continue
 		}
-		lits, back := s.sat.firstUIP(e)
+		lits, top := s.sat.firstUIP(e)
 		if len(lits) == 0 {
 			return true, true
 		}
-		if back < depth {
-			clause, depth, conflict = negate(lits), back, true
+		if top <= depth {
+			clause, depth, conflict = negate(lits), top-1, true
 		}
 	}
 	if conflict {

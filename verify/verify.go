@@ -36,11 +36,12 @@ type Options struct {
 	// NoAttack skips the search for counterexamples before bounding.
 	NoAttack bool
 	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
-	// ("alpha" is another name of the latter); "reluplex" is the solver of smt/reluplex in place of branch and bound. Anything else is
-	// an error.
+	// ("alpha" is another name of the latter); "reluplex" and "smt" are the solvers of smt/reluplex and smt in place of branch and
+	// bound. Anything else is an error.
 	Method string
 
-	firstWork int64 // of ReLU splitting before inner bounds are refined; 0: the constant
+	noLearning bool  // smt without no-goods, for comparison
+	firstWork  int64 // of ReLU splitting before inner bounds are refined; 0: the constant
 }
 
 // Stats counts the work done.
