@@ -85,8 +85,6 @@ func compare(a, b float64) int {
 	return 0
 }
 
-func (s *search) top() *part { return s.parts[len(s.parts)-1] }
-
 // ascendRows is ascend for one batch; it returns the multipliers of the refuted rows, nil when it was stopped.
 func (s *search) ascendRows(rows []int, one bool) []*dual {
 	f, w := s.top().frame, s.w
@@ -146,11 +144,11 @@ func (s *search) ascendRows(rows []int, one bool) []*dual {
 	return taken
 }
 
-// splits lists the decided phases that the top part leaves open, and their neurons.
+// splits lists the decided phases that the bounds of the top part do not imply strictly, and their neurons.
 func (s *search) splits() (decided []relax.Split, at []int) {
 	p := s.top()
 	for j, sign := range s.set.sign {
-		if sign != 0 && p.lo[j] < 0 && p.hi[j] > 0 {
+		if sign > 0 && p.lo[j] <= 0 || sign < 0 && p.hi[j] >= 0 {
 			n := s.neurons[j]
 			n.Sign = sign
 			decided, at = append(decided, n), append(at, j)

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/go-air/gini/z"
-	"github.com/spai-project/certify/relax"
 )
 
 const (
@@ -30,8 +29,8 @@ func (s *search) check(ctx context.Context) (found [][]z.Lit, next z.Lit) {
 	if len(found) > 0 && (c >= 0 || len(rows) == 0) {
 		return found, z.LitNull
 	}
-	if s.narrow(ctx); s.fault != "" || ctx.Err() != nil {
-		return found, z.LitNull
+	if e := s.narrow(ctx); e != nil || s.fault != "" || ctx.Err() != nil {
+		return extend(found, e), z.LitNull
 	}
 	l := s.ascend(rows, c >= 0)
 	found = append(found, l.found...)
@@ -52,8 +51,25 @@ func (s *search) check(ctx context.Context) (found [][]z.Lit, next z.Lit) {
 		e := s.leaf(ctx, c)
 		return append(found, e...), z.LitNull
 	}
+	if e := s.refine(ctx, l); e != nil || ctx.Err() != nil {
+		return extend(found, e), z.LitNull
+	}
+	if l = s.ascend([]int{l.row}, true); s.out.Status == Found || len(l.found) > 0 || l.row < 0 {
+		return append(found, l.found...), z.LitNull
+	}
+	if s.undecided() < 0 {
+		return append(found, s.leaf(ctx, c)...), z.LitNull
+	}
 	e, next := s.branch(l)
 	return append(found, e...), next
+}
+
+// extend appends e if it is an explanation.
+func extend(found [][]z.Lit, e []z.Lit) [][]z.Lit {
+	if e == nil {
+		return found
+	}
+	return append(found, e)
 }
 
 // crossing explains a phase that the bounds of some part exclude.
@@ -137,52 +153,6 @@ func (s *search) remember(r int, d *dual) {
 	list := slices.DeleteFunc(s.recent[r], func(o *dual) bool { return o == d })
 	list = slices.Insert(list, 0, d)
 	s.recent[r] = list[:min(len(list), maxRecent)]
-}
-
-// narrow bounds the neurons anew where atoms have made the box smaller since it was last done. Bounds that
-// exclude each other on a box, which has points, are a defect and no proof.
-func (s *search) narrow(ctx context.Context) {
-	top := s.parts[len(s.parts)-1]
-	if slices.Equal(s.set.inLo, top.frame.Box.Lo) && slices.Equal(s.set.inHi, top.frame.Box.Hi) {
-		return
-	}
-	n := s.q.Frame.Net
-	b := n.NewBounds()
-	b.Copy(top.frame.B)
-	box := relax.Box{Lo: slices.Clone(s.set.inLo), Hi: slices.Clone(s.set.inHi)}
-	f := n.NewFrame(box, b, s.q.Frame.S)
-	f.SetBox()
-	why := slices.Clone(s.ends)
-	s.out.Parts++
-	if !n.Forward(f) || !n.Crown(ctx, s.pool, f, relax.Tightening{}) {
-		s.fault = contradictory
-		return
-	}
-	s.keepInactive(f)
-	p := s.partOf(f)
-	p.why = why
-	s.parts = append(s.parts, p)
-}
-
-// contradictory is the reason of a search that met bounds excluding each other on a box.
-const contradictory = "internal error: contradictory bounds"
-
-// keepInactive makes neurons that are inactive in the whole box inactive in f. A neuron whose input can only be 0 in f would be
-// taken for active there, and its multiplier, which is not kept, would be wrong elsewhere.
-func (s *search) keepInactive(f *relax.Frame) {
-	root := s.q.Frame.B
-	for _, k := range f.Net.Pre {
-		changed := false
-		for j, u := range root.U[k] {
-			if u <= 0 && root.L[k][j] < 0 && f.B.L[k][j] >= 0 {
-				f.B.L[k][j] = root.L[k][j]
-				changed = true
-			}
-		}
-		if changed {
-			f.Refresh(k)
-		}
-	}
 }
 
 // undecided returns a neuron of open sign whose phase is not decided, the widest; −1 where there is none.

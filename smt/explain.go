@@ -5,22 +5,7 @@ import (
 	"slices"
 
 	"github.com/go-air/gini/z"
-	"github.com/spai-project/certify/relax"
 )
-
-// A part is a piece of the box with bounds of its own: the box itself, or what atoms leave of it.
-type part struct {
-	frame  *relax.Frame
-	lo, hi []float64 // by neuron
-	why    []end     // the atoms that describe it
-}
-
-// An end is an end of an input's interval, and the atom that put it there.
-type end struct {
-	lit   z.Lit // 0: none, it is the box's
-	input int
-	upper bool
-}
 
 // A worth is a literal and what a bound loses without it. It belongs to a neuron's term, or, where neuron is −1, to an input's.
 type worth struct {
@@ -73,6 +58,9 @@ func (s *search) minimise(d *dual, p *part, t *set, g float64) []z.Lit {
 		e = append(e, all[i].lit)
 	}
 	for _, w := range p.why {
+		if slices.Contains(e, w.lit) {
+			continue
+		}
 		if !slices.ContainsFunc(all[n:], func(o worth) bool { return o.neuron < 0 && o.input == w.input && o.upper == w.upper }) {
 			e = append(e, w.lit) // otherwise it follows from a tighter one
 		}

@@ -97,22 +97,12 @@ func newSearch(q *Query, cfg *Config, out *Outcome) *search {
 		}
 	}
 	s.set.sign = make([]int8, len(s.neurons))
-	s.parts = []*part{s.partOf(q.Frame)}
+	s.parts = []*part{s.partOf(q.Frame, nil)}
 	s.bounds, s.warm, s.recent = make([]float64, len(s.rows)), make([]warmth, len(s.rows)), make([][]*dual, len(s.rows))
 	for i := range s.bounds {
 		s.bounds[i] = math.Inf(-1)
 	}
 	return s
-}
-
-// partOf copies what evaluations need of a frame.
-func (s *search) partOf(f *relax.Frame) *part {
-	p := &part{frame: f, lo: make([]float64, len(s.neurons)), hi: make([]float64, len(s.neurons))}
-	for i, n := range s.neurons {
-		src := f.Net.P.Nodes[n.Act].Src
-		p.lo[i], p.hi[i] = f.B.L[src][n.Elem], f.B.U[src][n.Elem]
-	}
-	return p
 }
 
 // run searches until the clauses exclude each other (""), a counterexample is found (out.Status), or neither is possible: the reason.
