@@ -172,7 +172,7 @@ func (s *search) undecided() int {
 func (s *search) cut(l *look) (i int, t float64, ok bool) {
 	atoms := s.cfg.Rule.Atoms
 	if atoms == 0 {
-		atoms = 4
+		atoms = 8
 	}
 	if len(s.free) == 0 || len(s.free) > maxAtomInputs {
 		return 0, 0, false

@@ -29,14 +29,14 @@ type Config struct {
 	// Nodes, if not 0, ends the search as Open ("budget") after so many.
 	Nodes int
 
-	learned func(s *search, e []z.Lit) // for tests: called with every explanation
+	learned func(s *search, e []z.Lit) // for tests: called with every explanation, before it is stored
 }
 
 // Rule are the tunable numbers of the search; the zero value is the default.
 type Rule struct {
 	Steps      int // ascent steps per node, 0: 12
 	Candidates int // phases tried on both sides before one is decided, 0: 4
-	// Atoms is the number of open ReLUs per varying input above which an input is split, where few inputs vary; 0: 4.
+	// Atoms is the number of open ReLUs per varying input above which an input is split, where few inputs vary; 0: 8.
 	Atoms int
 	// NoLearning makes every explanation the list of all decisions, which leaves a plain search without memory: for comparison.
 	NoLearning bool

@@ -128,7 +128,13 @@ func (s *search) run(ctx context.Context) string {
 			}
 		}
 		s.out.Nodes++
+		before := s.stuck
 		found, next := s.check(ctx)
+		if s.cfg.learned != nil && s.stuck == before { // a leaf without an answer is passed without an explanation
+			for _, e := range found {
+				s.cfg.learned(s, e)
+			}
+		}
 		switch {
 		case s.out.Status == Found:
 			return ""
@@ -235,9 +241,6 @@ func (s *search) learn(found [][]z.Lit) (conflict, closed bool) {
 	var clause []z.Lit
 	depth := math.MaxInt
 	for i, e := range found {
-		if s.cfg.learned != nil && s.stuck == 0 {
-			s.cfg.learned(s, e)
-		}
 		if s.cfg.Rule.NoLearning {
 			e = s.everything(e)
 			found[i] = e

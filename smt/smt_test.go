@@ -72,9 +72,9 @@ var rules = []smt.Rule{
 	{Steps: 2, Candidates: 2, Atoms: 2, NoLearning: true},
 }
 
-// TestAgainstOracle compares with the exact answer on random questions: 10,000, or as many as CERTIFY_SMT says.
+// TestAgainstOracle compares with the exact answer on random questions: 20,000, or as many as CERTIFY_SMT says.
 func TestAgainstOracle(t *testing.T) {
-	n := 10_000
+	n := 20_000
 	if testing.Short() {
 		n = 600
 	}

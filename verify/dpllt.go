@@ -20,7 +20,7 @@ func (r *run) dpllt(g *group, n int) *bab.Outcome {
 	var out *smt.Outcome
 	r.in(phaseSMT, func() {
 		out = smt.Solve(r.ctx, &smt.Query{Frame: f, Cases: q.Cases}, &smt.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box),
-			Trace: r.progress, Pause: r.pause(false), Rule: smt.Rule{NoLearning: r.opt.noLearning}})
+			Trace: r.progress, Pause: r.pause(false), Rule: r.opt.smtRule})
 	})
 	if n <= 4 {
 		r.note("DPLL(T): %d nodes, %d decisions, %d conflicts, %d by clauses alone, %d no-goods of %.1f literals, %d backjumps, depth %d",

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/smt"
 	"github.com/spai-project/certify/verify/trace"
 )
 
@@ -40,8 +41,8 @@ type Options struct {
 	// bound. Anything else is an error.
 	Method string
 
-	noLearning bool  // smt without no-goods, for comparison
-	firstWork  int64 // of ReLU splitting before inner bounds are refined; 0: the constant
+	smtRule   smt.Rule // of method smt
+	firstWork int64    // of ReLU splitting before inner bounds are refined; 0: the constant
 }
 
 // Stats counts the work done.
