@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/relax"
 	"github.com/spai-project/certify/smt"
+	"github.com/spai-project/certify/verify"
 	"github.com/spai-project/certify/verify/verifytest"
 )
 
@@ -133,6 +135,41 @@ func TestAgainstOracle(t *testing.T) {
 	}
 	if total.Decisions < n/5 || total.Conflicts < n/10 || total.Parts < n/50 {
 		t.Error("the search is hardly used")
+	}
+}
+
+// TestAgainstBranchAndBound: where both decide, they decide the same.
+func TestAgainstBranchAndBound(t *testing.T) {
+	n := uint64(400)
+	if testing.Short() {
+		n = 60
+	}
+	both := 0
+	for seed := range n {
+		in := verifytest.RandomInstance(300_000 + seed)
+		p, err := in.Net.Program()
+		if err != nil {
+			t.Fatal(err)
+		}
+		method := []string{"input-split", "relu-split"}[seed%2]
+		r, err := verify.Program(context.Background(), p, in.Problem,
+			verify.Options{Method: method, NoAttack: true, Workers: 1, Timeout: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, _, _ := solve(t, p, in.Problem, false, rules[seed%uint64(len(rules))], &smt.Stats{})
+		decided := status != smt.Open && (r.Verdict == verify.Holds || r.Verdict == verify.Violated)
+		if decided {
+			both++
+		}
+		// a strict row touched with equality may be read either way
+		if decided && (status == smt.Closed) != (r.Verdict == verify.Holds) && !strict(in.Problem) {
+			t.Fatalf("seed %d: %v, %s says %v\n%v", seed, status, method, r.Verdict, in)
+		}
+	}
+	t.Logf("%d of %d decided by both", both, n)
+	if both < int(n)/2 {
+		t.Error("too few")
 	}
 }
 

@@ -3,6 +3,7 @@ package verify
 import (
 	"math"
 
+	"github.com/spai-project/certify/relax"
 	"github.com/spai-project/certify/smt"
 	"github.com/spai-project/certify/verify/bab"
 )
@@ -13,7 +14,8 @@ const methodSMT = "smt"
 // dpllt decides one box of n by DPLL(T), from the same bounds of the whole box that branch and bound starts from.
 func (r *run) dpllt(g *group, n int) *bab.Outcome {
 	q := g.query
-	f, _ := r.rootFrame(q, varying(q.Box), false)
+	var f *relax.Frame
+	r.in(phaseRoot, func() { f, _ = r.rootFrame(q, varying(q.Box), false) })
 	if f == nil || !r.ascend(f, &bab.Config{}) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}

@@ -441,6 +441,7 @@ func TestPhases(t *testing.T) {
 		{"crown", []string{"attack", "lower", "root bounds", "screen"}},
 		{"input-split", []string{"attack", "input split", "lower", "root bounds", "screen"}},
 		{"relu-split", []string{"alpha", "attack", "lower", "relu split", "root bounds", "screen"}},
+		{"smt", []string{"alpha", "attack", "lower", "root bounds", "screen", "smt"}},
 	} {
 		in := hard(t, 12, 20)
 		labels := map[string]bool{}
