@@ -21,7 +21,7 @@ const maxLeafSize = 4 << 20
 // possible. A leaf that escapes both leaves the question open.
 func (s *search) leaf(ctx context.Context, c int) [][]z.Lit {
 	s.out.Leaves++
-	decided, _ := s.splits()
+	decided := s.phases()
 	rows := s.cases[c]
 	n := len(s.set.inLo)
 	if (len(decided)+len(rows))*n <= maxLeafSize {
@@ -44,6 +44,26 @@ func (s *search) leaf(ctx context.Context, c int) [][]z.Lit {
 		e = append(e, s.selector[c]) // true without decisions: nothing else is left
 	}
 	return [][]z.Lit{e}
+}
+
+// phases lists the neurons of open sign in the whole box with the phases that are decided or that the bounds of the top part imply:
+// where those bounds assume more than the inputs' intervals, the program needs a row for them, and the pass a multiplier.
+func (s *search) phases() []relax.Split {
+	p := s.top()
+	var out []relax.Split
+	for j, sign := range s.set.sign {
+		n := s.neurons[j]
+		switch {
+		case sign != 0:
+			n.Sign = sign
+		case p.lo[j] >= 0:
+			n.Sign = 1
+		default:
+			n.Sign = -1
+		}
+		out = append(out, n)
+	}
+	return out
 }
 
 // leafProgram builds the program: a row for each phase, then one for each row of the case.

@@ -108,10 +108,21 @@ func (s *search) important(l *look) [][]int32 {
 	return rows
 }
 
+// crossed reports whether the bounds of some neuron exclude each other: a decided phase can do that to one that is not bounded anew.
+func (s *search) crossed(f *relax.Frame) bool {
+	for _, n := range s.neurons {
+		src := f.Net.P.Nodes[n.Act].Src
+		if f.B.L[src][n.Elem] > f.B.U[src][n.Elem] {
+			return true
+		}
+	}
+	return false
+}
+
 // push makes a part of f, or explains why it is empty.
 func (s *search) push(f *relax.Frame, ok bool, why []end) []z.Lit {
 	s.out.Parts++
-	if !ok {
+	if !ok || s.crossed(f) {
 		proof := false
 		var e []z.Lit
 		for _, w := range why {

@@ -54,7 +54,7 @@ func solve(t testing.TB, p *prog.Program, prob *spec.Problem, tight bool, rule s
 				q.Cases = append(q.Cases, c)
 			}
 		}
-		out := smt.Solve(context.Background(), q, &smt.Config{Try: tryOn(p, prob, b), Rule: rule, Nodes: 20_000})
+		out := smt.Solve(context.Background(), q, &smt.Config{Try: tryOn(p, prob, b), Rule: rule, Nodes: 3000})
 		total.Add(&out.Stats)
 		switch out.Status {
 		case smt.Found:

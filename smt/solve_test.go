@@ -178,3 +178,32 @@ func TestNeuronTerm(t *testing.T) {
 		}
 	}
 }
+
+// TestInactiveStaysInactive: a neuron that is inactive in the whole box and whose input can only be 0 in a part has no multiplier
+// there, as in the box.
+func TestInactiveStaysInactive(t *testing.T) {
+	b := prog.NewBuilder(1)
+	p, err := b.Program(b.Affine("", 1, nil, 0, prog.Term{Src: b.Relu("", 0), Map: prog.Dense(1, 1, []float64{1})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := spec.Row{Y: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: -1, RHSUpper: -1}
+	q := &Query{Frame: rootFrame(p, relax.Box{Lo: []float64{-1}, Hi: []float64{0}}), Cases: []spec.Case{{Rows: []spec.Row{row}}}}
+	s := newSearch(q, &Config{}, &Outcome{})
+	s.propagate()
+	m := s.atom(0, 0, s.sat) // x ≥ 0 leaves 0
+	s.decisions = append(s.decisions, m.Not())
+	s.propagate()
+	if e := s.narrow(context.Background()); e != nil || len(s.parts) != 2 {
+		t.Fatalf("%v, %d parts", e, len(s.parts))
+	}
+	s.w.Begin(1)
+	s.w.On(s.top().frame.Net)
+	s.w.Seed(p.Output, 0, 0, 1)
+	s.w.Run(s.top().frame, p.Output)
+	s.w.EachMultiplier(s.top().frame, 0, func(_, _ int32, a, nu float64) {
+		if nu != 0 {
+			t.Errorf("multiplier %v", nu)
+		}
+	})
+}

@@ -27,7 +27,6 @@ func TestNoGoods(t *testing.T) {
 	if d, err := time.ParseDuration(os.Getenv("CERTIFY_CAP")); err == nil {
 		limit = d
 	}
-	phases := smt.Rule{Atoms: 1 << 20}
 	for _, s := range []struct {
 		name      string
 		rule      smt.Rule
@@ -35,15 +34,14 @@ func TestNoGoods(t *testing.T) {
 	}{
 		{"tiny, of the oracle", smt.Rule{Steps: 1, Candidates: 1}, tinyQuestions(t, 3000)},
 		{"random, three cases", smt.Rule{}, randomQuestions(t, 12, false)},
-		{"the same, phases only", phases, randomQuestions(t, 12, false)},
-		{"the same with a row in common", phases, randomQuestions(t, 12, true)},
+		{"the same with a row in common", smt.Rule{}, randomQuestions(t, 12, true)},
 		{"acasxu_2023, every 9th of properties 1 to 4", smt.Rule{}, suiteQuestions(t, root, "acasxu_2023", 0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99)},
 		{"acasxu_2023, properties 5 to 9", smt.Rule{}, suiteQuestions(t, root, "acasxu_2023", 110, 111, 112, 113, 114)},
 		{"safenlp, six hard ones", smt.Rule{}, suiteQuestions(t, root, "safenlp", 578, 92, 209, 254, 473, 618)},
 		{"mnist_fc, 256x2", smt.Rule{}, suiteQuestions(t, root, "mnist_fc", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)},
 	} {
 		var proved, nodes [2]int
-		both := 0
+		fewer, most := 0, 0
 		for _, q := range s.questions {
 			var res [2]*Result
 			for i := range res {
@@ -63,13 +61,16 @@ func TestNoGoods(t *testing.T) {
 					strings.Join(res[0].Strategy, "; "))
 			}
 			if res[0].Verdict == Holds && res[1].Verdict == Holds {
-				both++
 				nodes[0] += res[0].Stats.Branches
 				nodes[1] += res[1].Stats.Branches
+				if saved := res[1].Stats.Branches - res[0].Stats.Branches; saved > 0 {
+					fewer++
+					most = max(most, saved)
+				}
 			}
 		}
-		fmt.Printf("| %s | %d | %d | %d | %d | %d | %d | %.3f |\n", s.name, len(s.questions), proved[0], proved[1], both, nodes[0], nodes[1],
-			float64(nodes[0])/float64(max(nodes[1], 1)))
+		fmt.Printf("| %s | %d | %d | %d | %d | %d | %.3f | %d | %d |\n", s.name, len(s.questions), proved[0], proved[1], nodes[0], nodes[1],
+			float64(nodes[0])/float64(max(nodes[1], 1)), fewer, most)
 	}
 }
 
