@@ -1,9 +1,9 @@
 package relax
 
-// EachMultiplier calls visit for the ReLUs that bear on the bound of lane r after Run: a is the coefficient on the output, nu the
-// multiplier on the input, of the term a·x − ν·z of the package comment. What is not visited has a = ν = 0. With D, Err and the
-// coefficients of the input they make up the bound, and, since any ν is valid, a bound on every other set too on which the frame's
-// scale holds: take the least value of each term there.
+// EachMultiplier calls visit for the ReLUs that bear on the bound of lane r after Run: a is the coefficient on the output, nu
+// the multiplier on the input, of the term a·x − ν·z of the package comment. What is not visited has a = ν = 0. With D, Err and
+// the coefficients of the input they make up the bound, and, since any ν is valid, a bound on every other set too on which the
+// frame's scale holds: take the least value of each term there.
 //
 // Where something else reads z as well, ν·z is one of several parts of a sum whose rounding Err covers, up to one unit of |ν·z|.
 func (w *Worker) EachMultiplier(f *Frame, r int, visit func(act, elem int32, a, nu float64)) {

@@ -8,13 +8,14 @@ import (
 
 // A conflict is resolved to what follows from it: literals that exclude each other, one of them alone on the highest level.
 //
-// firstUIP replaces literals of the highest level by the reasons they were propagated from, the latest first, until one of that level
-// is left: the first unique implication point (Marques-Silva and Sakallah, GRASP, 1999; Moskewicz et al., Chaff, 2001). e holds
-// true literals of the last propagation; those that hold without decisions are left out of the result. top is the highest level, that
-// of the result's first literal: its negation follows as soon as that decision is undone.
+// firstUIP replaces literals of the highest level by the reasons they were propagated from, the latest first, until one of that
+// level is left: the first unique implication point (Marques-Silva and Sakallah, GRASP, 1999; Moskewicz et al., Chaff, 2001). e
+// holds true literals of the last propagation; those that hold without decisions are left out of the result. top is the highest
+// level, that of the result's first literal: its negation follows as soon as that decision is undone.
 //
-// The search goes back by that decision only, not as far as the negation would follow (chronological backtracking: Nadel and Ryvchin,
-// SAT 2018). Decisions in between were chosen for reasons that still hold; dropping them made trees of boxes several times as large.
+// The search goes back by that decision only, not as far as the negation would follow (chronological backtracking: Nadel and
+// Ryvchin, SAT 2018). Decisions in between were chosen for reasons that still hold; dropping them made trees of boxes several
+// times as large.
 func (c *clauses) firstUIP(e []z.Lit) (lits []z.Lit, top int) {
 	for _, m := range e {
 		top = max(top, int(c.level[m.Var()]))

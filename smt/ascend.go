@@ -37,8 +37,9 @@ func (s *search) steps() int {
 	return 12
 }
 
-// ascend bounds the rows on the present set by an ascent over slopes and multipliers. one says that refuting one row is enough, as it
-// is for the rows of one case; then the row with the highest bound is the one to branch on, otherwise the one with the lowest.
+// ascend bounds the rows on the present set by an ascent over slopes and multipliers. one says that refuting one row is enough,
+// as it is for the rows of one case; then the row with the highest bound is the one to branch on, otherwise the one with the
+// lowest.
 func (s *search) ascend(rows []int, one bool) *look {
 	if one && len(rows) > maxLanes {
 		slices.SortStableFunc(rows, func(a, b int) int { return compare(s.bounds[b], s.bounds[a]) })

@@ -9,9 +9,9 @@ import (
 	"github.com/spai-project/certify/relax"
 )
 
-// branch tries the phases of a few neurons with one pass for both sides (strong branching). Sides that are refuted are explained: the
-// other side follows, and the set is looked at again before anything is decided. Otherwise the neuron whose weaker side is best is
-// decided, the better side first.
+// branch tries the phases of a few neurons with one pass for both sides (strong branching). Sides that are refuted are
+// explained: the other side follows, and the set is looked at again before anything is decided. Otherwise the neuron whose
+// weaker side is best is decided, the better side first.
 func (s *search) branch(l *look) (found [][]z.Lit, next z.Lit) {
 	cands := s.shortlist(l)
 	if len(cands) == 0 {

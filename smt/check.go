@@ -13,9 +13,10 @@ const (
 	minWidth      = 0x1p-16 // of an interval that is split, as a part of the box's
 )
 
-// check looks at the present set with the theory, cheapest first: bounds that cross, multipliers of earlier nodes, an ascent, phases
-// tried on both sides, and a linear program where every phase is decided. It returns explanations (literals that exclude each other)
-// and a literal to decide next, 0 where there is none or where it pays to look at what the explanations imply first.
+// check looks at the present set with the theory, cheapest first: bounds that cross, multipliers of earlier nodes, an ascent,
+// phases tried on both sides, and a linear program where every phase is decided. It returns explanations (literals that exclude
+// each other) and a literal to decide next, 0 where there is none or where it pays to look at what the explanations imply
+// first.
 func (s *search) check(ctx context.Context) (found [][]z.Lit, next z.Lit) {
 	if e := s.crossing(); e != nil {
 		return [][]z.Lit{e}, z.LitNull

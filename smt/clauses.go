@@ -7,9 +7,10 @@ import (
 
 // clauses is the Boolean side: a store of clauses and their unit propagation, both gini's, under a list of decisions.
 //
-// gini knows test scopes, but a scope opened after another keeps literals that were implied below it, and leaving a scope after a
-// conflict derives clauses that nobody asked for, at level 0 too, where it cannot. So there is at most one scope, all decisions are
-// assumed in it at once, and after a conflict the store is built anew. That is no great loss: propagation is not what takes time.
+// gini knows test scopes, but a scope opened after another keeps literals that were implied below it, and leaving a scope after
+// a conflict derives clauses that nobody asked for, at level 0 too, where it cannot. So there is at most one scope, all
+// decisions are assumed in it at once, and after a conflict the store is built anew. That is no great loss: propagation is not
+// what takes time.
 type clauses struct {
 	sat  *gini.Gini
 	all  [][]z.Lit // every clause, to build the store anew

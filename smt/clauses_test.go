@@ -133,7 +133,8 @@ func TestClauses(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d literals, %d conflicts, %d of them final, %d explanations, %d shorter when resolved", propagated, conflicts, closed, resolved, shorter)
+	t.Logf("%d literals, %d conflicts, %d of them final, %d explanations, %d shorter when resolved",
+		propagated, conflicts, closed, resolved, shorter)
 	if propagated < 5*int(rounds) || conflicts < int(rounds)/2 || closed < int(rounds)/20 || shorter < int(rounds)/20 {
 		t.Error("too few")
 	}

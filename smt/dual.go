@@ -7,8 +7,9 @@ import (
 	"github.com/spai-project/certify/relax"
 )
 
-// A dual is a vector of multipliers for an objective, Σ λ·row, with what is needed to evaluate its bound on any part of the box: see
-// the inequality in package relax. Only neurons of open sign have terms; those of the others are 0 by the choice of their multipliers.
+// A dual is a vector of multipliers for an objective, Σ λ·row, with what is needed to evaluate its bound on any part of the
+// box: see the inequality in package relax. Only neurons of open sign have terms; those of the others are 0 by the choice of
+// their multipliers.
 type dual struct {
 	rows     []int     // whose objectives are added up; none: the literals of the set exclude each other by themselves
 	constant float64   // biases and right-hand sides
@@ -41,8 +42,8 @@ type set struct {
 	sign       []int8    // by neuron: +1 z ≥ 0, −1 z ≤ 0, 0 open
 }
 
-// neuronTerm is the least value of a·x − ν·z over x = max(z,0), lo ≤ z ≤ hi and the phase, rounded to nearest: it is attained at an
-// end or at the kink.
+// neuronTerm is the least value of a·x − ν·z over x = max(z,0), lo ≤ z ≤ hi and the phase, rounded to nearest: it is attained
+// at an end or at the kink.
 func neuronTerm(a, nu, lo, hi float64, sign int8) float64 {
 	switch {
 	case sign > 0:
@@ -67,8 +68,9 @@ func inputTerm(a, lo, hi float64) float64 { return min(a*lo, a*hi) }
 // bound evaluates d on s.
 //
 // Soundness: any multipliers bound the objective by the sum of the least values of all terms. Terms have at most three rounded
-// operations each and the sum one for each of them, so their rounding is at most γ·Σ|term|; where z has other readers the stored
-// multiplier is off by another unit of |ν·z| (relax.Worker.EachMultiplier). γ is doubled because the sum of sizes is rounded, too.
+// operations each and the sum one for each of them, so their rounding is at most γ·Σ|term|; where z has other readers the
+// stored multiplier is off by another unit of |ν·z| (relax.Worker.EachMultiplier). γ is doubled because the sum of sizes is
+// rounded, too.
 func (d *dual) bound(s *set) float64 {
 	sum, size := d.constant, math.Abs(d.constant)
 	for j, nu := range d.nu {

@@ -15,8 +15,8 @@ type worth struct {
 	neuron int
 }
 
-// explain returns literals, all true (or the one that s.set assumes beyond them), that d shows to exclude each other; nil if d refutes
-// nothing here. Sound because the set that is left is evaluated as it is, whatever was left out and why.
+// explain returns literals, all true (or the one that s.set assumes beyond them), that d shows to exclude each other; nil if d
+// refutes nothing here. Sound because the set that is left is evaluated as it is, whatever was left out and why.
 func (s *search) explain(d *dual) []z.Lit {
 	for _, p := range s.parts {
 		t := s.restrict(p)

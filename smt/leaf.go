@@ -15,10 +15,10 @@ import (
 // maxLeafSize bounds rows × columns of a leaf's linear program.
 const maxLeafSize = 4 << 20
 
-// leaf decides a set in which every phase is known: the network is linear there, and the greatest t with row + t ≤ 0 for every row of
-// the case is a linear program over the inputs and t. The program is solved in floats and trusted with nothing: where t is negative,
-// the multipliers weigh rows and phases, and a pass with them refutes; otherwise the inputs are a candidate, as far inside as
-// possible. A leaf that escapes both leaves the question open.
+// leaf decides a set in which every phase is known: the network is linear there, and the greatest t with row + t ≤ 0 for every
+// row of the case is a linear program over the inputs and t. The program is solved in floats and trusted with nothing: where t
+// is negative, the multipliers weigh rows and phases, and a pass with them refutes; otherwise the inputs are a candidate, as
+// far inside as possible. A leaf that escapes both leaves the question open.
 func (s *search) leaf(ctx context.Context, c int) [][]z.Lit {
 	s.out.Leaves++
 	decided := s.phases()
@@ -46,8 +46,9 @@ func (s *search) leaf(ctx context.Context, c int) [][]z.Lit {
 	return [][]z.Lit{e}
 }
 
-// phases lists the neurons of open sign in the whole box with the phases that are decided or that the bounds of the top part imply:
-// where those bounds assume more than the inputs' intervals, the program needs a row for them, and the pass a multiplier.
+// phases lists the neurons of open sign in the whole box with the phases that are decided or that the bounds of the top part
+// imply: where those bounds assume more than the inputs' intervals, the program needs a row for them, and the pass a
+// multiplier.
 func (s *search) phases() []relax.Split {
 	p := s.top()
 	var out []relax.Split
@@ -94,8 +95,8 @@ func (s *search) leafProgram(decided []relax.Split, rows []int) *simplex.Problem
 	return lp
 }
 
-// combine makes multipliers from a pass over a weighted sum of rows: mu has the multipliers of the phases, then the weights. It returns
-// nil if there is no bound.
+// combine makes multipliers from a pass over a weighted sum of rows: mu has the multipliers of the phases, then the weights. It
+// returns nil if there is no bound.
 func (s *search) combine(decided []relax.Split, rows []int, mu []float64) *dual {
 	for i, v := range mu {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -127,8 +128,8 @@ func (s *search) combine(decided []relax.Split, rows []int, mu []float64) *dual 
 	return s.take(w, f, 0, used)
 }
 
-// forms evaluates the network forward on linear forms of the inputs, in plain floats: per node and element, a coefficient for each
-// input and a constant. Neurons whose phase is not known are taken as inactive.
+// forms evaluates the network forward on linear forms of the inputs, in plain floats: per node and element, a coefficient for
+// each input and a constant. Neurons whose phase is not known are taken as inactive.
 func (s *search) forms() [][]float64 {
 	p := s.q.Frame.Net.P
 	b := s.top().frame.B

@@ -58,8 +58,8 @@ func (s *search) narrow(ctx context.Context) []z.Lit {
 	return s.push(f, n.Forward(f) && n.Crown(ctx, s.pool, f, relax.Tightening{}), why)
 }
 
-// refine bounds the neurons that matter most to a row anew, on the inputs that satisfy the decided phases and the row: every decided
-// phase and the row become reasons.
+// refine bounds the neurons that matter most to a row anew, on the inputs that satisfy the decided phases and the row: every
+// decided phase and the row become reasons.
 func (s *search) refine(ctx context.Context, l *look) []z.Lit {
 	top := s.top()
 	h := &s.warm[l.row]
@@ -81,7 +81,8 @@ func (s *search) refine(ctx context.Context, l *look) []z.Lit {
 		}
 	}
 	f, ok := top.frame.Sub(ctx, s.pool, relax.Tightening{Alpha: refineSteps, Splits: decided,
-		Refute: &relax.Refutation{Row: s.rows[l.row], From: top.frame, Alpha: h.alpha, Beta: beta, Bound: s.bounds[l.row], Only: s.important(l)}})
+		Refute: &relax.Refutation{Row: s.rows[l.row], From: top.frame, Alpha: h.alpha, Beta: beta, Bound: s.bounds[l.row],
+			Only: s.important(l)}})
 	if ok {
 		h.alpha = top.frame.MapAlpha(f, h.alpha)
 		h.frame = f
@@ -108,7 +109,8 @@ func (s *search) important(l *look) [][]int32 {
 	return rows
 }
 
-// crossed reports whether the bounds of some neuron exclude each other: a decided phase can do that to one that is not bounded anew.
+// crossed reports whether the bounds of some neuron exclude each other: a decided phase can do that to one that is not bounded
+// anew.
 func (s *search) crossed(f *relax.Frame) bool {
 	for _, n := range s.neurons {
 		src := f.Net.P.Nodes[n.Act].Src

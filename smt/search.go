@@ -105,7 +105,8 @@ func newSearch(q *Query, cfg *Config, out *Outcome) *search {
 	return s
 }
 
-// run searches until the clauses exclude each other (""), a counterexample is found (out.Status), or neither is possible: the reason.
+// run searches until the clauses exclude each other (""), a counterexample is found (out.Status), or neither is possible: the
+// reason.
 func (s *search) run(ctx context.Context) string {
 	for {
 		if ctx.Err() != nil {
@@ -235,8 +236,8 @@ func (s *search) phaseLit(j int, sign int8) z.Lit {
 	return s.phase[j].Not()
 }
 
-// learn stores explanations. Where one of them holds true literals only, it is a conflict, and the search goes back; closed says that
-// there is nowhere to go.
+// learn stores explanations. Where one of them holds true literals only, it is a conflict, and the search goes back; closed
+// says that there is nowhere to go.
 func (s *search) learn(found [][]z.Lit) (conflict, closed bool) {
 	var clause []z.Lit
 	depth := math.MaxInt
@@ -302,6 +303,7 @@ func (s *search) progress() {
 	}
 	if now := time.Now(); now.Sub(s.shown) > 250*time.Millisecond {
 		s.shown = now
-		s.cfg.Trace(trace.Event{Phase: "smt", Bound: math.Inf(-1), Open: len(s.decisions), Closed: s.out.Conflicts, Memory: s.out.Peak})
+		s.cfg.Trace(trace.Event{Phase: "smt", Bound: math.Inf(-1), Open: len(s.decisions), Closed: s.out.Conflicts,
+			Memory: s.out.Peak})
 	}
 }

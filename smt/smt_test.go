@@ -45,7 +45,8 @@ func frame(t testing.TB, p *prog.Program, lo, hi []float64, tight bool) *relax.F
 }
 
 // solve asks about every box of a problem.
-func solve(t testing.TB, p *prog.Program, prob *spec.Problem, tight bool, rule smt.Rule, total *smt.Stats) (status smt.Status, w *spec.Witness, reason string) {
+func solve(t testing.TB, p *prog.Program, prob *spec.Problem, tight bool, rule smt.Rule, total *smt.Stats) (status smt.Status,
+	w *spec.Witness, reason string) {
 	status = smt.Closed
 	for b := range prob.Boxes {
 		q := &smt.Query{Frame: frame(t, p, prob.Boxes[b].Lower, prob.Boxes[b].Upper, tight)}
@@ -117,7 +118,8 @@ func TestAgainstOracle(t *testing.T) {
 				total.Add(&stats)
 				switch {
 				case status == smt.Closed && truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !strict(in.Problem)):
-					t.Errorf("seed %d: closed, but case %d has a counterexample of margin %v\n%v", seed, truth.Case, truth.Margin, in)
+					t.Errorf("seed %d: closed, but case %d has a counterexample of margin %v\n%v",
+						seed, truth.Case, truth.Margin, in)
 				case status == smt.Found && !truth.Sat:
 					t.Errorf("seed %d: found %v, but there is none\n%v", seed, w.X, in)
 				case status == smt.Open && clear && !(truth.Sat && in.GridHides()):
@@ -129,7 +131,8 @@ func TestAgainstOracle(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	t.Logf("closed %d, found %d, open %d (%d of them clear); %+v", count[smt.Closed], count[smt.Found], count[smt.Open], missed, *total)
+	t.Logf("closed %d, found %d, open %d (%d of them clear); %+v",
+		count[smt.Closed], count[smt.Found], count[smt.Open], missed, *total)
 	if count[smt.Closed] < n/5 || count[smt.Found] < n/5 || missed > n/500 {
 		t.Error("lopsided")
 	}

@@ -32,7 +32,8 @@ func TestRows(t *testing.T) {
 		{row(1, 2, 2.5, false), row(1, 2.5, 3, false), false, true, false, "right-hand sides whose decimals touch"},
 		{row(1, 2, 2.5, false), row(1, 2.5, 3, true), false, false, false, "a strict row that is touched"},
 		{spec.Row{Y: []spec.Coef{{Index: 0, Value: 1, Err: 0.1}}, RHSLower: 2, RHSUpper: 2},
-			spec.Row{Y: []spec.Coef{{Index: 0, Value: 1, Err: 0.1}}, RHSLower: 3, RHSUpper: 3}, false, false, false, "rounded coefficients"},
+			spec.Row{Y: []spec.Coef{{Index: 0, Value: 1, Err: 0.1}}, RHSLower: 3, RHSUpper: 3},
+			false, false, false, "rounded coefficients"},
 	} {
 		s := newClauses()
 		l := &literals{}
@@ -93,7 +94,8 @@ func TestStops(t *testing.T) {
 	}
 	ctx := context.Background()
 	row := spec.Row{Y: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: -1, RHSUpper: -1}
-	q := &Query{Frame: rootFrame(sigmoid, relax.Box{Lo: []float64{0}, Hi: []float64{1}}), Cases: []spec.Case{{Rows: []spec.Row{row}}}}
+	q := &Query{Frame: rootFrame(sigmoid, relax.Box{Lo: []float64{0}, Hi: []float64{1}}),
+		Cases: []spec.Case{{Rows: []spec.Row{row}}}}
 	if out := Solve(ctx, q, &Config{}); out.Status != Open || !strings.Contains(out.Reason, `"s1"`) || out.Open != 1 {
 		t.Errorf("%+v", out)
 	}
@@ -116,7 +118,8 @@ func TestStops(t *testing.T) {
 	}
 	first := Solve(ctx, q, &Config{Rule: rule})
 	for workers := range 3 {
-		if again := Solve(ctx, q, &Config{Rule: rule, Pool: relax.NewPool(q.Frame.Net, 1+workers)}); !reflect.DeepEqual(first, again) {
+		again := Solve(ctx, q, &Config{Rule: rule, Pool: relax.NewPool(q.Frame.Net, 1+workers)})
+		if !reflect.DeepEqual(first, again) {
 			t.Errorf("%+v, then %+v with %d workers", first, again, 1+workers)
 		}
 	}

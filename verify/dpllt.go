@@ -21,14 +21,15 @@ func (r *run) dpllt(g *group, n int) *bab.Outcome {
 	}
 	var out *smt.Outcome
 	r.in(phaseSMT, func() {
-		out = smt.Solve(r.ctx, &smt.Query{Frame: f, Cases: q.Cases}, &smt.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box),
-			Trace: r.progress, Pause: r.pause(false), Rule: r.opt.smtRule})
+		out = smt.Solve(r.ctx, &smt.Query{Frame: f, Cases: q.Cases}, &smt.Config{Pool: r.pool, Memory: r.opt.Memory,
+			Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(false), Rule: r.opt.smtRule})
 	})
 	if n <= 4 {
-		r.note("DPLL(T): %d nodes, %d decisions, %d conflicts, %d by clauses alone, %d no-goods of %.1f literals, %d backjumps, depth %d",
-			out.Nodes, out.Decisions, out.Conflicts, out.Boolean, out.Clauses, float64(out.Literals)/float64(max(out.Clauses, 1)), out.Backjumps,
-			out.Depth)
+		r.note("DPLL(T): %d nodes, %d decisions, %d conflicts, %d by clauses alone, "+
+			"%d no-goods of %.1f literals, %d backjumps, depth %d",
+			out.Nodes, out.Decisions, out.Conflicts, out.Boolean, out.Clauses,
+			float64(out.Literals)/float64(max(out.Clauses, 1)), out.Backjumps, out.Depth)
 	}
-	return &bab.Outcome{Status: bab.Status(out.Status), Reason: out.Reason, Witness: out.Witness, Bound: math.Inf(-1), Volume: out.Volume,
-		Branches: out.Nodes, Open: out.Open, Peak: out.Peak}
+	return &bab.Outcome{Status: bab.Status(out.Status), Reason: out.Reason, Witness: out.Witness, Bound: math.Inf(-1),
+		Volume: out.Volume, Branches: out.Nodes, Open: out.Open, Peak: out.Peak}
 }

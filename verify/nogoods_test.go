@@ -35,10 +35,12 @@ func TestNoGoods(t *testing.T) {
 		{"tiny, of the oracle", smt.Rule{Steps: 1, Candidates: 1}, tinyQuestions(t, 3000)},
 		{"random, three cases", smt.Rule{}, randomQuestions(t, 12, false)},
 		{"the same with a row in common", smt.Rule{}, randomQuestions(t, 12, true)},
-		{"acasxu_2023, every 9th of properties 1 to 4", smt.Rule{}, suiteQuestions(t, root, "acasxu_2023", 0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99)},
+		{"acasxu_2023, every 9th of properties 1 to 4", smt.Rule{},
+			suiteQuestions(t, root, "acasxu_2023", 0, 9, 18, 27, 36, 45, 54, 63, 72, 81, 90, 99)},
 		{"acasxu_2023, properties 5 to 9", smt.Rule{}, suiteQuestions(t, root, "acasxu_2023", 110, 111, 112, 113, 114)},
 		{"safenlp, six hard ones", smt.Rule{}, suiteQuestions(t, root, "safenlp", 578, 92, 209, 254, 473, 618)},
-		{"mnist_fc, 256x2", smt.Rule{}, suiteQuestions(t, root, "mnist_fc", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)},
+		{"mnist_fc, 256x2", smt.Rule{},
+			suiteQuestions(t, root, "mnist_fc", 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17)},
 	} {
 		var proved, nodes [2]int
 		fewer, most := 0, 0
@@ -57,8 +59,8 @@ func TestNoGoods(t *testing.T) {
 				}
 			}
 			if len(s.questions) < 100 {
-				t.Logf("%s, %s: %v %v; %d %d nodes; %s", s.name, q.name, res[0].Verdict, res[1].Verdict, res[0].Stats.Branches, res[1].Stats.Branches,
-					strings.Join(res[0].Strategy, "; "))
+				t.Logf("%s, %s: %v %v; %d %d nodes; %s", s.name, q.name, res[0].Verdict, res[1].Verdict,
+					res[0].Stats.Branches, res[1].Stats.Branches, strings.Join(res[0].Strategy, "; "))
 			}
 			if res[0].Verdict == Holds && res[1].Verdict == Holds {
 				nodes[0] += res[0].Stats.Branches
@@ -69,8 +71,8 @@ func TestNoGoods(t *testing.T) {
 				}
 			}
 		}
-		fmt.Printf("| %s | %d | %d | %d | %d | %d | %.3f | %d | %d |\n", s.name, len(s.questions), proved[0], proved[1], nodes[0], nodes[1],
-			float64(nodes[0])/float64(max(nodes[1], 1)), fewer, most)
+		fmt.Printf("| %s | %d | %d | %d | %d | %d | %.3f | %d | %d |\n", s.name, len(s.questions), proved[0], proved[1],
+			nodes[0], nodes[1], float64(nodes[0])/float64(max(nodes[1], 1)), fewer, most)
 	}
 }
 
@@ -92,8 +94,8 @@ func tinyQuestions(t *testing.T, n uint64) (out []question) {
 	return out
 }
 
-// randomQuestions asks slow questions that hold. A row in common makes their cases conjunctions: the sum of the outputs is below a
-// limit, too.
+// randomQuestions asks slow questions that hold. A row in common makes their cases conjunctions: the sum of the outputs is
+// below a limit, too.
 func randomQuestions(t *testing.T, n uint64, common bool) (out []question) {
 	for seed := range n {
 		p, prob := slowQuestion(t, seed, 1)
