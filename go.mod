@@ -3,6 +3,7 @@ module github.com/spai-project/certify
 go 1.26
 
 require (
+	github.com/go-air/gini v1.0.4
 	github.com/google/go-cmp v0.7.0
 	github.com/lukpank/go-glpk v0.0.0-20180303121012-2e64496cbbfa
 	github.com/rogpeppe/go-internal v1.14.1

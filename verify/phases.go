@@ -18,6 +18,7 @@ const (
 	phaseRefine     = "refine" // searching for the bounds of inner neurons one by one
 	phaseReluSplit  = "relu split"
 	phaseReluplex   = "reluplex"
+	phaseSMT        = "smt"
 	phaseConfirm    = "confirm" // confirming candidates that bounds came by
 )
 

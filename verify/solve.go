@@ -23,8 +23,11 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if method == "ibp" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	if method == methodReluplex {
+	switch method {
+	case methodReluplex:
 		return r.reluplex(g, n)
+	case methodSMT:
+		return r.dpllt(g, n)
 	}
 	split := method == "input-split" || method == "" && free <= maxSplitInputs
 	var f *relax.Frame

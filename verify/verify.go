@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spai-project/certify/nn/spec"
+	"github.com/spai-project/certify/smt"
 	"github.com/spai-project/certify/verify/trace"
 )
 
@@ -36,13 +37,14 @@ type Options struct {
 	// NoAttack skips the search for counterexamples before bounding.
 	NoAttack bool
 	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
-	// ("alpha" is another name of the latter); "reluplex" is the solver of smt/reluplex in place of branch and bound. Anything else is
-	// an error.
+	// ("alpha" is another name of the latter); "reluplex" and "smt" are the solvers of smt/reluplex and smt in place of branch and
+	// bound. Anything else is an error.
 	Method string
 	// Semantics is the arithmetic that the verdict is about.
 	Semantics Semantics
 
-	firstWork int64 // of ReLU splitting before inner bounds are refined; 0: the constant
+	smtRule   smt.Rule // of method smt
+	firstWork int64    // of ReLU splitting before inner bounds are refined; 0: the constant
 }
 
 // Stats counts the work done.

@@ -24,7 +24,7 @@ import (
 )
 
 // methods are all values of Options.Method, and what each may leave undecided.
-var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "reluplex"}
+var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "reluplex", "smt"}
 
 func count(short, long uint64) uint64 {
 	if testing.Short() {
@@ -441,6 +441,7 @@ func TestPhases(t *testing.T) {
 		{"crown", []string{"attack", "lower", "root bounds", "screen"}},
 		{"input-split", []string{"attack", "input split", "lower", "root bounds", "screen"}},
 		{"relu-split", []string{"alpha", "attack", "lower", "relu split", "root bounds", "screen"}},
+		{"smt", []string{"alpha", "attack", "lower", "root bounds", "screen", "smt"}},
 	} {
 		in := hard(t, 12, 20)
 		labels := map[string]bool{}

@@ -13,6 +13,7 @@ var methods = []choice{
 	{"input-split", "branch and bound by bisecting inputs; for few perturbed inputs"},
 	{"relu-split", "branch and bound by deciding ReLUs with split multipliers β (Wang et al. 2021), between refinements of inner bounds"},
 	{"reluplex", "simplex on the network's equations, ReLUs repaired and split on demand (Katz et al. 2017); slow, for comparison"},
+	{"smt", "DPLL(T): phases, input atoms and cases as literals, no-goods learned from bounds and shared by cases (see docs/design/0012)"},
 }
 
 // branching are the branching rules of verify/bab.

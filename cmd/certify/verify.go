@@ -68,7 +68,7 @@ func (f *verifyFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
 	fs.StringSliceVar(&f.failOn, "fail-on", nil, "exit with 1 on these verdicts: sat, unsat, unknown, timed-out (or violated, proved)")
 	fs.StringVar(&f.opt.Method, "method", "", "limit the search to the method of this `name` ('certify list methods')")
-	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default) or reluplex")
+	fs.StringVar(&f.engine, "engine", "", "what searches: bab (branch and bound, the default), reluplex or smt")
 	fs.BoolVar(&f.opt.NoAttack, "no-attack", false, "do not look for counterexamples before bounding")
 	fs.StringVar(&f.semantics, "semantics", "real",
 		"the arithmetic the verdict is about: real, float32 (every IEEE binary32 execution) or both")
@@ -223,21 +223,21 @@ func (f *verifyFlags) job(c *cobra.Command, args []string) (*job, error) {
 		proofLimit: time.Duration(f.proofTime)}, nil
 }
 
-// chooseEngine merges --engine into the method; branch and bound is every method but reluplex.
+// chooseEngine merges --engine into the method; branch and bound is every method but reluplex and smt.
 func (f *verifyFlags) chooseEngine() error {
 	switch f.engine {
 	case "":
 	case "bab":
-		if f.opt.Method == "reluplex" {
-			return usagef("leave one of them out", "--engine bab and --method reluplex exclude each other")
+		if f.opt.Method == "reluplex" || f.opt.Method == "smt" {
+			return usagef("leave one of them out", "--engine bab and --method %s exclude each other", f.opt.Method)
 		}
-	case "reluplex":
-		if f.opt.Method != "" && f.opt.Method != "reluplex" {
-			return usagef("leave one of them out", "--engine reluplex and --method %s exclude each other", f.opt.Method)
+	case "reluplex", "smt":
+		if f.opt.Method != "" && f.opt.Method != f.engine {
+			return usagef("leave one of them out", "--engine %s and --method %s exclude each other", f.engine, f.opt.Method)
 		}
-		f.opt.Method = "reluplex"
+		f.opt.Method = f.engine
 	default:
-		return usagef("the engines are bab and reluplex", "--engine: unknown engine %q", f.engine)
+		return usagef("the engines are bab, reluplex and smt", "--engine: unknown engine %q", f.engine)
 	}
 	return nil
 }
