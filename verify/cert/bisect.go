@@ -57,7 +57,6 @@ const (
 type plane struct {
 	form  []float64
 	least float64
-	next  *kernel.Bounds
 }
 
 func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
@@ -66,6 +65,13 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 	}
 	if v.left--; v.left < 0 {
 		return nil, ErrBudget
+	}
+	b, err := b.Fresh()
+	if err != nil {
+		return nil, err
+	}
+	if b.IsEmpty() {
+		return &Node{Kind: kernel.Empty}, nil
 	}
 	var top Node // what is done to the part comes below it
 	at := &top
@@ -113,23 +119,16 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 		}
 	}
 	for r := range planes {
-		if b.IsEmpty() {
-			break
-		}
-		next := planes[r].next
-		if r > 0 {
-			if next, _, _, err = st.s.Clip(b, st.c, appendNode(nil, clipOf(r))[1:]); err != nil {
+		if planes[r].left(b) <= clipBelow {
+			under(clipOf(r))
+			if b, err = st.s.Clip(b, st.c, appendNode(nil, clipOf(r))[1:]); err != nil {
 				return nil, err
 			}
 		}
-		if volume(next, len(planes[r].form)) <= clipBelow*volume(b, len(planes[r].form)) {
-			under(clipOf(r))
-			b = next
+		if b.IsEmpty() {
+			under(&Node{Kind: kernel.Empty})
+			return top.Child[0], nil
 		}
-	}
-	if b.IsEmpty() {
-		under(&Node{Kind: kernel.Empty})
-		return top.Child[0], nil
 	}
 	d, mid := cut(b, planes)
 	if d < 0 {
@@ -143,11 +142,9 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 		if err != nil {
 			return nil, err
 		}
-		child := &Node{Kind: kernel.Empty}
-		if !half.IsEmpty() {
-			if child, err = v.part(st, half); err != nil {
-				return nil, err
-			}
+		child, err := v.part(st, half)
+		if err != nil {
+			return nil, err
 		}
 		n.Child = append(n.Child, child)
 	}
@@ -160,7 +157,7 @@ func (v *bisector) planes(st *stage, b *kernel.Bounds, planes []plane) (*Node, e
 		r := (v.best + i) % len(planes)
 		p := &planes[r]
 		var err error
-		if p.next, p.form, p.least, err = st.s.Clip(b, st.c, appendNode(nil, clipOf(r))[1:]); err != nil {
+		if p.form, p.least, err = st.s.Form(b, st.c, appendNode(nil, clipOf(r))[1:]); err != nil {
 			return nil, err
 		}
 		if p.least > 0 {
@@ -188,16 +185,13 @@ func (st *stage) count(b *kernel.Bounds) (open int) {
 	return open
 }
 
-// volume returns the volume of the inputs that vary.
-func volume(b *kernel.Bounds, inputs int) float64 {
+// left returns about which share of the volume of a part a clip leaves.
+func (p *plane) left(b *kernel.Bounds) float64 {
 	v := 1.0
-	for d := range inputs {
-		if lo, hi := b.Interval(-1, d); hi > lo {
-			v *= hi - lo
+	for d, a := range p.form {
+		if lo, hi := b.Interval(-1, d); hi > lo && a != 0 {
+			v *= min(1, math.Abs(p.least/a)/(hi-lo))
 		}
-	}
-	if b.IsEmpty() {
-		return 0
 	}
 	return v
 }

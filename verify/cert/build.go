@@ -239,6 +239,10 @@ func (b *Builder) node(bounds *kernel.Bounds, t kernel.Target, plan *Plan, want 
 		child, v, err := b.node(narrowed, t, &rest, want)
 		return &Node{Kind: kernel.Tighten, Lemmas: lemmas, Child: []*Node{child}}, v, err
 	}
+	bounds, err := bounds.Fresh()
+	if err != nil {
+		return nil, 0, err
+	}
 	if bounds.IsEmpty() {
 		return &Node{Kind: kernel.Empty}, math.Inf(1), nil
 	}

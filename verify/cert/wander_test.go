@@ -79,7 +79,11 @@ func (w *wanderer) node(st *stage, b *kernel.Bounds, depth int) (*Node, error) {
 	if w.left--; w.left < 0 || depth > 40 {
 		return nil, errLost
 	}
-	if b.IsEmpty() {
+	fresh, err := b.Fresh()
+	if err != nil {
+		return nil, err
+	}
+	if fresh.IsEmpty() {
 		w.kinds[kernel.Empty]++
 		return &Node{Kind: kernel.Empty}, nil
 	}
@@ -93,7 +97,6 @@ func (w *wanderer) node(st *stage, b *kernel.Bounds, depth int) (*Node, error) {
 	}
 	n := &Node{Kind: 1 + w.rng.IntN(8), Rows: []Weight{{w.rng.IntN(max(w.rows, 1)), 1 + w.rng.Uint64N(3)}}, Nu: w.nu(st, b)}
 	var next []*kernel.Bounds
-	var err error
 	from := st
 	switch n.Kind {
 	case kernel.SplitRelu:
@@ -130,7 +133,7 @@ func (w *wanderer) node(st *stage, b *kernel.Bounds, depth int) (*Node, error) {
 		next[0], err = st.s.Lean(b, st.c, appendNode(nil, n)[1:])
 	case kernel.Clip:
 		next = make([]*kernel.Bounds, 1)
-		next[0], _, _, err = st.s.Clip(b, st.c, appendNode(nil, n)[1:])
+		next[0], err = st.s.Clip(b, st.c, appendNode(nil, n)[1:])
 	case kernel.Reduce:
 		next = make([]*kernel.Bounds, 1)
 		from = &stage{}

@@ -21,6 +21,7 @@ type Bounds struct {
 	fr     *frame
 	lo, hi [][]int64 // nil for Relu nodes: theirs follow from the node before
 	empty  bool      // the set is known to be empty
+	stale  bool      // the input was narrowed, and nothing behind it yet
 }
 
 const never = math.MaxInt64 // a bound that narrows nothing: +never above, −never below
@@ -176,15 +177,24 @@ func (b *Bounds) SplitRelu(r, j int, active bool) *Bounds {
 	return b.with(k, j, -never, 0)
 }
 
-// splitInput returns the bounds of the points with x[d] ≤ at, or ≥ at if above, rounded outward and propagated.
+// splitInput returns the bounds of the points with x[d] ≤ at, or ≥ at if above, rounded outward.
 func (b *Bounds) splitInput(d int, at *big.Rat, above bool) *Bounds {
 	c := b.with(0, d, -never, -clamp(new(big.Rat).Neg(at), b.fr.exp[0]))
 	if above {
 		c = b.with(0, d, clamp(at, b.fr.exp[0]), never)
 	}
-	if !c.empty {
-		c.propagate(0, false)
+	c.stale = true
+	return c
+}
+
+// fresh returns bounds whose nodes are narrowed by those of the input.
+func (b *Bounds) fresh() *Bounds {
+	if !b.stale || b.empty {
+		return b
 	}
+	c := b.copy(0)
+	c.stale = false
+	c.propagate(0, false)
 	return c
 }
 

@@ -34,6 +34,12 @@ func (b *Bounds) Interval(r, j int) (lo, hi float64) {
 	return math.Ldexp(float64(b.lo[k][j]), -b.fr.exp[k]), math.Ldexp(float64(b.hi[k][j]), -b.fr.exp[k])
 }
 
+// Fresh returns bounds whose nodes are narrowed by those of the input, as every node of a proof but splits and clips finds them.
+func (b *Bounds) Fresh() (nb *Bounds, err error) {
+	defer door(&err)
+	return b.fresh(), nil
+}
+
 // IsEmpty reports whether the bounds contradict each other.
 func (b *Bounds) IsEmpty() bool { return b.empty }
 
@@ -78,7 +84,7 @@ func (s *Session) Sizes() []int { return s.size }
 // bounds there.
 func (s *Session) Reduce(b *Bounds, c int) (r *Session, nb *Bounds, err error) {
 	defer door(&err)
-	n, nb, g := s.e.reduce(b, s.goals[c])
+	n, nb, g := s.e.reduce(b.fresh(), s.goals[c])
 	r = newSession(n)
 	r.goals = []*goal{g}
 	return r, nb, nil
@@ -107,26 +113,33 @@ func (s *Session) Tree(b *Bounds, t Target, data []byte) (v float64, err error) 
 	return 0, nil
 }
 
-// Clip returns b narrowed by encoded multipliers of rows and Relus, and the form that they prove for case c: its coefficients, for as
-// long as the session is not used again, and its least value.
-func (s *Session) Clip(b *Bounds, c int, data []byte) (nb *Bounds, form []float64, least float64, err error) {
+// Clip returns b narrowed by encoded multipliers of rows and Relus of case c.
+func (s *Session) Clip(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
 	defer door(&err)
 	w, g := s.walk(Target{Case: c, Relu: -1}, data)
-	nb = w.clip(b, g)
+	return w.clip(b, g), nil
+}
+
+// Form returns the form that encoded multipliers of rows and Relus prove for case c: its coefficients and its least value.
+func (s *Session) Form(b *Bounds, c int, data []byte) (form []float64, least float64, err error) {
+	defer door(&err)
+	w, g := s.walk(Target{Case: c, Relu: -1}, data)
+	o, _ := w.objective(g, nil)
+	w.evaluate(b.fresh(), o)
 	form = make([]float64, s.e.net.nodes[0].n)
 	if s.e.used[0] {
 		for d, a := range s.e.acc[0] {
 			form[d] = math.Ldexp(a.float(), -s.e.exp[0])
 		}
 	}
-	return nb, form, w.value.float(), nil
+	return form, w.value.float(), nil
 }
 
 // Lean returns b narrowed by an encoded node of that kind, without its kind, for case c.
 func (s *Session) Lean(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
 	defer door(&err)
 	w, g := s.walk(Target{Case: c, Relu: -1}, data)
-	return w.lean(b, g, 0, 0), nil
+	return w.lean(b.fresh(), g, 0, 0), nil
 }
 
 // Rank says of every element of every Relu how much its bounds may matter for case c on the set that b describes: the size of its
@@ -175,5 +188,5 @@ func (s *Session) Rank(b *Bounds, c int) [][]float64 {
 func (s *Session) Bounds(b *Bounds, c int, data []byte) (nb *Bounds, err error) {
 	defer door(&err)
 	w, g := s.walk(Target{Case: c, Relu: -1}, data)
-	return w.bounds(b, g.rows, 0, 0), nil
+	return w.bounds(b.fresh(), g.rows, 0, 0), nil
 }

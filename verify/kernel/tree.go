@@ -126,19 +126,19 @@ func (w *walker) tree(b *Bounds, g *goal, depth, live int) int64 {
 		d := w.in.index(w.eval.net.nodes[0].n)
 		at := scaled(big.NewInt(w.in.signed(never)), int(w.in.signed(1100)))
 		w.stats.Splits++
-		w.eval.spend(4 * (size + w.eval.net.macs))
+		w.eval.spend(4 * size)
 		least := w.tree(b.splitInput(d, at, false), g, depth+1, live+size)
 		return min(least, w.tree(b.splitInput(d, at, true), g, depth+1, live+size))
 	case Tighten:
-		return w.tree(w.bounds(b, g.rows, depth, live), g, depth+1, live+size)
+		return w.tree(w.bounds(w.fresh(b), g.rows, depth, live), g, depth+1, live+size)
 	case Clip:
-		w.eval.spend(4 * (size + w.eval.net.macs))
+		w.eval.spend(4 * size)
 		return w.tree(w.clip(b, g), g, depth+1, live+size)
 	case Lean:
-		return w.tree(w.lean(b, g, depth, live), g, depth+1, live+size)
+		return w.tree(w.lean(w.fresh(b), g, depth, live), g, depth+1, live+size)
 	case Reduce:
 		need(g.bound == nil, "a bound cannot leave its network at byte %d", w.in.at)
-		n, nb, ng := w.eval.reduce(b, g)
+		n, nb, ng := w.eval.reduce(w.fresh(b), g)
 		outer := w.eval
 		w.eval = newEvaluator(n, outer.budget)
 		v := w.tree(nb, ng, depth+1, live+n.size+n.macs)
@@ -146,9 +146,9 @@ func (w *walker) tree(b *Bounds, g *goal, depth, live int) int64 {
 		return v
 	case Leaf:
 		w.stats.Leaves++
-		return w.leaf(b, g)
+		return w.leaf(w.fresh(b), g)
 	case Empty:
-		need(b.empty, "bounds that are said to be empty are not at byte %d", w.in.at)
+		need(w.fresh(b).empty, "bounds that are said to be empty are not at byte %d", w.in.at)
 		w.stats.Leaves++
 		return never
 	}
@@ -183,6 +183,14 @@ func (w *walker) objective(g *goal, base []start) (o objective, strict bool) {
 func (w *walker) evaluate(b *Bounds, o objective) sum {
 	w.value = w.eval.lower(b, o.starts, o.constant, newChooser(w.in, len(w.eval.net.relus)))
 	return w.value
+}
+
+// fresh narrows what lies behind the input, if that was narrowed.
+func (w *walker) fresh(b *Bounds) *Bounds {
+	if b.stale {
+		w.eval.spend(4 * (w.eval.net.size + w.eval.net.macs))
+	}
+	return b.fresh()
 }
 
 // leaf checks or evaluates a leaf.
@@ -220,9 +228,7 @@ func (w *walker) clip(b *Bounds, g *goal) *Bounds {
 			c.narrow(0, d, -never, b.lo[0][d]+step)
 		}
 	}
-	if !c.empty {
-		c.propagate(0, false)
-	}
+	c.stale = true
 	return c
 }
 
