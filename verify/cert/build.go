@@ -84,6 +84,13 @@ func NewBuilder(p *kernel.Problem) (*Builder, error) {
 	return b, nil
 }
 
+// Fork returns a builder for use beside b: it can ask the kernel about leaves and trees, and keeps nothing.
+func (b *Builder) Fork() *Builder {
+	f := *b
+	f.s = b.p.NewSession()
+	return &f
+}
+
 // Sizes returns the number of elements of every Relu.
 func (b *Builder) Sizes() []int { return b.sizes }
 

@@ -58,7 +58,7 @@ func (b *Bounds) propagate(after int, root bool) {
 	fr := b.fr
 	for k := after + 1; k < len(fr.net.nodes); k++ {
 		nd := &fr.net.nodes[k]
-		if nd.kind == relu {
+		if nd.kind == relu && root {
 			fr.exp[k] = fr.exp[nd.src]
 		}
 		if nd.kind != affine {

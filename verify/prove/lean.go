@@ -2,7 +2,6 @@ package prove
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -23,28 +22,28 @@ type leaner struct {
 	index int // of row
 	box   relax.Box
 	w     *relax.Worker
-	left  int // nodes before it gives up
+	free  chan *relax.Worker // other workers without work
 }
 
-// leaf is a branch: its decided ReLUs and what it inherits.
+// A branch has decided ReLUs and what it inherits.
 type branch struct {
 	kb     *kernel.Bounds
 	splits []relax.Split
 	wide   map[relax.Split][2]float64 // bounds of decided elements before they were decided
 	beta   []float64
 	alpha  [][]float64 // per Relu node and element, −1 where there is none
-	depth  int
 }
 
-var errLeaves = errors.New("the proof needs more nodes than allowed")
-
 // lean proves case c.
-func (v *prover) lean(box int, rb relax.Box, c, most int) (*cert.Node, error) {
+func (v *prover) lean(box int, rb relax.Box, c int) (*cert.Node, error) {
 	cs := &v.p.Cases[v.at[c]]
 	if len(cs.Rows) == 0 {
 		return nil, fmt.Errorf("case %d has no row", c)
 	}
-	l := &leaner{prover: v, c: c, box: rb, w: v.pool.W[0], left: most}
+	l := &leaner{prover: v, c: c, box: rb, w: v.pool.W[0], free: make(chan *relax.Worker, len(v.pool.W))}
+	for _, w := range v.pool.W[1:] {
+		l.free <- w
+	}
 	best := math.Inf(-1)
 	for i := range cs.Rows {
 		l.row, l.index = &cs.Rows[i], i
@@ -152,7 +151,7 @@ func (l *leaner) slopes(b *branch, f *relax.Frame, a *relax.Ascent, R int, back 
 const probes = 8
 
 // choose splits the ReLU whose weaker side is bounded best by one pass.
-func (l *leaner) choose(b *branch, open []relax.Open) (pick relax.Open, ok bool) {
+func (l *leaner) choose(b *branch, open []relax.Open) (relax.Open, bool) {
 	slices.SortStableFunc(open, func(x, y relax.Open) int { return cmp.Compare(y.Gap, x.Gap) })
 	open = open[:min(len(open), probes)]
 	if len(open) == 0 {
@@ -175,7 +174,7 @@ func (l *leaner) choose(b *branch, open []relax.Open) (pick relax.Open, ok bool)
 			bab.Seed(w, f, l.row, r)
 		}
 	}, relax.Steps{N: 3, RateA: 0.1, RateB: 0.4, Decay: 0.95})
-	best := math.Inf(-1)
+	best, pick := math.Inf(-1), open[0]
 	for i, o := range open {
 		x, y := a.Best[2*i], a.Best[2*i+1]
 		if score := min(x, y, 0) + 0.1*min(max(x, y), 0); score > best {
@@ -188,9 +187,6 @@ func (l *leaner) choose(b *branch, open []relax.Open) (pick relax.Open, ok bool)
 func (l *leaner) node(b *branch) (*cert.Node, error) {
 	if err := l.ctx.Err(); err != nil {
 		return nil, err
-	}
-	if l.left--; l.left < 0 {
-		return nil, errLeaves
 	}
 	if b.kb.IsEmpty() {
 		return &cert.Node{Kind: kernel.Empty}, nil
@@ -241,21 +237,41 @@ func (l *leaner) node(b *branch) (*cert.Node, error) {
 	n := &cert.Node{Kind: kernel.SplitRelu, Relu: r, Elem: int(pick.Elem)}
 	at.Child = append(at.Child, n)
 	lo, hi := b.kb.Interval(r, int(pick.Elem))
+	n.Child = make([]*cert.Node, 2)
+	var kids [2]*branch
 	for side := range 2 {
-		k := &branch{kb: b.kb.SplitRelu(r, int(pick.Elem), side == 1), depth: b.depth + 1, alpha: b.alpha, wide: map[relax.Split][2]float64{}}
+		k := &branch{kb: b.kb.SplitRelu(r, int(pick.Elem), side == 1), alpha: b.alpha, wide: map[relax.Split][2]float64{}}
 		for s, w := range b.wide {
 			k.wide[s] = w
 		}
 		k.wide[relax.Split{Act: pick.Act, Elem: pick.Elem}] = [2]float64{lo, hi}
 		k.splits = append(append(k.splits, b.splits...), relax.Split{Act: pick.Act, Elem: pick.Elem, Sign: int8(2*side - 1)})
 		k.beta = append(append(k.beta, b.beta...), 0)
-		c, err := l.node(k)
-		if err != nil {
-			return nil, err
-		}
-		n.Child = append(n.Child, c)
+		kids[side] = k
 	}
-	return top.Child[0], nil
+	var err error
+	select {
+	case w := <-l.free:
+		other := *l
+		fork := *l.prover
+		fork.b = l.b.Fork()
+		other.prover, other.w = &fork, w
+		done := make(chan error)
+		go func() {
+			defer func() { l.free <- w }()
+			done <- guarded(func() (err error) {
+				n.Child[1], err = other.node(kids[1])
+				return err
+			})
+		}()
+		n.Child[0], err = l.node(kids[0])
+		err = cmp.Or(err, <-done)
+	default:
+		if n.Child[0], err = l.node(kids[0]); err == nil {
+			n.Child[1], err = l.node(kids[1])
+		}
+	}
+	return top.Child[0], err
 }
 
 // leanest is the number of elements that a branch bounds at most.

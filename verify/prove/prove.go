@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
@@ -39,6 +40,8 @@ var ErrNoProof = errors.New("prove: no proof found")
 // Unsat returns a certificate that no input satisfies p on the network full, the lowered form of the model that k was opened with.
 // Errors wrap ErrNoProof or are those of the context.
 func Unsat(ctx context.Context, k *kernel.Problem, full *prog.Program, p *spec.Problem, opt Options) (*cert.Proof, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if opt.Workers <= 0 {
 		opt.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -71,7 +74,7 @@ func Unsat(ctx context.Context, k *kernel.Problem, full *prog.Program, p *spec.P
 		byBox[box] = append(byBox[box], c)
 	}
 	for _, box := range order {
-		if err := v.box(box, byBox[box]); err != nil {
+		if err := guarded(func() error { return v.box(box, byBox[box]) }); err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
@@ -79,6 +82,16 @@ func Unsat(ctx context.Context, k *kernel.Problem, full *prog.Program, p *spec.P
 		}
 	}
 	return b.Proof()
+}
+
+// guarded calls f and turns a panic into an error: a defect here may lose a proof, and nothing else.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a defect of the prover: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // prover makes the proof of one question.
@@ -164,7 +177,7 @@ func (v *prover) box(box int, cases []int) error {
 		return err
 	}
 	for _, c := range cases {
-		n, err := v.lean(box, rb, c, math.MaxInt)
+		n, err := v.lean(box, rb, c)
 		if err != nil {
 			return err
 		}
