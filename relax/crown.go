@@ -365,9 +365,9 @@ func (w *Worker) LinearForm(r int, coef []float64) (c float64) {
 	return down(w.D[r] + w.dn[r] - w.Err[r])
 }
 
-// Multipliers returns, for lane r after Run, what every Relu node, in order, has handed to its input: numbers ν for which the
-// inequality of the package comment holds. An entry is nil where all are 0. The result is nil when a Relu's input has other readers,
-// whose multipliers cannot be told apart.
+// Multipliers returns, for lane r after Run, what every Relu node, in order, has handed to its input: numbers ν near those with which
+// the inequality of the package comment has given LB (and exactly those where nothing else reads the input). An entry is nil where
+// all are 0. The result is nil when other than affine nodes read a Relu's input too, whose multipliers cannot be told apart.
 func (w *Worker) Multipliers(r int) [][]float64 {
 	nu := [][]float64{}
 	for k := range w.net.P.Nodes {
@@ -375,35 +375,33 @@ func (w *Worker) Multipliers(r int) [][]float64 {
 		if nd.Kind != prog.Relu {
 			continue
 		}
-		if w.net.readers(nd.Src) > 1 {
-			return nil
-		}
 		var v []float64
 		if w.live[nd.Src] {
-			v = make([]float64, nd.N)
-			w.each(nd.Src, func(lo, hi int) {
-				for j := lo; j < hi; j++ {
-					v[j] = w.coef[nd.Src][j*w.R+r]
+			v = w.lane(nd.Src, r, 1)
+		}
+		for m := nd.Src + 1; m < len(w.net.P.Nodes); m++ {
+			reader := &w.net.P.Nodes[m]
+			if m != k && reader.Kind != prog.Affine && (reader.Src == nd.Src || reader.Kind == prog.Product && reader.Src2 == nd.Src) {
+				return nil
+			}
+			for _, t := range reader.Terms {
+				if t.Src == nd.Src && w.live[m] { // what it has handed down is no part of ν
+					t.Map.Backward(v, w.lane(m, r, -1), 1)
 				}
-			})
+			}
 		}
 		nu = append(nu, v)
 	}
 	return nu
 }
 
-// readers counts the nodes that read node k.
-func (n *Net) readers(k int) (c int) {
-	for i := range n.P.Nodes {
-		nd := &n.P.Nodes[i]
-		if nd.Kind != prog.Affine && nd.Kind != prog.Input && nd.Src == k || nd.Kind == prog.Product && nd.Src2 == k {
-			c++
+// lane returns the coefficients of node k in lane r, times s.
+func (w *Worker) lane(k, r int, s float64) []float64 {
+	v := make([]float64, w.net.P.Nodes[k].N)
+	w.each(k, func(lo, hi int) {
+		for j := lo; j < hi; j++ {
+			v[j] = s * w.coef[k][j*w.R+r]
 		}
-		for _, t := range nd.Terms {
-			if t.Src == k {
-				c++
-			}
-		}
-	}
-	return c
+	})
+	return v
 }

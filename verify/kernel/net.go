@@ -38,7 +38,7 @@ type node struct {
 	n, src     int
 	terms      []term
 	macs, relu int   // products; number among the Relus
-	round      int   // what binary32 rounds, see operator.round
+	round      int   // what binary32 rounds (float32.go)
 	slack      []sum // nil, or per element: minus what its true value may lie above the maps' one
 }
 
