@@ -100,7 +100,7 @@ func (w *builder) moved(op *operator, x value, axes []axis) value {
 	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
 	at := places(axes)
 	if x.c == nil {
-		return w.affine(op, shape, pointwise(x.node, times(1), at, nil))
+		return w.affine(op, shape, pointwise(x.node, factor(1), at, nil))
 	}
 	c := &constant{shape: shape, data: make([]float64, len(at))}
 	for i, a := range at {
@@ -192,7 +192,7 @@ func (w *builder) concat(op *operator, in []value) value {
 	var terms []term
 	before, row := 0, sizeOf(shape[axis:])
 	for _, v := range in {
-		n, t := sizeOf(v.shape[axis:]), term{src: v.node, w: times(1)}
+		n, t := sizeOf(v.shape[axis:]), term{src: v.node, w: factor(1)}
 		for o := range sizeOf(shape[:axis]) {
 			t.runs = append(t.runs, run{out: int32(o*row + before), in: int32(o * n), n: int32(n), so: 1, si: 1})
 		}

@@ -176,8 +176,8 @@ func pointwise(src int, w table, in, weight []int32) term {
 // bias adds the constants in the given places.
 func bias(w table, at []int32) term { return pointwise(one, w, nil, at) }
 
-// times returns the table of the number v alone.
-func times(v int64) table { return table{v: []int64{v}} }
+// factor returns the table of the number v alone.
+func factor(v int64) table { return table{v: []int64{v}} }
 
 // scaled quantises c·f; the product is rounded once unless f is 1 or −1.
 func (c *constant) scaled(f float64) table {
@@ -213,7 +213,7 @@ func (w *builder) sum(op *operator, in []value) value {
 		if v.c != nil {
 			terms = append(terms, bias(v.c.scaled(float64(sign)), at[i]))
 		} else {
-			terms = append(terms, pointwise(v.node, times(int64(sign)), at[i], nil))
+			terms = append(terms, pointwise(v.node, factor(int64(sign)), at[i], nil))
 			nodes++
 		}
 	}

@@ -41,11 +41,11 @@ func (w *builder) clip(op *operator, in []value) value {
 	above := func(limit, sign float64) term { // sign·relu(x − limit)
 		v := x
 		if limit != 0 {
-			v = w.affine(op, x.shape, pointwise(x.node, times(1), all, nil), bias(quantise([]float64{-limit}, false), none))
+			v = w.affine(op, x.shape, pointwise(x.node, factor(1), all, nil), bias(quantise([]float64{-limit}, false), none))
 		}
-		return pointwise(w.relu(op, []value{v}).node, times(int64(sign)), all, nil)
+		return pointwise(w.relu(op, []value{v}).node, factor(int64(sign)), all, nil)
 	}
-	terms := []term{pointwise(x.node, times(1), all, nil)}
+	terms := []term{pointwise(x.node, factor(1), all, nil)}
 	if len(lo) > 0 {
 		terms = []term{above(lo[0], 1), bias(quantise(lo, false), none)}
 	}
@@ -70,7 +70,7 @@ func (w *builder) maxPool(op *operator, in []value) value {
 			}
 		}
 	}
-	plus, minus := times(1), times(-1)
+	plus, minus := factor(1), factor(-1)
 	for cur := x.node; ; {
 		var first, second []int32 // of every pair
 		var keep, pair []int32    // of every element of the next round: what stays, and its pair or −1
