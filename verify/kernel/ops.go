@@ -181,12 +181,15 @@ func factor(v int64) table { return table{v: []int64{v}} }
 
 // scaled quantises c·f; the product is rounded once unless f is 1 or −1.
 func (c *constant) scaled(f float64) table {
+	if f == 1 {
+		return quantise(c.data, false)
+	}
 	data := make([]float64, len(c.data))
 	for i, v := range c.data {
 		data[i] = v * f
 		need(v == 0 || f == 0 || math.Abs(data[i]) > 0x1p-900, "a product too close to 0")
 	}
-	return quantise(data, math.Abs(f) != 1)
+	return quantise(data, f != -1)
 }
 
 // reciprocals quantises 1/d.

@@ -79,29 +79,35 @@ func parseQuery(text []byte, output int) *query {
 	return q
 }
 
+// The bytes that are no part of a word.
+var between = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, ';': true, '(': true, ')': true}
+
 // token returns the next parenthesis or word, "" at the end.
 func (q *query) token() string {
-	const space = " \t\r\n;"
 	for q.at < len(q.text) {
-		rest := q.text[q.at:]
-		n := strings.IndexAny(rest, space+"()")
-		if rest[0] == ';' {
-			n = strings.IndexByte(rest, '\n')
-		}
-		if n < 0 {
-			n = len(rest)
-		}
-		q.at += max(n, 1)
-		if strings.IndexByte(space, rest[0]) < 0 {
-			return rest[:max(n, 1)]
+		from, c := q.at, q.text[q.at]
+		q.at++
+		switch {
+		case c == '(' || c == ')':
+			return q.text[from:q.at]
+		case !between[c]:
+			for q.at < len(q.text) && !between[q.text[q.at]] {
+				q.at++
+			}
+			return q.text[from:q.at]
+		case c == ';':
+			for q.at < len(q.text) && q.text[q.at-1] != '\n' {
+				q.at++
+			}
 		}
 	}
 	return ""
 }
 
 func (q *query) expect(want string) {
-	t := q.token()
-	q.need(t == want, "%.20q where %q is expected", t, want)
+	if t := q.token(); t != want {
+		q.need(false, "%.20q where %q is expected", t, want)
+	}
 }
 
 func (q *query) command(name string) {
