@@ -365,9 +365,9 @@ func (w *Worker) LinearForm(r int, coef []float64) (c float64) {
 	return down(w.D[r] + w.dn[r] - w.Err[r])
 }
 
-// Multipliers returns, for lane r after Run, what every Relu node, in order, has handed to its input: numbers ν near those with which
-// the inequality of the package comment has given LB (and exactly those where nothing else reads the input). An entry is nil where
-// all are 0. The result is nil when other than affine nodes read a Relu's input too, whose multipliers cannot be told apart.
+// Multipliers returns, for lane r after Run, what every Relu node, in order, has handed to its input: numbers ν near those with
+// which the inequality of the package comment has given LB, and exactly those where nothing else reads the input. An entry is nil
+// where all are 0. The result is nil when other than affine nodes read a Relu's input too, whose multipliers cannot be told apart.
 func (w *Worker) Multipliers(r int) [][]float64 {
 	nu := [][]float64{}
 	for k := range w.net.P.Nodes {

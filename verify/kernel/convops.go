@@ -6,62 +6,41 @@ import (
 	"slices"
 )
 
-// A geometry is that of a window along one spatial axis.
-type geometry struct{ in, out, size, stride, dilation, before int }
-
-// tap returns how the t-th element of the windows goes through the axis a.
-func (g *geometry) tap(a axis, t int) axis {
-	return axis{n: g.out, start: t*g.dilation - g.before, step: g.stride, size: g.in, stride: a.stride}
-}
-
-// windows reads the geometry for windows of the given sizes over x, and the shape of one result per window and channel of x; a
-// single spatial axis gets a trivial one before it.
-func (op *operator) windows(x []int, size []int64) (v, h geometry, shape []int) {
+// windows reads the geometry of windows of the given sizes over x. It returns, for every place in a window in order, the element
+// of a channel that each window has there, −1 for padding, and the shape of one result per window and channel of x.
+func (op *operator) windows(x, size []int) (taps [][]int32, shape []int) {
 	n := len(size)
-	op.need(len(x) >= 3 && len(x) <= 4 && n == len(x)-2, "windows %v over %v: one and two dimensions are checked", size, x)
+	op.need(n >= 1 && n == len(x)-2, "windows %v over %v", size, x)
 	op.need(op.attr["auto_pad"].s == "" || op.attr["auto_pad"].s == "NOTSET", "auto_pad is not checked")
 	op.need(op.int("ceil_mode", 0) == 0, "ceil_mode is not checked")
-	list := func(name string, n int, least int64) []int64 {
+	list := func(name string, n, least int) []int {
 		l := op.attr[name].ints
 		if l == nil {
-			l = slices.Repeat([]int64{least}, n)
+			l = slices.Repeat([]int{least}, n)
 		}
 		op.need(len(l) == n && slices.Min(l) >= least && slices.Max(l) < 1<<15, "%s %v", name, l)
 		return l
 	}
 	strides, dilations, pads := list("strides", n, 1), list("dilations", n, 1), list("pads", 2*n, 0)
 	op.need(op.kind == "Conv" || op.kind == "MaxPool" || slices.Max(pads) == 0, "pads of averages are not checked")
-	h, shape = geometry{1, 1, 1, 1, 1, 0}, slices.Clone(x)
+	shape = slices.Clone(x)
+	axes, count := axesOf(x[2:]), 1
 	for d, s := range size {
 		op.need(s >= 1 && s < 1<<15, "windows %v", size)
-		free := x[2+d] + int(pads[d]+pads[n+d]-dilations[d]*(s-1)) - 1
+		free := x[2+d] + pads[d] + pads[n+d] - dilations[d]*(s-1) - 1
 		op.need(free >= 0, "windows %v over %v", size, x)
-		v, h = h, geometry{x[2+d], free/int(strides[d]) + 1, int(s), int(strides[d]), int(dilations[d]), int(pads[d])}
-		shape[2+d] = h.out
+		axes[d].n, axes[d].step = free/strides[d]+1, strides[d]
+		shape[2+d], count = axes[d].n, min(count*s, maxConstant+1)
 	}
-	return v, h, shape
-}
-
-// slide appends the runs of one channel: every tap of the window, weights from weight on, along the output's rows.
-func slide(runs []run, v, h geometry, out, in, weight, step int) []run {
-	for t := range v.size * h.size {
-		ky, shift := t/h.size, t%h.size*h.dilation-h.before
-		first, last := 0, h.out-1
-		for first <= last && first*h.stride+shift < 0 {
-			first++
+	op.need(sizeOf(shape[2:]) > 0 && count <= maxConstant/sizeOf(shape[2:]), "windows %v over %v", size, x)
+	for t := range count {
+		for d := n - 1; d >= 0; d-- {
+			axes[d].start = t%size[d]*dilations[d] - pads[d]
+			t /= size[d]
 		}
-		for last >= first && last*h.stride+shift >= h.in {
-			last--
-		}
-		for y := range v.out {
-			if iy := y*v.stride + ky*v.dilation - v.before; iy >= 0 && iy < v.in && first <= last {
-				o, i := out+y*h.out+first, in+iy*h.in+first*h.stride+shift
-				runs = append(runs, run{int32(o), int32(i), int32(weight + t*step), int32(last - first + 1), 1, int32(h.stride), 0})
-				need(len(runs) <= maxElements, "a convolution with too many rows")
-			}
-		}
+		taps = append(taps, places(axes))
 	}
-	return runs
+	return taps, shape
 }
 
 // window is Conv, or an average: the same with one channel per group and one weight.
@@ -69,29 +48,40 @@ func (w *builder) window(op *operator, in []value) value {
 	x := op.variable(in[0]).shape
 	op.need(len(x) >= 3, "an input of shape %v", x)
 	group, step, k := x[1], 0, []int{x[1], 1} // k is the shape of weights: channels out, channels in per group, sizes
-	sizes := op.attr["kernel_shape"].ints
-	if op.kind == "GlobalAveragePool" {
-		sizes = wide(x[2:])
-	} else if op.kind == "Conv" {
+	switch op.kind {
+	case "Conv":
 		k, step, group = op.fixed(in[1]).shape, 1, int(min(max(op.int("group", 1), 1), maxElements))
-		op.need(sizeOf(k) > 0 && len(k) == len(x) && k[0]%group == 0 && k[1]*group == x[1], "%d groups, input %v, weights %v", group, x, k)
-		sizes = wide(k[2:])
+		op.need(sizeOf(k) > 0 && len(k) == len(x) && k[0]%group == 0 && k[1]*group == x[1],
+			"%d groups, input %v, weights %v", group, x, k)
+	case "AveragePool":
+		k = append(k, op.attr["kernel_shape"].ints...)
+	default:
+		k = append(k, x[2:]...)
 	}
-	v, h, shape := op.windows(x, sizes)
+	taps, shape := op.windows(x, k[2:])
 	shape[1] = k[0]
-	taps := v.size * h.size
-	op.need(sizeOf(shape) > 0 && sizeOf(shape) <= maxMACs/(k[1]*taps), "is too large")
+	op.need(sizeOf(shape) > 0 && sizeOf(shape) <= maxMACs/(k[1]*len(taps)), "is too large")
 	t := term{src: in[0].node}
-	if step == 0 {
-		t.w = reciprocals([]float64{float64(taps)})
-	} else {
+	if op.kind == "Conv" {
 		t.w = in[1].c.scaled(1)
+	} else {
+		t.w = reciprocals([]float64{float64(len(taps))})
 	}
-	for s := range x[0] {
-		for m := range k[0] {
-			for c := range k[1] {
-				from := s*x[1] + m/(k[0]/group)*k[1] + c
-				t.runs = slide(t.runs, v, h, (s*k[0]+m)*v.out*h.out, from*v.in*h.in, (m*k[1]+c)*taps*step, step)
+	var rows [][]run // per place in the window, for one channel
+	for _, at := range taps {
+		rows = append(rows, pointwise(0, table{}, at, nil).runs)
+	}
+	out, area := len(taps[0]), sizeOf(x[2:])
+	for to := range x[0] * k[0] {
+		s, m := to/k[0], to%k[0]
+		for c := range k[1] {
+			from := s*x[1] + m/(k[0]/group)*k[1] + c
+			for i, rows := range rows {
+				for _, r := range rows {
+					r.out, r.in, r.w = r.out+int32(to*out), r.in+int32(from*area), int32(((m*k[1]+c)*len(taps)+i)*step)
+					t.runs = append(t.runs, r)
+				}
+				op.need(len(t.runs) <= maxElements, "has too many rows")
 			}
 		}
 	}
@@ -102,13 +92,6 @@ func (w *builder) window(op *operator, in []value) value {
 		terms = append(terms, bias(b.scaled(1), channels(shape)))
 	}
 	return w.affine(op, shape, terms...)
-}
-
-func wide(list []int) (out []int64) {
-	for _, v := range list {
-		out = append(out, int64(v))
-	}
-	return out
 }
 
 // channels returns the channel of every element.

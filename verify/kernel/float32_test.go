@@ -151,7 +151,7 @@ func large() *network {
 	return n
 }
 
-// TestBinary32Operators executes single operators: what rounds, rounds as the kernel says, and what it holds for exact is exact.
+// TestBinary32Operators executes single operators: what rounds does so as the kernel says, what it holds for exact is exact.
 func TestBinary32Operators(t *testing.T) {
 	pool := map[string]op.Attr{"kernel_shape": {Is: []int64{2, 2}}}
 	vector, picture := []int{1, 6}, []int{1, 2, 3, 3}
@@ -168,7 +168,8 @@ func TestBinary32Operators(t *testing.T) {
 		{"Sum", vector, nil, [][]int{{6}, {1, 1}, {6}}}, {"Div", vector, nil, [][]int{{6}}}, {"Mul", vector, nil, [][]int{{6}}},
 		{"AveragePool", picture, pool, nil}, {"GlobalAveragePool", picture, nil, nil},
 	} {
-		d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: c.shape}}, Outputs: []nn.DraftPort{{Name: "y"}}}
+		d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: c.shape}},
+			Outputs: []nn.DraftPort{{Name: "y"}}}
 		r := rand.New(rand.NewPCG(uint64(i), 32))
 		in := []string{"x"}
 		for k, shape := range c.consts {
@@ -201,7 +202,8 @@ func TestBinary32Operators(t *testing.T) {
 				b := net.root(at, at, semantics == 1)
 				lo, hi := b.of(net.output)
 				for j, v := range y {
-					l, u := scaled(big.NewInt(lo[j]), b.fr.exp[net.output]), scaled(big.NewInt(hi[j]), b.fr.exp[net.output])
+					exp := b.fr.exp[net.output]
+					l, u := scaled(big.NewInt(lo[j]), exp), scaled(big.NewInt(hi[j]), exp)
 					if l.Cmp(newRat(float64(v))) > 0 || u.Cmp(newRat(float64(v))) < 0 {
 						outside[semantics]++
 					}

@@ -115,14 +115,14 @@ func (w *builder) transpose(op *operator, in []value) value {
 	perm, old := op.attr["perm"].ints, axesOf(in[0].shape)
 	if perm == nil {
 		for d := range old {
-			perm = append(perm, int64(len(old)-1-d))
+			perm = append(perm, len(old)-1-d)
 		}
 	}
 	var axes []axis
 	seen := make([]bool, len(old))
 	op.need(len(perm) == len(old), "perm %v of shape %v", perm, in[0].shape)
 	for _, p := range perm {
-		op.need(p >= 0 && p < int64(len(old)) && !seen[p], "perm %v of shape %v", perm, in[0].shape)
+		op.need(p >= 0 && p < len(old) && !seen[p], "perm %v of shape %v", perm, in[0].shape)
 		seen[p] = true
 		axes = append(axes, old[p])
 	}
@@ -187,16 +187,15 @@ func (w *builder) concat(op *operator, in []value) value {
 		op.need(len(same) == len(shape), "shapes %v and %v", same, shape)
 		shape[axis] += same[axis]
 		same[axis] = shape[axis]
-		op.need(slices.Equal(same, shape), "shapes %v and %v", v.shape, shape)
+		op.need(slices.Equal(same, shape) && sizeOf(shape) > 0, "shapes %v and %v", v.shape, shape)
 	}
 	var terms []term
-	before, row := 0, sizeOf(shape[axis:])
+	before := 0
 	for _, v := range in {
-		n, t := sizeOf(v.shape[axis:]), term{src: v.node, w: factor(1)}
-		for o := range sizeOf(shape[:axis]) {
-			t.runs = append(t.runs, run{out: int32(o*row + before), in: int32(o * n), n: int32(n), so: 1, si: 1})
-		}
-		before, terms = before+n, append(terms, t)
+		axes := axesOf(v.shape)
+		axes[axis].start, axes[axis].n = -before, shape[axis]
+		before += v.shape[axis]
+		terms = append(terms, pointwise(v.node, factor(1), places(axes), nil))
 	}
 	return w.affine(op, shape, terms...)
 }

@@ -149,7 +149,7 @@ type attribute struct {
 	i    int64
 	s    string
 	t    *constant
-	ints []int64
+	ints []int // at most 2^31 in size
 }
 
 // An operator is one node of the file.
@@ -177,7 +177,7 @@ func parseOperator(b []byte) *operator {
 			_, a.t = parseTensor(t)
 		}
 		for _, v := range numbers(f, 8, varint) {
-			a.ints = append(a.ints, int64(v))
+			a.ints = append(a.ints, int(min(max(int64(v), -1<<31), 1<<31-1)))
 		}
 		_, twice := op.attr[name]
 		op.need(!twice, "attribute %s is given twice", name)

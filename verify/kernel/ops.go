@@ -92,7 +92,7 @@ func (w *builder) affine(op *operator, shape []int, terms ...term) value {
 	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms, round: op.round})}
 }
 
-// An axis says how an index goes through a tensor: i stands for coordinate start + i·step of size, which lie stride elements apart.
+// An axis says how an index goes through a tensor: i stands for coordinate start + i·step of size; two lie stride elements apart.
 type axis struct{ n, start, step, size, stride int }
 
 // axesOf returns the axes of a whole tensor.
@@ -206,8 +206,8 @@ func reciprocals(data []float64) table {
 // sum is Add, Sub, Sum, Neg: operands with signs.
 func (w *builder) sum(op *operator, in []value) value {
 	shape, at := broadcast(op, in...)
+	op.need(slices.ContainsFunc(in, func(v value) bool { return v.c == nil }), "of constants is not checked")
 	var terms []term
-	nodes := 0
 	for i, v := range in {
 		sign := 1
 		if op.kind == "Neg" || op.kind == "Sub" && i == 1 {
@@ -217,10 +217,8 @@ func (w *builder) sum(op *operator, in []value) value {
 			terms = append(terms, bias(v.c.scaled(float64(sign)), at[i]))
 		} else {
 			terms = append(terms, pointwise(v.node, factor(int64(sign)), at[i], nil))
-			nodes++
 		}
 	}
-	op.need(nodes > 0, "of constants is not checked")
 	return w.affine(op, shape, terms...)
 }
 

@@ -40,14 +40,18 @@ var opCases = []struct {
 	{kind: "Gemm", shape: []int{2, 4}, consts: []op.Tensor{{Shape: []int{4, 3}}, {Shape: []int{3}}}},
 	{kind: "Gemm", shape: []int{4, 2}, consts: []op.Tensor{{Shape: []int{3, 4}}, {Shape: []int{2, 1}}},
 		attrs: map[string]op.Attr{"transA": {I: 1}, "transB": {I: 1}, "alpha": {F: 0.5}, "beta": {F: float64(float32(0.3))}}},
-	{kind: "Gemm", shape: []int{4, 3}, consts: []op.Tensor{{Shape: []int{2, 4}}}, first: true, attrs: map[string]op.Attr{"alpha": {F: float64(float32(0.7))}}},
+	{kind: "Gemm", shape: []int{4, 3}, consts: []op.Tensor{{Shape: []int{2, 4}}}, first: true,
+		attrs: map[string]op.Attr{"alpha": {F: float64(float32(0.7))}}},
 	{kind: "Conv", shape: []int{1, 2, 7}, consts: []op.Tensor{{Shape: []int{3, 2, 3}}, {Shape: []int{3}}}},
 	{kind: "Conv", shape: []int{2, 4, 5, 6}, consts: []op.Tensor{{Shape: []int{4, 2, 3, 2}}, {Shape: []int{4}}},
 		attrs: map[string]op.Attr{"group": {I: 2}, "strides": {Is: []int64{2, 1}}, "dilations": {Is: []int64{1, 2}}, "pads": {Is: []int64{1, 0, 2, 3}}}},
-	{kind: "Conv", shape: []int{1, 1, 4, 4}, consts: []op.Tensor{{Shape: []int{2, 1, 1, 1}}}, attrs: map[string]op.Attr{"strides": {Is: []int64{3, 2}}}},
-	{kind: "BatchNormalization", shape: []int{2, 3, 2, 2}, consts: []op.Tensor{{Shape: []int{3}}, {Shape: []int{3}}, {Shape: []int{3}},
-		{Type: op.Float32, Shape: []int{3}, Data: []float64{0.5, 2, 0.125}}}, attrs: map[string]op.Attr{"epsilon": {F: 0.25}}},
-	{kind: "AveragePool", shape: []int{1, 2, 5, 4}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3, 2}}, "strides": {Is: []int64{2, 1}}}},
+	{kind: "Conv", shape: []int{1, 1, 4, 4}, consts: []op.Tensor{{Shape: []int{2, 1, 1, 1}}},
+		attrs: map[string]op.Attr{"strides": {Is: []int64{3, 2}}}},
+	{kind: "BatchNormalization", shape: []int{2, 3, 2, 2},
+		consts: []op.Tensor{{Shape: []int{3}}, {Shape: []int{3}}, {Shape: []int{3}},
+			{Type: op.Float32, Shape: []int{3}, Data: []float64{0.5, 2, 0.125}}}, attrs: map[string]op.Attr{"epsilon": {F: 0.25}}},
+	{kind: "AveragePool", shape: []int{1, 2, 5, 4},
+		attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3, 2}}, "strides": {Is: []int64{2, 1}}}},
 	{kind: "Concat", shape: []int{2, 3}, square: true, attrs: map[string]op.Attr{"axis": {I: 1}}},
 	{kind: "Concat", shape: []int{2, 3}, square: true, attrs: map[string]op.Attr{"axis": {I: -2}}},
 	{kind: "Transpose", shape: []int{2, 3, 4}, attrs: map[string]op.Attr{"perm": {Is: []int64{2, 0, 1}}}},
@@ -64,7 +68,8 @@ var opCases = []struct {
 	{kind: "Slice", shape: []int{3, 5}, consts: []op.Tensor{{Type: op.Int64, Shape: []int{1}, Data: []float64{-4}},
 		{Type: op.Int64, Shape: []int{1}, Data: []float64{1 << 62}}, {Type: op.Int64, Shape: []int{1}, Data: []float64{1}},
 		{Type: op.Int64, Shape: []int{1}, Data: []float64{2}}}},
-	{kind: "Slice", shape: []int{3, 5}, attrs: map[string]op.Attr{"starts": {Is: []int64{1, 0}}, "ends": {Is: []int64{9, -1}}}, opset: 9},
+	{kind: "Slice", shape: []int{3, 5},
+		attrs: map[string]op.Attr{"starts": {Is: []int64{1, 0}}, "ends": {Is: []int64{9, -1}}}, opset: 9},
 	{kind: "Pad", shape: []int{2, 3}, consts: []op.Tensor{{Type: op.Int64, Shape: []int{4}, Data: []float64{1, -1, 0, 2}}}},
 	{kind: "Pad", shape: []int{2, 3}, attrs: map[string]op.Attr{"pads": {Is: []int64{0, 2, 1, 0}}}, opset: 10},
 	{kind: "Dropout", shape: []int{2, 3}},
@@ -83,17 +88,23 @@ var opCases = []struct {
 	{kind: "PRelu", shape: []int{2, 3}, consts: []op.Tensor{{Shape: []int{1}}}},
 	{kind: "Abs", shape: []int{2, 3}},
 	{kind: "Clip", shape: []int{2, 3}},
-	{kind: "Clip", shape: []int{2, 3}, consts: []op.Tensor{{Type: op.Float32, Data: []float64{-0.25}}, {Type: op.Float32, Data: []float64{1}}}},
-	{kind: "Clip", shape: []int{2, 3}, consts: []op.Tensor{{Type: op.Float32, Data: []float64{0}}, {Type: op.Float32, Data: []float64{6}}}},
+	{kind: "Clip", shape: []int{2, 3},
+		consts: []op.Tensor{{Type: op.Float32, Data: []float64{-0.25}}, {Type: op.Float32, Data: []float64{1}}}},
+	{kind: "Clip", shape: []int{2, 3},
+		consts: []op.Tensor{{Type: op.Float32, Data: []float64{0}}, {Type: op.Float32, Data: []float64{6}}}},
 	{kind: "Clip", shape: []int{2, 3}, consts: []op.Tensor{{Type: op.Float32, Data: []float64{0}}}},
 	{kind: "Clip", shape: []int{2, 3}, consts: []op.Tensor{{}, {Type: op.Float32, Data: []float64{0.5}}}},
 	{kind: "Clip", shape: []int{2, 3}, attrs: map[string]op.Attr{"min": {F: -1}, "max": {F: 0.5}}, opset: 10},
 	{kind: "Clip", shape: []int{2, 3}, attrs: map[string]op.Attr{"max": {F: 0.5}}, opset: 10},
-	{kind: "MaxPool", shape: []int{2, 2, 4, 6}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{2, 2}}, "strides": {Is: []int64{2, 2}}}},
-	{kind: "MaxPool", shape: []int{1, 2, 5, 6}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3, 2}}, "strides": {Is: []int64{2, 1}},
-		"pads": {Is: []int64{1, 0, 2, 1}}, "dilations": {Is: []int64{1, 2}}}},
-	{kind: "MaxPool", shape: []int{1, 2, 7}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3}}, "pads": {Is: []int64{1, 1}}}},
-	{kind: "MaxPool", shape: []int{1, 1, 4, 4}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{1, 1}}, "strides": {Is: []int64{2, 3}}}},
+	{kind: "MaxPool", shape: []int{2, 2, 4, 6},
+		attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{2, 2}}, "strides": {Is: []int64{2, 2}}}},
+	{kind: "MaxPool", shape: []int{1, 2, 5, 6},
+		attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3, 2}}, "strides": {Is: []int64{2, 1}},
+			"pads": {Is: []int64{1, 0, 2, 1}}, "dilations": {Is: []int64{1, 2}}}},
+	{kind: "MaxPool", shape: []int{1, 2, 7},
+		attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{3}}, "pads": {Is: []int64{1, 1}}}},
+	{kind: "MaxPool", shape: []int{1, 1, 4, 4},
+		attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{1, 1}}, "strides": {Is: []int64{2, 3}}}},
 	{kind: "MaxPool", shape: []int{1, 1, 2, 1}, attrs: map[string]op.Attr{"kernel_shape": {Is: []int64{1, 1}}}},
 	{kind: "Identity", shape: []int{2, 3}},
 }
@@ -107,11 +118,14 @@ func TestOperators(t *testing.T) {
 		t.Run(fmt.Sprintf("%s/%d", c.kind, i), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(uint64(i), 5))
 			opset := cmp.Or(c.opset, 13)
-			d := &nn.Draft{Opset: opset, Inputs: []nn.DraftPort{{Name: "in", Type: op.Float32, Shape: c.shape}}, Outputs: []nn.DraftPort{{Name: "y"}}}
+			d := &nn.Draft{Opset: opset, Inputs: []nn.DraftPort{{Name: "in", Type: op.Float32, Shape: c.shape}},
+				Outputs: []nn.DraftPort{{Name: "y"}}}
 			// Scaling the input first makes the operator's own transpose act on something.
-			d.Consts = append(d.Consts, nn.DraftConst{Name: "two", Tensor: &op.Tensor{Type: op.Float32, Shape: []int{1}, Data: []float64{2}}})
+			two := &op.Tensor{Type: op.Float32, Shape: []int{1}, Data: []float64{2}}
+			d.Consts = append(d.Consts, nn.DraftConst{Name: "two", Tensor: two})
 			node := func(kind string, attrs map[string]op.Attr, out string, in ...string) {
-				d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Name: out, Type: kind, Opset: opset, Attrs: attrs}, In: in, Out: []string{out}})
+				node := op.Node{Name: out, Type: kind, Opset: opset, Attrs: attrs}
+				d.Nodes = append(d.Nodes, nn.DraftNode{Node: node, In: in, Out: []string{out}})
 			}
 			node("Mul", nil, "x", "in", "two")
 			in := []string{"x"}
@@ -220,46 +234,50 @@ func backward(t *testing.T, p *Problem, g *nn.Graph, rng *rand.Rand) {
 
 // TestBadOperators: what is not understood is refused, by a reason.
 func TestBadOperators(t *testing.T) {
-	ints := func(v ...int64) attribute { return attribute{ints: v} }
+	ints := func(v ...int) attribute { return attribute{ints: v} }
 	for i, c := range []struct {
 		kind string
-		in   []string
+		in   string // names, - for an absent one
 		attr map[string]attribute
 	}{
-		{"Gelu", []string{"x"}, nil}, {"Relu", []string{"c"}, nil}, {"Relu", []string{"x", "x"}, nil}, {"Relu", []string{"y"}, nil},
-		{"Relu", nil, nil}, {"Relu", []string{""}, nil},
-		{"Clip", []string{"x", "three", "two"}, nil}, {"Clip", []string{"x", "x"}, nil}, {"Clip", []string{"x", "c"}, nil},
-		{"Clip", []string{"x", "nan"}, nil}, {"Clip", []string{"x", "inf"}, nil}, {"Clip", []string{"x"}, map[string]attribute{"min": {f: 1}}},
-		{"LeakyRelu", []string{"x"}, map[string]attribute{"alpha": {f: math.Inf(1)}}}, {"PRelu", []string{"x", "x"}, nil},
-		{"PRelu", []string{"x", "wide"}, nil}, {"Dropout", []string{"x", "two", "two"}, nil}, {"Abs", []string{"c"}, nil},
-		{"MaxPool", []string{"x"}, map[string]attribute{"kernel_shape": ints(1, 1), "pads": ints(1, 0, 0, 0)}},
-		{"MaxPool", []string{"x"}, map[string]attribute{"kernel_shape": ints(2, 2), "ceil_mode": {i: 1}}},
-		{"MaxPool", []string{"x"}, map[string]attribute{"kernel_shape": ints(2, 2), "auto_pad": {s: "SAME_UPPER"}}},
-		{"MaxPool", []string{"x"}, map[string]attribute{"kernel_shape": ints(2)}}, {"MaxPool", []string{"x"}, nil},
-		{"MaxPool", []string{"x"}, map[string]attribute{"kernel_shape": ints(9, 9)}},
-		{"AveragePool", []string{"x"}, map[string]attribute{"kernel_shape": ints(2, 2), "pads": ints(1, 1, 1, 1)}},
-		{"Div", []string{"x", "zero"}, nil}, {"Div", []string{"two", "x"}, nil}, {"Div", []string{"x", "nan"}, nil}, {"Div", []string{"x", "inf"}, nil},
-		{"Mul", []string{"x", "x"}, nil}, {"Sum", []string{"c", "c"}, nil}, {"Sum", []string{"x", ""}, nil}, {"Add", []string{"x", "inf"}, nil},
-		{"Squeeze", []string{"x", "two"}, nil}, {"Squeeze", []string{"x", "three"}, map[string]attribute{"axes": ints(0)}},
-		{"Squeeze", []string{"x", "zeros"}, nil}, {"Unsqueeze", []string{"x", "zeros"}, nil}, {"Unsqueeze", []string{"x", "inf"}, nil},
-		{"Reshape", []string{"x", "half"}, nil}, {"Reshape", []string{"x", "x"}, nil}, {"Reshape", []string{"x", "three"}, nil},
-		{"Flatten", []string{"x"}, map[string]attribute{"axis": {i: 5}}}, {"Flatten", []string{"x"}, map[string]attribute{"axis": {i: -5}}},
-		{"Slice", []string{"x", "two", "zero"}, nil}, {"Slice", []string{"x", "half", "inf"}, nil}, {"Slice", []string{"x", "nan", "inf"}, nil},
-		{"Slice", []string{"x", "zero", "two", "zero", "zero"}, nil}, {"Slice", []string{"x", "zero", "zeros"}, nil},
-		{"Slice", []string{"x", "zeros", "zeros", "zeros"}, nil}, {"Pad", []string{"x", "zeros"}, nil}, {"Pad", []string{"x", "c", "two"}, nil},
-		{"Pad", []string{"x", "c"}, map[string]attribute{"mode": {s: "edge"}}}, {"Pad", []string{"x"}, nil}, {"Concat", []string{"x", ""}, nil},
-		{"Concat", []string{"x"}, nil}, {"Gemm", []string{"x", "c", ""}, nil},
+		{"Gelu", "x", nil}, {"Relu", "c", nil}, {"Relu", "x x", nil}, {"Relu", "y", nil},
+		{"Relu", "", nil}, {"Relu", "-", nil},
+		{"Clip", "x three two", nil}, {"Clip", "x x", nil}, {"Clip", "x c", nil},
+		{"Clip", "x nan", nil}, {"Clip", "x inf", nil}, {"Clip", "x", map[string]attribute{"min": {f: 1}}},
+		{"LeakyRelu", "x", map[string]attribute{"alpha": {f: math.Inf(1)}}}, {"PRelu", "x x", nil},
+		{"PRelu", "x wide", nil}, {"Dropout", "x two two", nil}, {"Abs", "c", nil},
+		{"MaxPool", "x", map[string]attribute{"kernel_shape": ints(1, 1), "pads": ints(1, 0, 0, 0)}},
+		{"MaxPool", "x", map[string]attribute{"kernel_shape": ints(2, 2), "ceil_mode": {i: 1}}},
+		{"MaxPool", "x", map[string]attribute{"kernel_shape": ints(2, 2), "auto_pad": {s: "SAME_UPPER"}}},
+		{"MaxPool", "x", map[string]attribute{"kernel_shape": ints(2)}}, {"MaxPool", "x", nil},
+		{"MaxPool", "x", map[string]attribute{"kernel_shape": ints(9, 9)}},
+		{"AveragePool", "x", map[string]attribute{"kernel_shape": ints(2, 2), "pads": ints(1, 1, 1, 1)}},
+		{"Div", "x zero", nil}, {"Div", "two x", nil}, {"Div", "x nan", nil}, {"Div", "x inf", nil},
+		{"Mul", "x x", nil}, {"Sum", "c c", nil}, {"Sum", "x -", nil}, {"Add", "x inf", nil},
+		{"Squeeze", "x two", nil}, {"Squeeze", "x three", map[string]attribute{"axes": ints(0)}},
+		{"Squeeze", "x zeros", nil}, {"Unsqueeze", "x zeros", nil}, {"Unsqueeze", "x inf", nil},
+		{"Reshape", "x half", nil}, {"Reshape", "x x", nil}, {"Reshape", "x three", nil},
+		{"Flatten", "x", map[string]attribute{"axis": {i: 5}}}, {"Flatten", "x", map[string]attribute{"axis": {i: -5}}},
+		{"Slice", "x two zero", nil}, {"Slice", "x half inf", nil}, {"Slice", "x nan inf", nil},
+		{"Slice", "x zero two zero zero", nil}, {"Slice", "x zero zeros", nil},
+		{"Slice", "x zeros zeros zeros", nil}, {"Pad", "x zeros", nil}, {"Pad", "x c two", nil},
+		{"Pad", "x c", map[string]attribute{"mode": {s: "edge"}}}, {"Pad", "x", nil}, {"Concat", "x -", nil},
+		{"Concat", "x", nil}, {"Gemm", "x c -", nil},
 	} {
 		w := &builder{net: &network{}, opset: 13, values: map[string]value{"x": {shape: []int{1, 2, 3, 4}}}}
 		w.net.add(node{n: 24})
 		w.net.add(node{n: 1})
-		for name, data := range map[string][]float64{"zero": {0}, "zeros": {0, 0}, "half": {0.5}, "two": {2}, "three": {3}, "nan": {math.NaN()},
-			"inf": {math.Inf(1)}, "c": {0, 0, 0, 0, 0, 0, 0, 1}, "wide": {1, 2, 3, 4, 5}} {
+		for name, data := range map[string][]float64{"zero": {0}, "zeros": {0, 0}, "half": {0.5}, "two": {2}, "three": {3},
+			"nan": {math.NaN()}, "inf": {math.Inf(1)}, "c": {0, 0, 0, 0, 0, 0, 0, 1}, "wide": {1, 2, 3, 4, 5}} {
 			w.values[name] = value{shape: []int{len(data)}, c: &constant{shape: []int{len(data)}, data: data}}
+		}
+		in := strings.Fields(c.in)
+		for j := range in {
+			in[j] = strings.TrimPrefix(in[j], "-")
 		}
 		err := func() (err error) {
 			defer door(&err)
-			w.operator(&operator{kind: c.kind, in: c.in, out: []string{"z"}, attr: c.attr})
+			w.operator(&operator{kind: c.kind, in: in, out: []string{"z"}, attr: c.attr})
 			return nil
 		}()
 		if err == nil || strings.Contains(err.Error(), "defect") {

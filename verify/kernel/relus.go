@@ -58,15 +58,13 @@ func (w *builder) clip(op *operator, in []value) value {
 // maxPool takes the maximum of windows in rounds of max(x, y) = y + relu(x − y), all windows in step. Padding is no element.
 func (w *builder) maxPool(op *operator, in []value) value {
 	x := op.variable(in[0])
-	v, h, shape := op.windows(x.shape, op.attr["kernel_shape"].ints)
-	windows := make([][]int32, sizeOf(shape))
-	op.need(len(windows) > 0 && v.size*h.size <= maxElements/len(windows), "windows of too many elements")
-	axes := axesOf([]int{x.shape[0], x.shape[1], v.in, h.in})
-	for t := range v.size * h.size {
-		axes[2], axes[3] = v.tap(axes[2], t/h.size), h.tap(axes[3], t%h.size)
-		for o, i := range places(axes) {
-			if i >= 0 {
-				windows[o] = append(windows[o], i)
+	taps, shape := op.windows(x.shape, op.attr["kernel_shape"].ints)
+	windows, out, area := make([][]int32, sizeOf(shape)), len(taps[0]), sizeOf(x.shape[2:])
+	op.need(len(windows) > 0 && len(taps) <= maxElements/len(windows), "windows of too many elements")
+	for o := range windows {
+		for _, at := range taps {
+			if i := at[o%out]; i >= 0 {
+				windows[o] = append(windows[o], int32(o/out*area)+i)
 			}
 		}
 	}

@@ -287,10 +287,7 @@ func (q *query) atom(l *linear, strict bool) *atom {
 	a.seeds = slices.DeleteFunc(a.seeds, func(s seed) bool { return s.c.Sign() == 0 })
 	if len(a.seeds) == 1 && a.seeds[0].node == 0 {
 		c := a.seeds[0].c
-		a.dim, a.upper = a.seeds[0].elem, c.Sign() > 0
-		if c == plusOne || c == minusOne {
-			a.rhs = times(a.rhs, c)
-		} else {
+		if a.dim, a.upper = a.seeds[0].elem, c.Sign() > 0; c != plusOne {
 			a.rhs = new(big.Rat).Quo(a.rhs, c)
 		}
 	}
@@ -357,20 +354,16 @@ func (b *box) hull() bool {
 		if s := l.rhs.Cmp(u.rhs); s > 0 || s == 0 && (l.strict || u.strict) {
 			return false
 		}
-		lo, hi := l.rhs, u.rhs
-		if f := nearest32(lo); f != nil && f.Cmp(lo) < 0 {
-			lo = f
-		}
-		if f := nearest32(hi); f != nil && f.Cmp(hi) > 0 {
-			hi = f
-		}
-		b.lo, b.hi = append(b.lo, lo), append(b.hi, hi)
+		b.lo, b.hi = append(b.lo, widened(l.rhs, 1)), append(b.hi, widened(u.rhs, -1))
 	}
 	return true
 }
 
-// nearest32 returns the float32 nearest to r, nil when that is infinite.
-func nearest32(r *big.Rat) *big.Rat {
+// widened returns the float32 nearest to r if it lies below, for sign −1 above it, else r.
+func widened(r *big.Rat, sign int) *big.Rat {
 	f, _ := r.Float32()
-	return new(big.Rat).SetFloat64(float64(f)) // nil for an infinity
+	if near := new(big.Rat).SetFloat64(float64(f)); near != nil && near.Cmp(r)*sign < 0 { // nil for an infinity
+		return near
+	}
+	return r
 }

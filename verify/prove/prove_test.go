@@ -27,13 +27,15 @@ type draft struct {
 }
 
 func newDraft(seed uint64, shape ...int) *draft {
-	return &draft{rand.New(rand.NewPCG(seed, 7)), &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: shape}}}}
+	in := []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: shape}}
+	return &draft{rand.New(rand.NewPCG(seed, 7)), &nn.Draft{Opset: 13, Inputs: in}}
 }
 
 // node adds a node and returns its output.
 func (b *draft) node(kind string, attrs map[string]op.Attr, in ...string) string {
 	out := fmt.Sprintf("v%d", len(b.d.Nodes))
-	b.d.Nodes = append(b.d.Nodes, nn.DraftNode{Node: op.Node{Name: out, Type: kind, Opset: 13, Attrs: attrs}, In: in, Out: []string{out}})
+	node := op.Node{Name: out, Type: kind, Opset: 13, Attrs: attrs}
+	b.d.Nodes = append(b.d.Nodes, nn.DraftNode{Node: node, In: in, Out: []string{out}})
 	return out
 }
 
@@ -51,7 +53,9 @@ func (b *draft) random(shape ...int) string {
 // graph ends the network with a dense layer of two outputs.
 func (b *draft) graph(t *testing.T, last string, n int) *nn.Graph {
 	t.Helper()
-	b.d.Outputs = []nn.DraftPort{{Name: b.node("Gemm", map[string]op.Attr{"transB": {I: 1}}, b.node("Flatten", nil, last), b.random(2, n), b.random(2))}}
+	transposed := map[string]op.Attr{"transB": {I: 1}}
+	y := b.node("Gemm", transposed, b.node("Flatten", nil, last), b.random(2, n), b.random(2))
+	b.d.Outputs = []nn.DraftPort{{Name: y}}
 	g, err := nn.Build(b.d)
 	if err != nil {
 		t.Fatal(err)
@@ -66,12 +70,14 @@ var nets = map[string]func(t *testing.T) *nn.Graph{
 	"maxpool": func(t *testing.T) *nn.Graph {
 		b := newDraft(1, 1, 1, 5, 5)
 		v := b.node("Conv", map[string]op.Attr{"pads": ints(1, 1, 1, 1)}, "x", b.random(2, 1, 3, 3), b.random(2))
-		v = b.node("MaxPool", map[string]op.Attr{"kernel_shape": ints(3, 2), "strides": ints(2, 2), "pads": ints(0, 0, 1, 1)}, b.node("Relu", nil, v))
+		pool := map[string]op.Attr{"kernel_shape": ints(3, 2), "strides": ints(2, 2), "pads": ints(0, 0, 1, 1)}
+		v = b.node("MaxPool", pool, b.node("Relu", nil, v))
 		return b.graph(t, v, 2*2*3)
 	},
 	"leaky": func(t *testing.T) *nn.Graph {
 		b := newDraft(2, 1, 12)
-		v := b.node("LeakyRelu", map[string]op.Attr{"alpha": {F: float64(float32(0.1))}}, b.node("Gemm", nil, "x", b.random(12, 8), b.random(8)))
+		v := b.node("Gemm", nil, "x", b.random(12, 8), b.random(8))
+		v = b.node("LeakyRelu", map[string]op.Attr{"alpha": {F: float64(float32(0.1))}}, v)
 		v = b.node("PRelu", nil, b.node("Gemm", nil, v, b.random(8, 8), b.random(8)), b.random(8))
 		v = b.node("Abs", nil, b.node("Gemm", nil, v, b.random(8, 6), b.random(6)))
 		return b.graph(t, v, 6)
