@@ -74,12 +74,12 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 		return refuted, err
 	}
 	if open := st.count(b); float64(open) <= reduceBelow*float64(st.open)-2 {
-		s, nb, err := st.s.Reduce(b, st.c)
-		if err != nil {
-			return nil, err
+		if s, nb, err := st.s.Reduce(b, st.c); err == nil {
+			under(&Node{Kind: kernel.Reduce})
+			st, b = &stage{s: s, open: open}, nb
+		} else { // too many Relus for one sum: later, when fewer are open
+			st = &stage{s: st.s, c: st.c, open: open}
 		}
-		under(&Node{Kind: kernel.Reduce})
-		st, b = &stage{s: s, open: open}, nb
 	}
 	var all []Lemma
 	for r := range st.s.Sizes() {

@@ -50,6 +50,12 @@ func (b *draft) random(shape ...int) string {
 	return name
 }
 
+func (b *draft) scalar(v float64) string {
+	name := fmt.Sprintf("c%d", len(b.d.Consts))
+	b.d.Consts = append(b.d.Consts, nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Float32, Data: []float64{v}}})
+	return name
+}
+
 // graph ends the network with a dense layer of two outputs.
 func (b *draft) graph(t *testing.T, last string, n int) *nn.Graph {
 	t.Helper()
@@ -81,6 +87,20 @@ var nets = map[string]func(t *testing.T) *nn.Graph{
 		v = b.node("PRelu", nil, b.node("Gemm", nil, v, b.random(8, 8), b.random(8)), b.random(8))
 		v = b.node("Abs", nil, b.node("Gemm", nil, v, b.random(8, 6), b.random(6)))
 		return b.graph(t, v, 6)
+	},
+	"deep": func(t *testing.T) *nn.Graph { // a form over all its Relus has too many parts for the kernel
+		b := newDraft(4, 1, 3)
+		v := b.node("Relu", nil, b.node("Gemm", nil, "x", b.random(3, 6), b.random(6)))
+		for range 9 {
+			v = b.node("Add", nil, v, b.node("Relu", nil, b.node("Gemm", nil, v, b.random(6, 6), b.random(6))))
+		}
+		return b.graph(t, v, 6)
+	},
+	"pool3": func(t *testing.T) *nn.Graph {
+		b := newDraft(5, 1, 1, 2, 2)
+		v := b.node("Conv", map[string]op.Attr{"pads": ints(1, 1, 1, 1)}, "x", b.random(3, 1, 3, 3), b.random(3))
+		v = b.node("MaxPool", map[string]op.Attr{"kernel_shape": ints(2, 1)}, v)
+		return b.graph(t, b.node("Clip", nil, v, b.scalar(-0.25), b.scalar(0.25)), 6)
 	},
 	"residual": func(t *testing.T) *nn.Graph {
 		b := newDraft(3, 1, 1, 4, 4)
