@@ -46,3 +46,21 @@ func (w *Worker) EachMultiplier(f *Frame, r int, visit func(act, elem int32, a, 
 		visit(s.Act, s.Elem, a, nu)
 	}
 }
+
+// Multipliers returns the multipliers of EachMultiplier per Relu node of the network, in order; an entry is nil where all are 0.
+func (w *Worker) Multipliers(f *Frame, r int) [][]float64 {
+	at, nu := make([]int, len(f.relu)), [][]float64{}
+	for k, rf := range f.relu {
+		if rf != nil {
+			at[k] = len(nu)
+			nu = append(nu, nil)
+		}
+	}
+	w.EachMultiplier(f, r, func(act, elem int32, _, v float64) {
+		if nu[at[act]] == nil {
+			nu[at[act]] = make([]float64, w.net.P.Nodes[act].N)
+		}
+		nu[at[act]][elem] = v
+	})
+	return nu
+}

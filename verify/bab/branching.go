@@ -86,8 +86,8 @@ func (s *reluSearch) choose(w *relax.Worker, b *reluBranch, cands []relax.Open) 
 		if Refuted(s.row(b), lo) {
 			if b.tree != nil {
 				inactive, active := b.tree.split(b.at.Net.Original(sides[2*i]))
-				active.closed(w, 2*i)
-				inactive.closed(w, 2*i+1)
+				active.closed(w, b.at, 2*i)
+				inactive.closed(w, b.at, 2*i+1)
 			}
 			return true
 		}

@@ -155,7 +155,7 @@ func (s *reluSearch) ascend(ctx context.Context, w *relax.Worker, bs []*reluBran
 		b.lb = max(b.lb, a.Best[i])
 		if Refuted(s.row(b), b.lb) {
 			if res[i].closed = true; b.tree != nil && Refuted(s.row(b), w.LB[i]) {
-				b.tree.closed(w, i)
+				b.tree.closed(w, f, i)
 			} else if b.tree != nil {
 				passed = append(passed, b)
 			}

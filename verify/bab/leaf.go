@@ -48,7 +48,7 @@ func (s *reluSearch) leaf(ctx context.Context, w *relax.Worker, b *reluBranch) (
 			beta[j] = max(f*sol.Mu[j], 0)
 		}
 		if lb := s.evaluate(w, b, beta); Refuted(s.row(b), lb) {
-			b.tree.closed(w, 0)
+			b.tree.closed(w, b.at, 0)
 			return nil, true
 		} else if lb > b.lb {
 			b.lb = lb

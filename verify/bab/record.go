@@ -13,9 +13,9 @@ type Tree struct {
 }
 
 // closed ends the branch with the multipliers of a lane of the last pass.
-func (t *Tree) closed(w *relax.Worker, lane int) {
+func (t *Tree) closed(w *relax.Worker, f *relax.Frame, lane int) {
 	if t != nil {
-		t.Nu = w.Multipliers(lane)
+		t.Nu = w.Multipliers(f, lane)
 	}
 }
 

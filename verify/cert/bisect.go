@@ -89,12 +89,12 @@ func (v *bisector) part(st *stage, b *kernel.Bounds) (*Node, error) {
 		most = reduceFirst * float64(st.open)
 	}
 	if open := st.count(b); float64(open) <= most {
-		s, nb, err := st.s.Reduce(b, st.c)
-		if err != nil {
-			return nil, err
+		if s, nb, err := st.s.Reduce(b, st.c); err == nil {
+			under(&Node{Kind: kernel.Reduce})
+			st, b = &stage{s: s, part: true, open: open}, nb
+		} else { // too many Relus for one sum: later, when fewer are open
+			st = &stage{s: st.s, c: st.c, part: st.part, open: open}
 		}
-		under(&Node{Kind: kernel.Reduce})
-		st, b = &stage{s: s, part: true, open: open}, nb
 	}
 	var all []Lemma
 	for r := range st.s.Sizes() {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
 )
 
@@ -62,6 +63,10 @@ func compare(t *testing.T, model, question []byte, points int) {
 		t.Fatal(err)
 	}
 	compareQuery(t, p, sp)
+	full, err := g.Lower()
+	if err != nil {
+		t.Fatal(err)
+	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range p.boxes {
 		for range points {
@@ -78,6 +83,7 @@ func compare(t *testing.T, model, question []byte, points int) {
 				t.Fatal(err)
 			}
 			b := p.net.root(at, at, false)
+			compareRelus(t, p.net, b, full, x)
 			out := p.net.output
 			lo, hi := b.of(out)
 			for j := range want {
@@ -92,6 +98,31 @@ func compare(t *testing.T, model, question []byte, points int) {
 				break
 			}
 		}
+	}
+}
+
+// compareRelus wants the Relus of the lowered program, in its order, with the same elements in front of each.
+func compareRelus(t *testing.T, net *network, b *Bounds, full *prog.Program, x []float64) {
+	t.Helper()
+	v, r := full.Eval(x, 1, nil), 0
+	for k := range full.Nodes {
+		if full.Nodes[k].Kind != prog.Relu {
+			continue
+		}
+		want := v[full.Nodes[k].Src]
+		if r == len(net.relus) || net.nodes[net.relus[r]].n != len(want) {
+			t.Fatalf("Relu %d differs", r)
+		}
+		for j := range want {
+			lo, hi := b.Interval(r, j)
+			if tol := 1e-8 * (1 + max(-lo, hi)); !(lo <= want[j]+tol && want[j]-tol <= hi && hi-lo <= tol) {
+				t.Errorf("Relu %d, element %d: [%v, %v], want %v", r, j, lo, hi, want[j])
+			}
+		}
+		r++
+	}
+	if r != len(net.relus) {
+		t.Fatalf("%d Relus, want %d", len(net.relus), r)
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	maxExp      = 64      // of multipliers: finer ones are rounded
 	finest      = 110     // exponent of weights: smaller parts are rounded
 	maxElements = 1 << 22 // of all vectors of a network together
+	maxConstant = 1 << 26 // elements of a tensor of the file
 	maxMACs     = 1 << 28 // of a network
 	maxDepth    = 2000    // of a proof tree
 	maxLive     = 1 << 27 // bounds held by the nodes of one path

@@ -15,27 +15,15 @@ import "math/big"
 // Sound: bounds of the root are valid for the computed x, so X is; E grows with X, so it is valid on every subset. No sum overflows,
 // because none exceeds 2^60.
 
+// What an operator rounds, in node.round: nothing, or how many roundings a summand passes besides one for every summand.
 const (
-	copies    = -1 // of node.round: nothing is rounded
-	largest32 = 60 // bits of the numbers and sums of a network under binary32 semantics
+	copies    = -1
+	unknown   = 0
+	sums      = 2 // its product, the result
+	quotients = 4 // and the division, perhaps by a rounded reciprocal
 )
 
-// round returns what an operator rounds: copies, or how many roundings a summand passes besides one for every summand; 0 is unknown.
-func (op *operator) round() int {
-	switch op.kind {
-	case "Transpose", "Concat":
-		return copies
-	case "Add", "Sub", "Mul", "MatMul", "Conv":
-		return 2 // its product, the result
-	case "AveragePool":
-		return 4 // and the division, perhaps by a rounded reciprocal
-	case "Gemm":
-		if op.float("alpha", 1) == 1 && op.float("beta", 1) == 1 {
-			return 2
-		}
-	}
-	return 0
-}
+const largest32 = 60 // bits of the numbers and sums of a network under binary32 semantics
 
 // errors returns E of every element of an affine node, times 2^-exp and rounded up; nil where nothing is rounded. off, with the same
 // exponent, bounds what the rounding of stored weights changes.

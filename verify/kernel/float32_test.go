@@ -1,10 +1,16 @@
 package kernel
 
 import (
+	"bytes"
+	"fmt"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"testing"
 
+	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/nn/op"
 	"github.com/spai-project/certify/verify/verifytest"
 )
 
@@ -143,4 +149,70 @@ func large() *network {
 	n.add(node{n: 1})
 	n.output = n.add(node{kind: affine, n: 1, round: 2, terms: []term{{w: quantise([]float64{1 << 50}, false), runs: []run{{n: 1}}}}})
 	return n
+}
+
+// TestBinary32Operators executes single operators: what rounds does so as the kernel says, what it holds for exact is exact.
+func TestBinary32Operators(t *testing.T) {
+	pool := map[string]op.Attr{"kernel_shape": {Is: []int64{2, 2}}}
+	vector, picture := []int{1, 6}, []int{1, 2, 3, 3}
+	for i, c := range []struct {
+		kind   string
+		shape  []int
+		attrs  map[string]op.Attr
+		consts [][]int
+	}{
+		{"LeakyRelu", vector, map[string]op.Attr{"alpha": {F: float64(float32(0.1))}}, nil},
+		{"LeakyRelu", vector, map[string]op.Attr{"alpha": {F: 0x1.fffffep-31}}, nil},
+		{"PRelu", vector, nil, [][]int{{6}}},
+		{"Abs", vector, nil, nil}, {"Neg", vector, nil, nil}, {"MaxPool", picture, pool, nil}, {"Clip", vector, nil, [][]int{{}, {}}},
+		{"Sum", vector, nil, [][]int{{6}, {1, 1}, {6}}}, {"Div", vector, nil, [][]int{{6}}}, {"Mul", vector, nil, [][]int{{6}}},
+		{"AveragePool", picture, pool, nil}, {"GlobalAveragePool", picture, nil, nil},
+	} {
+		d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: c.shape}},
+			Outputs: []nn.DraftPort{{Name: "y"}}}
+		r := rand.New(rand.NewPCG(uint64(i), 32))
+		in := []string{"x"}
+		for k, shape := range c.consts {
+			w := &op.Tensor{Type: op.Float32, Shape: shape}
+			for range op.Size(shape) {
+				w.Data = append(w.Data, float64(float32(float64(k)+math.Abs(r.NormFloat64()))))
+			}
+			in = append(in, fmt.Sprint("c", k))
+			d.Consts = append(d.Consts, nn.DraftConst{Name: in[k+1], Tensor: w})
+		}
+		d.Nodes = []nn.DraftNode{{Node: op.Node{Name: "y", Type: c.kind, Opset: 13, Attrs: c.attrs}, In: in, Out: []string{"y"}}}
+		g, err := nn.Build(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var model bytes.Buffer
+		if err := onnx.Write(&model, g); err != nil {
+			t.Fatal(err)
+		}
+		net := parseModel(model.Bytes())
+		outside := [2]int{}
+		for range 300 {
+			x, at := make([]float32, g.NumInputs()), []*big.Rat{}
+			for j := range x {
+				x[j] = float32(r.NormFloat64() * []float64{1, 1e3, 1e-39}[r.IntN(3)])
+				at = append(at, newRat(float64(x[j])))
+			}
+			y := verifytest.RandomArithmetic(r).Execute(g, x)
+			for semantics := range outside {
+				b := net.root(at, at, semantics == 1)
+				lo, hi := b.of(net.output)
+				for j, v := range y {
+					exp := b.fr.exp[net.output]
+					l, u := scaled(big.NewInt(lo[j]), exp), scaled(big.NewInt(hi[j]), exp)
+					if l.Cmp(newRat(float64(v))) > 0 || u.Cmp(newRat(float64(v))) < 0 {
+						outside[semantics]++
+					}
+				}
+			}
+		}
+		rounds := rules[c.kind].round != copies
+		if outside[1] > 0 || (outside[0] > 100) != rounds || !rounds && outside[0] > 0 {
+			t.Errorf("%s: of 300 executions, outside the bounds of real arithmetic %d, of binary32 %d", c.kind, outside[0], outside[1])
+		}
+	}
 }

@@ -38,7 +38,7 @@ type node struct {
 	n, src     int
 	terms      []term
 	macs, relu int   // products; number among the Relus
-	round      int   // what binary32 rounds, see operator.round
+	round      int   // what binary32 rounds (float32.go)
 	slack      []sum // nil, or per element: minus what its true value may lie above the maps' one
 }
 
@@ -58,7 +58,9 @@ const one = 1 // the node of the constant
 func quantise(data []float64, approx bool) table {
 	top, low := math.MinInt32, math.MaxInt32 // all numbers are multiples of 2^low below 2^top
 	for _, f := range data {
-		need(f-f == 0, "%v among the constants", f)
+		if f-f != 0 {
+			need(false, "%v among the constants", f) // here alone: arguments are allocated
+		}
 		if m, e := mantissa(f); m != 0 {
 			top, low = max(top, e+bits.Len64(uint64(max(m, -m)))), min(low, e)
 		}
@@ -82,15 +84,23 @@ func quantise(data []float64, approx bool) table {
 	return q
 }
 
-// mantissa returns an odd m (or 0) and e with f = m·2^e.
+// mantissa returns an odd m (or 0) and e with f = m·2^e, for a finite f.
 func mantissa(f float64) (m int64, e int) {
-	if f == 0 {
+	b := math.Float64bits(f)
+	m, e = int64(b&(1<<52-1)), int(b>>52&0x7ff)
+	if e == 0 {
+		e = 1 // subnormal
+	} else {
+		m |= 1 << 52
+	}
+	if m == 0 {
 		return 0, 0
 	}
-	frac, e := math.Frexp(f)
-	m = int64(frac * (1 << 53)) // exact
 	z := bits.TrailingZeros64(uint64(m))
-	return m >> z, e - 53 + z
+	if m >>= z; f < 0 {
+		m = -m
+	}
+	return m, e - 1075 + z
 }
 
 // add appends a node after checking every index and count that the arithmetic relies on.

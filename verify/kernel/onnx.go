@@ -8,9 +8,16 @@ import (
 
 // The ONNX file: messages of the protocol-buffer wire format, of every message only the fields that the checker uses.
 
-// A field is a varint or fixed-width number in num, or bytes in data.
+// The wire formats of a field.
+const (
+	varint  = 0
+	fixed64 = 1
+	chunk   = 2
+	fixed32 = 5
+)
+
+// A field is a number, or bytes.
 type field struct {
-	id   int
 	wire byte
 	num  uint64
 	data []byte
@@ -18,55 +25,88 @@ type field struct {
 
 const notWhole = "the model is not a whole ONNX file"
 
-// number takes a number of the given wire type off the front of b.
+// number takes a number off the front of b.
 func number(b []byte, wire byte) (uint64, []byte) {
 	switch {
-	case wire == 5 && len(b) >= 4:
+	case wire == fixed32 && len(b) >= 4:
 		return uint64(binary.LittleEndian.Uint32(b)), b[4:]
-	case wire == 1 && len(b) >= 8:
+	case wire == fixed64 && len(b) >= 8:
 		return binary.LittleEndian.Uint64(b), b[8:]
 	}
 	v, n := binary.Uvarint(b)
-	need(n > 0 && wire == 0, notWhole)
+	need(n > 0 && wire == varint, notWhole)
 	return v, b[n:]
 }
 
-// fields returns the fields of a message.
-func fields(b []byte) iter.Seq[field] {
+// all returns the fields of a message that have the given number.
+func all(b []byte, id uint64) iter.Seq[field] {
 	return func(yield func(field) bool) {
-		for len(b) > 0 {
+		for rest := b; len(rest) > 0; {
 			var tag uint64
-			tag, b = number(b, 0)
-			f := field{id: int(min(tag>>3, math.MaxInt32)), wire: byte(tag & 7)}
-			if f.wire != 2 {
-				f.num, b = number(b, f.wire)
+			tag, rest = number(rest, varint)
+			f := field{wire: byte(tag & 7)}
+			if f.wire == chunk {
+				f.num, rest = number(rest, varint)
+				need(f.num <= uint64(len(rest)), notWhole)
+				f.data, rest = rest[:f.num], rest[f.num:]
 			} else {
-				f.num, b = number(b, 0)
-				need(f.num <= uint64(len(b)), notWhole)
-				f.data, b = b[:f.num], b[f.num:]
+				f.num, rest = number(rest, f.wire)
 			}
-			if !yield(f) {
+			if tag>>3 == id && !yield(f) {
 				return
 			}
 		}
 	}
 }
 
-// list appends a repeated number, packed or not; wire is that of one.
-func (f *field) list(dst []uint64, wire byte) []uint64 {
-	if f.wire == wire {
-		return append(dst, f.num)
+// only returns the field that a message has once at most.
+func only(b []byte, id uint64, wire byte) (f field) {
+	seen := false
+	for g := range all(b, id) {
+		need(!seen && g.wire == wire, notWhole)
+		f, seen = g, true
 	}
-	need(f.wire == 2, notWhole)
-	for b := f.data; len(b) > 0; {
-		var v uint64
-		v, b = number(b, wire)
-		dst = append(dst, v)
-	}
-	return dst
+	return f
 }
 
-// A constant is a tensor of the file; its numbers are exact.
+func text(b []byte, id uint64) string { return string(only(b, id, chunk).data) }
+
+// parts returns repeated bytes.
+func parts(b []byte, id uint64) (list [][]byte) {
+	for f := range all(b, id) {
+		need(f.wire == chunk, notWhole)
+		list = append(list, f.data)
+	}
+	return list
+}
+
+// numbers returns a repeated number, packed or not.
+func numbers(b []byte, id uint64, wire byte) (list []uint64) {
+	for f := range all(b, id) {
+		if f.wire == chunk {
+			list = append(list, packed(f.data, wire)...)
+		} else {
+			need(f.wire == wire, notWhole)
+			list = append(list, f.num)
+		}
+	}
+	return list
+}
+
+func packed(b []byte, wire byte) []uint64 {
+	list := make([]uint64, 0, len(b)/4)
+	for len(b) > 0 {
+		var v uint64
+		v, b = number(b, wire)
+		list = append(list, v)
+	}
+	return list
+}
+
+// single returns a float32.
+func single(v uint64) float64 { return float64(math.Float32frombits(uint32(v))) }
+
+// A constant is a tensor of the file; its numbers are exact, or infinite.
 type constant struct {
 	shape []int
 	data  []float64
@@ -74,48 +114,31 @@ type constant struct {
 
 // parseTensor reads a TensorProto of float32 or int64.
 func parseTensor(b []byte) (name string, c *constant) {
-	c = &constant{}
-	var floats, ints, dims []uint64
-	var raw field
-	kind, size := uint64(0), 1
-	for f := range fields(b) {
-		switch f.id {
-		case 1:
-			dims = f.list(dims, 0)
-		case 2:
-			kind = f.num
-		case 4:
-			floats = f.list(floats, 5)
-		case 7:
-			ints = f.list(ints, 0)
-		case 8:
-			name = string(f.data)
-		case 9:
-			raw = f
-		case 3, 13, 14:
-			need(f.id == 14 && f.num == 0, "tensor %q lies outside the file", name)
-		}
-	}
-	for _, d := range dims {
-		need(d <= 1<<26 && size*int(d) <= 1<<26, "tensor %q is too large", name)
+	name, c = text(b, 8), &constant{}
+	need(len(parts(b, 3))+len(parts(b, 13)) == 0 && only(b, 14, varint).num == 0, "tensor %q lies outside the file", name)
+	size := 1
+	for _, d := range numbers(b, 1, varint) {
+		need(d <= maxConstant && size*int(d) <= maxConstant, "tensor %q is too large", name)
 		c.shape, size = append(c.shape, int(d)), size*int(d)
 	}
+	kind := only(b, 2, varint).num
 	need(kind == 1 || kind == 7, "tensor %q has element type %d; float32 and int64 are read", name, kind)
-	values, wire := floats, byte(5)
+	id, wire, rawWire := uint64(4), byte(fixed32), byte(fixed32)
 	if kind == 7 {
-		values, wire = ints, 1
+		id, wire, rawWire = 7, varint, fixed64
 	}
-	if raw.data != nil {
-		values = raw.list(nil, wire)
+	values := numbers(b, id, wire)
+	if raw := only(b, 9, chunk).data; raw != nil {
+		values = packed(raw, rawWire)
 	}
 	need(len(values) == size, "tensor %q has %d numbers for shape %v", name, len(values), c.shape)
-	for _, v := range values {
-		f := float64(math.Float32frombits(uint32(v)))
-		if kind == 7 {
-			f = float64(int64(v))
-			need(math.Abs(f) < 1<<53, "tensor %q has an integer that is too large", name)
+	c.data = make([]float64, size)
+	for i, v := range values {
+		if c.data[i] = single(v); kind == 7 {
+			if c.data[i] = float64(int64(v)); math.Abs(c.data[i]) >= 1<<53 {
+				c.data[i] = math.Inf(int(int64(v) >> 63)) // as good an end of a Slice; nothing else takes it
+			}
 		}
-		c.data = append(c.data, f)
 	}
 	return name, c
 }
@@ -126,7 +149,7 @@ type attribute struct {
 	i    int64
 	s    string
 	t    *constant
-	ints []int64
+	ints []int // at most 2^31 in size
 }
 
 // An operator is one node of the file.
@@ -134,47 +157,31 @@ type operator struct {
 	name, kind string
 	in, out    []string
 	attr       map[string]attribute
+	round      int // what binary32 rounds (float32.go)
 }
 
 // parseOperator reads a NodeProto.
 func parseOperator(b []byte) *operator {
-	op := &operator{attr: map[string]attribute{}}
-	for f := range fields(b) {
-		switch f.id {
-		case 1:
-			op.in = append(op.in, string(f.data))
-		case 2:
-			op.out = append(op.out, string(f.data))
-		case 3:
-			op.name = string(f.data)
-		case 4:
-			op.kind = string(f.data)
-		case 5:
-			name, a := "", attribute{}
-			for f := range fields(f.data) {
-				switch f.id {
-				case 1:
-					name = string(f.data)
-				case 2:
-					a.f = float64(math.Float32frombits(uint32(f.num)))
-				case 3:
-					a.i = int64(f.num)
-				case 4:
-					a.s = string(f.data)
-				case 5:
-					_, a.t = parseTensor(f.data)
-				case 8:
-					for _, v := range f.list(nil, 0) {
-						a.ints = append(a.ints, int64(v))
-					}
-				}
-			}
-			_, twice := op.attr[name]
-			op.need(!twice, "attribute %s is given twice", name)
-			op.attr[name] = a
-		case 7:
-			op.need(len(f.data) == 0 || string(f.data) == "ai.onnx", "domain %q is not checked", f.data)
+	op := &operator{name: text(b, 3), kind: text(b, 4), attr: map[string]attribute{}}
+	for _, s := range parts(b, 1) {
+		op.in = append(op.in, string(s))
+	}
+	for _, s := range parts(b, 2) {
+		op.out = append(op.out, string(s))
+	}
+	domain := text(b, 7)
+	op.need(domain == "" || domain == "ai.onnx", "domain %q is not checked", domain)
+	for _, f := range parts(b, 5) {
+		name, a := text(f, 1), attribute{f: single(only(f, 2, fixed32).num), i: int64(only(f, 3, varint).num), s: text(f, 4)}
+		if t := only(f, 5, chunk).data; t != nil {
+			_, a.t = parseTensor(t)
 		}
+		for _, v := range numbers(f, 8, varint) {
+			a.ints = append(a.ints, int(min(max(int64(v), -1<<31), 1<<31-1)))
+		}
+		_, twice := op.attr[name]
+		op.need(!twice, "attribute %s is given twice", name)
+		op.attr[name] = a
 	}
 	return op
 }
@@ -210,49 +217,25 @@ type value struct {
 type builder struct {
 	net    *network
 	values map[string]value
+	opset  uint64
 }
 
 // parseModel reads an ONNX file with one input and one output: constants first, then the input, then the operators in order.
 func parseModel(b []byte) *network {
 	w := &builder{net: &network{}, values: map[string]value{}}
-	var graph []byte
-	opset := uint64(0)
-	for f := range fields(b) {
-		switch f.id {
-		case 7:
-			need(graph == nil, notWhole)
-			graph = f.data
-		case 8:
-			domain, version := "", uint64(0)
-			for f := range fields(f.data) {
-				if f.id == 1 {
-					domain = string(f.data)
-				} else if f.id == 2 {
-					version = f.num
-				}
-			}
-			if domain == "" || domain == "ai.onnx" {
-				opset = version
-			}
+	for _, f := range parts(b, 8) {
+		if domain := text(f, 1); domain == "" || domain == "ai.onnx" {
+			w.opset = only(f, 2, varint).num
 		}
 	}
-	need(opset >= 8 && opset <= 21, "opset %d; 8 to 21 are checked", opset)
-	var ops, inputs, outputs [][]byte
-	for f := range fields(graph) {
-		switch f.id {
-		case 1:
-			ops = append(ops, f.data)
-		case 5:
-			name, c := parseTensor(f.data)
-			w.define(name, value{shape: c.shape, c: c})
-		case 11:
-			inputs = append(inputs, f.data)
-		case 12:
-			outputs = append(outputs, f.data)
-		}
-		need(f.id != 15, "sparse constants are not checked")
+	need(w.opset >= 8 && w.opset <= 21, "opset %d; 8 to 21 are checked", w.opset)
+	graph := only(b, 7, chunk).data
+	need(len(parts(b, 25)) == 0 && len(parts(graph, 15)) == 0, "functions and sparse constants are not checked")
+	for _, f := range parts(graph, 5) {
+		name, c := parseTensor(f)
+		w.define(name, value{shape: c.shape, c: c})
 	}
-	for _, f := range inputs {
+	for _, f := range parts(graph, 11) {
 		name, shape := parseInfo(f)
 		if _, isConstant := w.values[name]; isConstant {
 			continue
@@ -262,8 +245,9 @@ func parseModel(b []byte) *network {
 		w.net.add(node{name: "1", n: 1})
 		w.define(name, value{shape: shape})
 	}
+	outputs := parts(graph, 12)
 	need(len(w.net.nodes) > 0 && len(outputs) == 1, "the network has %d outputs, or no input", len(outputs))
-	for _, f := range ops {
+	for _, f := range parts(graph, 1) {
 		w.operator(parseOperator(f))
 	}
 	name, _ := parseInfo(outputs[0])
@@ -282,42 +266,15 @@ func (w *builder) define(name string, v value) {
 
 // parseInfo reads a ValueInfoProto of a tensor; a free first dimension counts as 1, another free one as 0.
 func parseInfo(b []byte) (name string, shape []int) {
-	for f := range fields(b) {
-		if f.id == 1 {
-			name = string(f.data)
+	tensor := only(only(b, 2, chunk).data, 1, chunk).data
+	for _, f := range parts(only(tensor, 2, chunk).data, 1) {
+		d := int64(only(f, 1, varint).num)
+		if d < 1 && shape == nil {
+			d = 1
 		}
-		for f := range inside(f, 2, 1, 2) { // type, tensor_type, shape: its dimensions
-			d := int64(0)
-			for f := range fields(f.data) {
-				if f.id == 1 {
-					d = int64(f.num)
-				}
-			}
-			if d < 1 && shape == nil {
-				d = 1
-			}
-			shape = append(shape, int(min(max(d, 0), maxElements+1)))
-		}
+		shape = append(shape, int(min(max(d, 0), maxElements+1)))
 	}
-	return name, shape
-}
-
-// inside returns the fields of the messages that f holds under a path of field numbers, f's own first.
-func inside(f field, path ...int) iter.Seq[field] {
-	return func(yield func(field) bool) {
-		if f.id != path[0] {
-			return
-		}
-		for g := range fields(f.data) {
-			if len(path) == 1 {
-				yield(g)
-				continue
-			}
-			for h := range inside(g, path[1:]...) {
-				yield(h)
-			}
-		}
-	}
+	return text(b, 1), shape
 }
 
 // sizeOf returns the number of elements, 0 when it is out of range.

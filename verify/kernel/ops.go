@@ -5,108 +5,119 @@ import (
 	"slices"
 )
 
-// Every operator becomes a shape, a constant, a Relu node or an affine node made of runs.
+// Every operator becomes a shape, a constant, Relu nodes or affine nodes made of runs.
 
-// arity is the number of inputs of every operator that is checked.
-var arity = map[string][2]int{"Constant": {0, 0}, "Identity": {1, 1}, "Flatten": {1, 1}, "Reshape": {2, 2}, "Transpose": {1, 1},
-	"Relu": {1, 1}, "Add": {2, 2}, "Sub": {2, 2}, "Mul": {2, 2}, "MatMul": {2, 2}, "Gemm": {2, 3}, "Conv": {2, 3},
-	"AveragePool": {1, 1}, "BatchNormalization": {5, 5}, "Concat": {1, 8}}
+// A rule says how an operator is read: how many inputs it has, what binary32 rounds (float32.go), and what makes its output.
+type rule struct {
+	least, most, round int
+	build              func(*builder, *operator, []value) value
+}
 
-// operator defines the output of one operator.
+// rules has every operator that is checked.
+var rules = map[string]rule{
+	"Constant": {0, 0, copies, (*builder).constant}, "Identity": {1, 1, copies, (*builder).identity},
+	"Dropout": {1, 2, copies, (*builder).identity}, "Flatten": {1, 1, copies, (*builder).reshape},
+	"Reshape": {2, 2, copies, (*builder).reshape}, "Squeeze": {1, 2, copies, (*builder).reshape},
+	"Unsqueeze": {1, 2, copies, (*builder).reshape}, "Transpose": {1, 1, copies, (*builder).transpose},
+	"Concat": {1, 8, copies, (*builder).concat}, "Slice": {1, 5, copies, (*builder).slice}, "Pad": {1, 3, copies, (*builder).pad},
+
+	"Relu": {1, 1, copies, (*builder).relu}, "Abs": {1, 1, copies, (*builder).leaky}, "LeakyRelu": {1, 1, sums, (*builder).leaky},
+	"PRelu": {2, 2, sums, (*builder).leaky}, "Clip": {1, 3, copies, (*builder).clip}, "MaxPool": {1, 1, copies, (*builder).maxPool},
+
+	"Add": {2, 2, sums, (*builder).sum}, "Sub": {2, 2, sums, (*builder).sum}, "Sum": {1, 8, sums, (*builder).sum},
+	"Neg": {1, 1, copies, (*builder).sum}, "Mul": {2, 2, sums, (*builder).multiple}, "Div": {2, 2, quotients, (*builder).multiple},
+	"MatMul": {2, 2, sums, (*builder).matmul}, "Gemm": {2, 3, sums, (*builder).matmul}, "Conv": {2, 3, sums, (*builder).window},
+	"AveragePool": {1, 1, quotients, (*builder).window}, "GlobalAveragePool": {1, 1, quotients, (*builder).window},
+	"BatchNormalization": {5, 5, unknown, (*builder).batchNorm},
+}
+
+// operator defines the output of one operator. A second one of Dropout stays undefined.
 func (w *builder) operator(op *operator) {
-	n, ok := arity[op.kind]
+	r, ok := rules[op.kind]
 	op.need(ok, "this operator is not checked")
-	op.need(len(op.in) >= n[0] && len(op.in) <= n[1] && len(op.out) == 1, "%d inputs, %d outputs", len(op.in), len(op.out))
+	op.need(len(op.in) >= r.least && len(op.in) <= r.most, "%d inputs", len(op.in))
+	op.need(len(op.out) == 1 || op.kind == "Dropout" && len(op.out) == 2, "%d outputs", len(op.out))
+	op.round = r.round
 	in := make([]value, len(op.in))
 	for i, name := range op.in {
-		in[i], ok = w.values[name]
+		if in[i], ok = w.values[name]; name == "" && i >= r.least {
+			in[i] = value{c: &constant{}} // absent: nothing else is a constant without elements
+			continue
+		}
 		op.need(ok, "input %q is not defined before it is used", name)
 		op.need(sizeOf(in[i].shape) > 0 || in[i].c != nil && len(in[i].c.data) > 0, "input %q has shape %v", name, in[i].shape)
 	}
-	var v value
-	switch op.kind {
-	case "Constant":
-		v.c = op.attr["value"].t
-		op.need(v.c != nil && len(op.attr) == 1, "only tensors are checked")
-		v.shape = v.c.shape
-	case "Identity":
-		v = in[0]
-	case "Flatten", "Reshape":
-		v = reshape(op, in)
-	case "Transpose":
-		v = w.transpose(op, in[0])
-	case "Relu":
-		op.need(in[0].c == nil, "of a constant is not checked")
-		v.shape, v.node = in[0].shape, w.net.add(node{name: op.name, kind: relu, n: sizeOf(in[0].shape), src: in[0].node})
-	case "Add", "Sub", "Mul":
-		v = w.elementwise(op, in[0], in[1])
-	case "MatMul", "Gemm":
-		v = w.matmul(op, in)
-	case "Concat":
-		v = w.concat(op, in)
-	case "BatchNormalization":
-		v = w.batchNorm(op, in)
-	default:
-		v = w.window(op, in)
+	w.define(op.out[0], r.build(w, op, in))
+}
+
+// variable returns v, which must be a node, and fixed the constant that v must be.
+func (op *operator) variable(v value) value {
+	op.need(v.c == nil, "is not checked where this operand is constant")
+	return v
+}
+
+func (op *operator) fixed(v value) *constant {
+	op.need(v.c != nil, "is not checked where this operand is not constant")
+	return v.c
+}
+
+// param returns numbers that were an attribute before an opset and are input i since then, nil where they are absent.
+func (w *builder) param(op *operator, in []value, i int, name string, since uint64) (p []float64) {
+	a, ok := op.attr[name]
+	if op.need(!ok || w.opset < since, "attribute %s", name); !ok && i < len(in) {
+		op.need(w.opset >= since, "%d inputs", len(in))
+		return op.fixed(in[i]).data
 	}
-	w.define(op.out[0], v)
+	for _, v := range a.ints {
+		p = append(p, float64(v))
+	}
+	if ok && a.ints == nil {
+		p = []float64{a.f}
+	}
+	return p
+}
+
+// list returns integers that param finds.
+func (w *builder) list(op *operator, in []value, i int, name string, since uint64) []float64 {
+	p := w.param(op, in, i, name, since)
+	for _, v := range p {
+		op.need(v == math.Trunc(v), "%v in %s", v, name)
+	}
+	return p
 }
 
 // affine adds a node of the given shape.
 func (w *builder) affine(op *operator, shape []int, terms ...term) value {
 	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
-	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms, round: op.round()})}
+	return value{shape: shape, node: w.net.add(node{name: op.name, kind: affine, n: sizeOf(shape), terms: terms, round: op.round})}
 }
 
-// axis returns an axis of a tensor of the given rank, counted from the end when negative.
-func (op *operator) axis(def int64, rank int) int {
-	a := op.int("axis", def)
-	if a < 0 {
-		a += int64(rank)
+// An axis says how an index goes through a tensor: i stands for coordinate start + i·step of size; two lie stride elements apart.
+type axis struct{ n, start, step, size, stride int }
+
+// axesOf returns the axes of a whole tensor.
+func axesOf(shape []int) []axis {
+	axes := make([]axis, len(shape))
+	for d, stride := len(shape)-1, 1; d >= 0; d-- {
+		axes[d] = axis{n: shape[d], step: 1, size: shape[d], stride: stride}
+		stride *= shape[d]
 	}
-	op.need(a >= 0 && a < int64(rank), "axis %d", a)
-	return int(a)
+	return axes
 }
 
-// reshape gives the same elements another shape.
-func reshape(op *operator, in []value) value {
-	v := in[0]
-	if op.kind == "Flatten" {
-		a := op.axis(1, len(v.shape)+1)
-		v.shape = []int{sizeOf(v.shape[:a]), sizeOf(v.shape[a:])}
-		return v
-	}
-	op.need(in[1].c != nil && op.int("allowzero", 0) == 0, "a shape that is not constant, or allowzero, is not checked")
-	var shape []int
-	free, known := -1, 1
-	for i, f := range in[1].c.data {
-		if f == 0 && i < len(v.shape) {
-			f = float64(v.shape[i])
-		} else if f == -1 && free < 0 {
-			free, f = i, 1
-		}
-		op.need(f >= 1 && f <= maxElements && f == math.Trunc(f), "shape %v", in[1].c.data)
-		shape = append(shape, int(f))
-		known = sizeOf(shape)
-		op.need(known > 0, "shape %v", in[1].c.data)
-	}
-	if free >= 0 {
-		shape[free] = sizeOf(v.shape) / known
-	}
-	op.need(sizeOf(shape) == sizeOf(v.shape), "shape %v from %v", shape, v.shape)
-	v.shape = shape
-	return v
-}
-
-// strided returns, for every element of shape in order, Σ index·stride; at most 2^26 elements.
-func strided(shape, strides []int) []int32 {
+// places returns, for all indices in order, the element that they stand for, −1 for none.
+func places(axes []axis) []int32 {
 	at := []int32{0}
-	for d := range shape {
-		need(len(at)*shape[d] <= 1<<26, "a tensor is too large")
-		next := make([]int32, 0, len(at)*shape[d])
+	for _, a := range axes {
+		need(a.n <= maxConstant && len(at)*a.n <= maxConstant, "a tensor is too large")
+		next := make([]int32, 0, len(at)*a.n)
 		for _, o := range at {
-			for i := range shape[d] {
-				next = append(next, o+int32(i*strides[d]))
+			for i := range a.n {
+				if c := a.start + i*a.step; o >= 0 && c >= 0 && c < a.size {
+					next = append(next, o+int32(c*a.stride))
+				} else {
+					next = append(next, -1)
+				}
 			}
 		}
 		at = next
@@ -114,129 +125,116 @@ func strided(shape, strides []int) []int32 {
 	return at
 }
 
-// stridesOf returns row-major strides.
-func stridesOf(shape []int) []int {
-	s := make([]int, len(shape))
-	for d, n := len(shape)-1, 1; d >= 0; d-- {
-		s[d] = n
-		n *= shape[d]
+// broadcast returns the common shape of operands and where each reads.
+func broadcast(op *operator, in ...value) (shape []int, at [][]int32) {
+	for _, v := range in {
+		shape = append(slices.Repeat([]int{1}, max(0, len(v.shape)-len(shape))), shape...)
+		for d, n := range v.shape {
+			both := &shape[len(shape)-len(v.shape)+d]
+			op.need(n == *both || n == 1 || *both == 1, "operands of shapes %v and %v", shape, v.shape)
+			*both = max(n, *both)
+		}
 	}
-	return s
+	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
+	for _, v := range in {
+		axes := axesOf(append(slices.Repeat([]int{1}, len(shape)-len(v.shape)), v.shape...))
+		for d := range axes {
+			if axes[d].n = shape[d]; axes[d].size == 1 {
+				axes[d].step = 0
+			}
+		}
+		at = append(at, places(axes))
+	}
+	return shape, at
 }
 
-// gather returns the runs z[i] += W[weight[i]]·x[in[i]]; nil stands for zeros.
-func gather(in, weight []int32) []run {
+// pointwise returns the term z[i] = W[weight[i]]·x[in[i]]; nil stands for zeros, and where in is negative there is nothing.
+func pointwise(src int, w table, in, weight []int32) term {
 	at := func(l []int32, i int) int32 {
 		if l == nil {
 			return 0
 		}
 		return l[i]
 	}
-	var runs []run
+	t := term{src: src, w: w}
 	for i, n := 0, max(len(in), len(weight)); i < n; {
 		r := run{out: int32(i), in: at(in, i), w: at(weight, i), n: 1, so: 1}
-		if i++; i < n {
+		if i++; r.in < 0 {
+			continue
+		}
+		if i < n {
 			r.si, r.sw = at(in, i)-r.in, at(weight, i)-r.w
 		}
-		for ; i < n && at(in, i)-at(in, i-1) == r.si && at(weight, i)-at(weight, i-1) == r.sw; i++ {
+		for ; i < n && at(in, i) >= 0 && at(in, i)-at(in, i-1) == r.si && at(weight, i)-at(weight, i-1) == r.sw; i++ {
 			r.n++
 		}
-		runs = append(runs, r)
+		t.runs = append(t.runs, r)
 	}
-	return runs
+	return t
 }
 
-// move is the table of operators that only move elements.
-var move = table{v: []int64{1}}
+// bias adds the constants in the given places.
+func bias(w table, at []int32) term { return pointwise(one, w, nil, at) }
 
-// bias adds constants of the given places.
-func bias(q table, at []int32) term { return term{src: one, w: q, runs: gather(nil, at)} }
+// factor returns the table of the number v alone.
+func factor(v int64) table { return table{v: []int64{v}} }
 
-func (w *builder) transpose(op *operator, x value) value {
-	perm := op.attr["perm"].ints
-	if perm == nil {
-		for d := range x.shape {
-			perm = append([]int64{int64(d)}, perm...)
-		}
-	}
-	var shape, strides []int
-	from, seen := stridesOf(x.shape), map[int64]bool{}
-	for _, p := range perm {
-		op.need(p >= 0 && p < int64(len(x.shape)) && !seen[p], "perm %v of shape %v", perm, x.shape)
-		seen[p] = true
-		shape, strides = append(shape, x.shape[p]), append(strides, from[p])
-	}
-	op.need(len(shape) == len(x.shape), "perm %v of shape %v", perm, x.shape)
-	at := strided(shape, strides)
-	if x.c == nil {
-		return w.affine(op, shape, term{src: x.node, w: move, runs: gather(at, nil)})
-	}
-	c := &constant{shape: shape}
-	for _, a := range at {
-		c.data = append(c.data, x.c.data[a])
-	}
-	return value{shape: shape, c: c}
-}
-
-// broadcast returns the common shape of two operands and where each reads.
-func broadcast(op *operator, a, b []int) (shape []int, at [2][]int32) {
-	both := [][]int{a, b}
-	for i, s := range both {
-		both[i] = append(slices.Repeat([]int{1}, max(len(a), len(b))-len(s)), s...)
-	}
-	for d := range both[0] {
-		x, y := both[0][d], both[1][d]
-		op.need(x == y || x == 1 || y == 1, "operands of shapes %v and %v", a, b)
-		shape = append(shape, max(x, y))
-	}
-	op.need(sizeOf(shape) > 0, "operands of shapes %v and %v", a, b)
-	for i, s := range both {
-		strides := stridesOf(s)
-		for d := range s {
-			if s[d] == 1 {
-				strides[d] = 0
-			}
-		}
-		at[i] = strided(shape, strides)
-	}
-	return shape, at
-}
-
-// elementwise is x + y, x − y, or x·y with a constant factor.
-func (w *builder) elementwise(op *operator, x, y value) value {
-	shape, at := broadcast(op, x.shape, y.shape)
-	op.need(x.c == nil || y.c == nil, "of constants is not checked")
-	if op.kind == "Mul" {
-		if x.c != nil {
-			x, y, at[0], at[1] = y, x, at[1], at[0]
-		}
-		op.need(y.c != nil, "is checked with a constant factor")
-		return w.affine(op, shape, term{src: x.node, w: quantise(y.c.data, false), runs: gather(at[0], at[1])})
-	}
-	var terms []term
-	for i, v := range []value{x, y} {
-		t := term{src: v.node, w: table{v: []int64{1}}, runs: gather(at[i], nil)}
-		if v.c != nil {
-			t = bias(quantise(v.c.data, false), at[i])
-		}
-		for j := range t.w.v {
-			if i == 1 && op.kind == "Sub" {
-				t.w.v[j] = -t.w.v[j]
-			}
-		}
-		terms = append(terms, t)
-	}
-	return w.affine(op, shape, terms...)
-}
-
-// scaled quantises c·f; the product is rounded once unless f is 1.
+// scaled quantises c·f; the product is rounded once unless f is 1 or −1.
 func (c *constant) scaled(f float64) table {
+	if f == 1 {
+		return quantise(c.data, false)
+	}
 	data := make([]float64, len(c.data))
 	for i, v := range c.data {
 		data[i] = v * f
 		need(v == 0 || f == 0 || math.Abs(data[i]) > 0x1p-900, "a product too close to 0")
 	}
-	return quantise(data, f != 1)
+	return quantise(data, f != -1)
+}
+
+// reciprocals quantises 1/d.
+func reciprocals(data []float64) table {
+	inverse, exact := make([]float64, len(data)), true
+	for i, d := range data {
+		need(math.Abs(d) >= 0x1p-126 && math.Abs(d) <= math.MaxFloat32, "a division by %v", d) // binary32 flushes what is smaller
+		inverse[i] = 1 / d
+		exact = exact && math.FMA(inverse[i], d, -1) == 0
+	}
+	return quantise(inverse, !exact)
+}
+
+// sum is Add, Sub, Sum, Neg: operands with signs.
+func (w *builder) sum(op *operator, in []value) value {
+	shape, at := broadcast(op, in...)
+	op.need(slices.ContainsFunc(in, func(v value) bool { return v.c == nil }), "of constants is not checked")
+	var terms []term
+	for i, v := range in {
+		sign := 1
+		if op.kind == "Neg" || op.kind == "Sub" && i == 1 {
+			sign = -1
+		}
+		if v.c != nil {
+			terms = append(terms, bias(v.c.scaled(float64(sign)), at[i]))
+		} else {
+			terms = append(terms, pointwise(v.node, factor(int64(sign)), at[i], nil))
+		}
+	}
+	return w.affine(op, shape, terms...)
+}
+
+// multiple is Mul or Div, x·c or x/c.
+func (w *builder) multiple(op *operator, in []value) value {
+	shape, at := broadcast(op, in...)
+	i := 0
+	if op.kind == "Mul" && in[0].c != nil {
+		i = 1
+	}
+	x, c := op.variable(in[i]), op.fixed(in[1-i])
+	factors := c.scaled(1)
+	if op.kind == "Div" {
+		factors = reciprocals(c.data)
+	}
+	return w.affine(op, shape, pointwise(x.node, factors, at[i], at[1-i]))
 }
 
 // matmul is MatMul or Gemm with one constant matrix: z[i,j] = Σ_l A[i,l]·B[l,j].
@@ -260,15 +258,19 @@ func (w *builder) matmul(op *operator, in []value) value {
 	if gemm && op.int("transB", 0) != 0 {
 		n, inner, bl, bj = b[0], b[1], 1, b[1]
 	}
+	alpha, beta := 1.0, 1.0
 	if gemm {
-		shape = []int{m, n}
+		shape, alpha, beta = []int{m, n}, op.float("alpha", 1), op.float("beta", 1)
+	}
+	if alpha != 1 || beta != 1 {
+		op.round = unknown
 	}
 	op.need(inner == k && m > 0 && sizeOf([]int{m, n}) > 0 && max(m, n) <= maxMACs/k/min(m, n), "shapes %v and %v", a, b)
 	src, c := x.node, y.c
 	if x.c != nil {
 		src, c = y.node, x.c
 	}
-	t := term{src: src, w: c.scaled(op.float("alpha", 1))}
+	t := term{src: src, w: c.scaled(alpha)}
 	if x.c == nil && bl != 1 { // rows of weights that lie together are read faster
 		v := make([]int64, 0, k*n)
 		for o := range k * n {
@@ -288,30 +290,7 @@ func (w *builder) matmul(op *operator, in []value) value {
 	if len(in) < 3 {
 		return w.affine(op, shape, t)
 	}
-	s, at := broadcast(op, shape, in[2].shape)
-	op.need(in[2].c != nil && slices.Equal(s, shape), "a C of shape %v, or one that is not constant", in[2].shape)
-	return w.affine(op, shape, t, bias(in[2].c.scaled(op.float("beta", 1)), at[1]))
-}
-
-func (w *builder) concat(op *operator, in []value) value {
-	axis := op.axis(0, len(in[0].shape))
-	shape := slices.Clone(in[0].shape)
-	shape[axis] = 0
-	for _, v := range in {
-		op.need(v.c == nil && len(v.shape) == len(shape), "constant or differently shaped operands are not checked")
-		same := slices.Clone(v.shape)
-		shape[axis] += v.shape[axis]
-		same[axis] = shape[axis]
-		op.need(slices.Equal(same, shape), "shapes %v and %v", v.shape, shape)
-	}
-	var terms []term
-	before, row := 0, sizeOf(shape[axis:])
-	for _, v := range in {
-		n, t := sizeOf(v.shape[axis:]), term{src: v.node, w: move}
-		for o := range sizeOf(shape[:axis]) {
-			t.runs = append(t.runs, run{out: int32(o*row + before), in: int32(o * n), n: int32(n), so: 1, si: 1})
-		}
-		before, terms = before+n, append(terms, t)
-	}
-	return w.affine(op, shape, terms...)
+	s, at := broadcast(op, value{shape: shape}, in[2])
+	op.need(slices.Equal(s, shape), "a C of shape %v", in[2].shape)
+	return w.affine(op, shape, t, bias(op.fixed(in[2]).scaled(beta), at[1]))
 }

@@ -203,9 +203,45 @@ func tiny(t testing.TB) []byte {
 	return b.Bytes()
 }
 
+// pooled has a window, a slope, limits, a slice and an average, in a file of few bytes.
+func pooled(t testing.TB) []byte {
+	t.Helper()
+	d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 2}}},
+		Outputs: []nn.DraftPort{{Name: "y"}}}
+	for name, data := range map[string][]float64{"s": {1, 2, 1, 1}, "p": {0, 0, 0, 0, 0, 0, 1, 2}, "0": {0}, "2": {2}, "3": {3}} {
+		d.Consts = append(d.Consts, nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Int64, Shape: []int{len(data)}, Data: data}})
+	}
+	for name, v := range map[string]float64{"lo": -1, "hi": 2.5} {
+		d.Consts = append(d.Consts, nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Float32, Data: []float64{v}}})
+	}
+	for _, n := range []struct {
+		kind, in string
+		attrs    map[string]op.Attr
+	}{
+		{"Reshape", "x s", nil}, {"Pad", "a p", nil}, {"MaxPool", "b", map[string]op.Attr{"kernel_shape": {Is: []int64{2, 3}}}},
+		{"LeakyRelu", "c", nil}, {"Slice", "d 0 2 3", nil}, {"Clip", "e lo hi", nil},
+		{"Concat", "e f", map[string]op.Attr{"axis": {I: 1}}}, {"Squeeze", "g", nil}, {"Abs", "h", nil},
+	} {
+		out := string(rune('a' + len(d.Nodes)))
+		node := op.Node{Name: out, Type: n.kind, Opset: 13, Attrs: n.attrs}
+		d.Nodes = append(d.Nodes, nn.DraftNode{Node: node, In: strings.Fields(n.in), Out: []string{out}})
+	}
+	d.Nodes[len(d.Nodes)-1].Out = []string{"y"}
+	g, err := nn.Build(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := onnx.Write(&b, g); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // FuzzModel parses anything: no panic (Open would report it as a defect).
 func FuzzModel(f *testing.F) {
 	f.Add(tiny(f))
+	f.Add(pooled(f))
 	question := []byte(boxed)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Open(data, question)
@@ -218,5 +254,8 @@ func FuzzModel(f *testing.F) {
 	})
 }
 
-// TestTiny: the fuzzer's seed is a model that is accepted.
-func TestTiny(t *testing.T) { compare(t, tiny(t), []byte(boxed), 20) }
+// TestTiny: the fuzzer's seeds are models that are accepted.
+func TestTiny(t *testing.T) {
+	compare(t, tiny(t), []byte(boxed), 20)
+	compare(t, pooled(t), []byte(strings.Replace(boxed, "Y_1 Real)", "Y_1 Real)(declare-const Y_2 Real)(declare-const Y_3 Real)", 1)), 20)
+}

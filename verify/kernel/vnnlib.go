@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/binary"
 	"math/big"
 	"slices"
@@ -35,10 +36,10 @@ type conjunct struct {
 	rows []row
 }
 
-// A linear is Σ coefficients + k; variables are X_i as i and Y_j as −1−j.
+// A linear is Σ seeds + k, where nodes 0 and 1 stand for X and Y. Its numbers may be shared: none is changed.
 type linear struct {
-	c map[int]*big.Rat
-	k *big.Rat
+	seeds []seed
+	k     *big.Rat
 }
 
 const (
@@ -48,9 +49,11 @@ const (
 	maxDigits = 1200
 )
 
+var zero, plusOne, minusOne = new(big.Rat), big.NewRat(1, 1), big.NewRat(-1, 1) // never changed
+
 // A query is the parser of VNN-LIB 1.0 and its result, the disjunctive normal form.
 type query struct {
-	text      []byte
+	text      string
 	at        int
 	dim       [2]int // number of inputs, outputs
 	output    int    // the node that Y stands for
@@ -60,13 +63,13 @@ type query struct {
 
 func (q *query) need(ok bool, format string, args ...any) {
 	if !ok {
-		need(false, "query, line %d: "+format, append([]any{1 + strings.Count(string(q.text[:q.at]), "\n")}, args...)...)
+		need(false, "query, line %d: "+format, append([]any{1 + strings.Count(q.text[:q.at], "\n")}, args...)...)
 	}
 }
 
 // parseQuery reads a whole query.
 func parseQuery(text []byte, output int) *query {
-	q := &query{text: text, output: output, cases: [][]*atom{nil}}
+	q := &query{text: string(text), output: output, cases: [][]*atom{nil}}
 	for t := q.token(); t != ""; t = q.token() {
 		q.need(t == "(", "%.20q where a command is expected", t)
 		q.command(q.token())
@@ -76,31 +79,35 @@ func parseQuery(text []byte, output int) *query {
 	return q
 }
 
+// The bytes that are no part of a word.
+var between = [256]bool{' ': true, '\t': true, '\r': true, '\n': true, ';': true, '(': true, ')': true}
+
 // token returns the next parenthesis or word, "" at the end.
 func (q *query) token() string {
-	for ; q.at < len(q.text); q.at++ {
-		switch c := q.text[q.at]; {
-		case c == ';':
-			for q.at < len(q.text)-1 && q.text[q.at] != '\n' {
-				q.at++
-			}
+	for q.at < len(q.text) {
+		from, c := q.at, q.text[q.at]
+		q.at++
+		switch {
 		case c == '(' || c == ')':
-			q.at++
-			return string(c)
-		case !strings.ContainsRune(" \t\r\n", rune(c)):
-			from := q.at
-			for q.at < len(q.text) && !strings.ContainsRune(" \t\r\n();", rune(q.text[q.at])) {
+			return q.text[from:q.at]
+		case !between[c]:
+			for q.at < len(q.text) && !between[q.text[q.at]] {
 				q.at++
 			}
-			return string(q.text[from:q.at])
+			return q.text[from:q.at]
+		case c == ';':
+			for q.at < len(q.text) && q.text[q.at-1] != '\n' {
+				q.at++
+			}
 		}
 	}
 	return ""
 }
 
 func (q *query) expect(want string) {
-	t := q.token()
-	q.need(t == want, "%.20q where %q is expected", t, want)
+	if t := q.token(); t != want {
+		q.need(false, "%.20q where %q is expected", t, want)
+	}
 }
 
 func (q *query) command(name string) {
@@ -111,12 +118,8 @@ func (q *query) command(name string) {
 		return
 	}
 	v, ok := scalar(q.token())
-	side := 0
-	if v < 0 {
-		side, v = 1, -1-v
-	}
-	q.need(ok && v == q.dim[side], "variables are declared as X_0, X_1, … and Y_0, Y_1, … in order")
-	q.dim[side]++
+	q.need(ok && v.elem == q.dim[v.node], "variables are declared as X_0, X_1, … and Y_0, Y_1, … in order")
+	q.dim[v.node]++
 	if name == "declare-fun" {
 		q.expect("(")
 		q.expect(")")
@@ -124,19 +127,13 @@ func (q *query) command(name string) {
 	q.expect("Real")
 }
 
-// scalar returns X_i as i, Y_j as −1−j.
-func scalar(name string) (int, bool) {
+// scalar returns X_i or Y_i once, with node 0 or 1.
+func scalar(name string) (s seed, ok bool) {
 	if len(name) < 3 || name[1] != '_' || name[0] != 'X' && name[0] != 'Y' {
-		return 0, false
+		return s, false
 	}
 	i, err := strconv.Atoi(name[2:])
-	if err != nil || i < 0 || i >= maxElements || strconv.Itoa(i) != name[2:] {
-		return 0, false
-	}
-	if name[0] == 'Y' {
-		i = -1 - i
-	}
-	return i, true
+	return seed{int(name[0] - 'X'), i, plusOne}, err == nil && i >= 0 && i < maxElements && strconv.Itoa(i) == name[2:]
 }
 
 // product returns every case of a with every case of b, a varying slowest.
@@ -180,91 +177,97 @@ func (q *query) formula(depth int) (all [][]*atom) {
 			}
 			q.need(len(all) <= maxCases, "too many cases")
 		}
-		return all
 	case "<=", ">=", "<", ">", "=":
 		a, b := q.expression(q.token(), depth), q.expression(q.token(), depth)
 		q.expect(")")
 		if name[0] == '>' {
 			a, b = b, a
 		}
-		c := []*atom{q.atom(a.plus(b, big.NewRat(-1, 1)), name == "<" || name == ">")}
+		a = q.sum(a, b, minusOne)
+		c := []*atom{q.atom(a, name == "<" || name == ">")}
 		if name == "=" {
-			c = append(c, q.atom(b.plus(a, big.NewRat(-1, 1)), false))
+			c = append(c, q.atom(q.sum(&linear{nil, zero}, a, minusOne), false))
 		}
-		return [][]*atom{c}
+		all = [][]*atom{c}
 	default:
 		q.need(false, "the formula %.20q is not checked", name)
-		return nil
 	}
+	return all
 }
 
 // expression reads a linear expression whose first token is given.
 func (q *query) expression(t string, depth int) *linear {
 	q.need(depth <= maxNest, "an expression that is nested too deeply")
 	if v, ok := scalar(t); ok {
-		q.need(v < q.dim[0] && -1-v < q.dim[1], "%s is not declared", t)
-		return &linear{map[int]*big.Rat{v: big.NewRat(1, 1)}, new(big.Rat)}
+		q.need(v.elem < q.dim[v.node], "%s is not declared", t)
+		return &linear{[]seed{v}, zero}
 	}
 	if t != "(" {
 		return &linear{nil, q.decimal(t)}
 	}
-	op := q.token()
+	op, sign := q.token(), plusOne
 	q.need(op == "+" || op == "-" || op == "*", "the operation %.20q is not checked", op)
 	acc := q.expression(q.token(), depth+1)
-	nothing := &linear{nil, new(big.Rat)}
-	for n := 1; ; n++ {
-		t := q.token()
-		if t == ")" {
-			if op == "-" && n == 1 {
-				acc = nothing.plus(acc, big.NewRat(-1, 1))
-			}
-			return acc
-		}
-		x := q.expression(t, depth+1)
-		switch {
-		case op == "*":
-			if len(x.c) > 0 {
-				acc, x = x, acc
-			}
-			q.need(len(x.c) == 0, "a product of variables")
-			acc = nothing.plus(acc, x.k)
-		case op == "+":
-			acc = acc.plus(x, big.NewRat(1, 1))
-		default:
-			acc = acc.plus(x, big.NewRat(-1, 1))
-		}
-		q.size += len(acc.c) + len(acc.k.Num().Bits()) + len(acc.k.Denom().Bits())
-		q.need(q.size <= maxAtoms, "an expression that is too large")
+	if t = q.token(); op == "-" {
+		sign = minusOne
 	}
+	if t == ")" {
+		return q.sum(&linear{nil, zero}, acc, sign)
+	}
+	for ; t != ")"; t = q.token() {
+		x := q.expression(t, depth+1)
+		if op != "*" {
+			acc = q.sum(acc, x, sign)
+			continue
+		}
+		if len(x.seeds) > 0 {
+			acc, x = x, acc
+		}
+		q.need(len(x.seeds) == 0, "a product of variables")
+		acc = q.sum(&linear{nil, zero}, acc, x.k)
+	}
+	return acc
 }
 
-// plus returns l + s·m.
-func (l *linear) plus(m *linear, s *big.Rat) *linear {
-	sum := &linear{map[int]*big.Rat{}, new(big.Rat).Mul(m.k, s)}
-	sum.k.Add(sum.k, l.k)
-	for v, c := range l.c {
-		sum.c[v] = c
+// sum adds s·m to l.
+func (q *query) sum(l, m *linear, s *big.Rat) *linear {
+	for _, t := range m.seeds {
+		c := times(t.c, s)
+		l.seeds = append(l.seeds, seed{t.node, t.elem, c})
+		q.size += 1 + len(c.Num().Bits()) + len(c.Denom().Bits())
 	}
-	for v, c := range m.c {
-		t := new(big.Rat).Mul(c, s)
-		if old := sum.c[v]; old != nil {
-			t.Add(t, old)
-		}
-		if sum.c[v] = t; t.Sign() == 0 {
-			delete(sum.c, v)
-		}
+	if k := times(m.k, s); l.k.Sign() == 0 {
+		l.k = k
+	} else {
+		l.k = new(big.Rat).Add(l.k, k)
 	}
-	return sum
+	q.size += len(l.k.Num().Bits()) + len(l.k.Denom().Bits())
+	q.need(q.size <= maxAtoms, "expressions that are too large")
+	return l
+}
+
+// times returns a·b, which may be a or b.
+func times(a, b *big.Rat) *big.Rat {
+	switch {
+	case a == plusOne:
+		return b
+	case b == plusOne:
+		return a
+	case b == minusOne:
+		return new(big.Rat).Neg(a)
+	}
+	return new(big.Rat).Mul(a, b)
 }
 
 // decimal reads a number as it is written.
 func (q *query) decimal(t string) *big.Rat {
 	mantissa, exp, hasExp := strings.Cut(strings.ToLower(t), "e")
 	e, err := strconv.Atoi(exp)
-	q.need(len(t) <= maxDigits && (!hasExp || err == nil && max(e, -e) <= maxDigits) &&
-		strings.Trim(mantissa, "+-.0123456789") == "",
-		"%.20q is no variable and no number", t)
-	r, ok := new(big.Rat).SetString(t)
+	r, ok := new(big.Rat), len(t) <= maxDigits && (!hasExp || err == nil && max(e, -e) <= maxDigits) &&
+		strings.Trim(mantissa, "+-.0123456789") == ""
+	if ok {
+		_, ok = r.SetString(t)
+	}
 	q.need(ok, "%.20q is no variable and no number", t)
 	return r
 }
@@ -272,19 +275,25 @@ func (q *query) decimal(t string) *big.Rat {
 // atom makes l ≤ 0, or l < 0.
 func (q *query) atom(l *linear, strict bool) *atom {
 	q.ids++
-	a := &atom{row: row{rhs: new(big.Rat).Neg(l.k), strict: strict}, id: q.ids, dim: -1}
-	for v, c := range l.c {
-		if len(l.c) == 1 && v >= 0 {
-			a.dim, a.upper = v, c.Sign() > 0
-			a.rhs.Quo(a.rhs, c)
+	a := &atom{row: row{rhs: times(l.k, minusOne), strict: strict}, id: q.ids, dim: -1}
+	slices.SortFunc(l.seeds, func(x, y seed) int { return cmp.Or(x.node-y.node, x.elem-y.elem) })
+	for _, s := range l.seeds {
+		if n := len(a.seeds) - 1; n >= 0 && a.seeds[n].node == s.node && a.seeds[n].elem == s.elem {
+			a.seeds[n].c = new(big.Rat).Add(a.seeds[n].c, s.c)
+		} else {
+			a.seeds = append(a.seeds, s)
 		}
-		s := seed{node: 0, elem: v, c: c}
-		if v < 0 {
-			s.node, s.elem = q.output, -1-v
-		}
-		a.seeds = append(a.seeds, s)
 	}
-	slices.SortFunc(a.seeds, func(x, y seed) int { return (x.node-y.node)*2*maxElements + x.elem - y.elem }) // maps have no order
+	a.seeds = slices.DeleteFunc(a.seeds, func(s seed) bool { return s.c.Sign() == 0 })
+	if len(a.seeds) == 1 && a.seeds[0].node == 0 {
+		c := a.seeds[0].c
+		if a.dim, a.upper = a.seeds[0].elem, c.Sign() > 0; c != plusOne {
+			a.rhs = new(big.Rat).Quo(a.rhs, c)
+		}
+	}
+	for i := range a.seeds {
+		a.seeds[i].node *= q.output
+	}
 	return a
 }
 
@@ -310,18 +319,15 @@ func (q *query) split() (boxes []*box, cases []conjunct) {
 		key = key[:0]
 		q.need(!slices.Contains(b.lower, nil) && !slices.Contains(b.upper, nil), "an input has no lower or no upper bound")
 		for i, l := range b.lower {
-			u := b.upper[i]
-			s := l.rhs.Cmp(u.rhs)
-			never = never || s > 0 || s == 0 && (l.strict || u.strict)
-			key = binary.AppendUvarint(binary.AppendUvarint(key, uint64(l.id)), uint64(u.id))
+			key = binary.AppendUvarint(binary.AppendUvarint(key, uint64(l.id)), uint64(b.upper[i].id))
 		}
 		if !never {
 			at, ok := known[string(key)]
 			if !ok {
-				at = len(boxes)
+				if at = -1; b.hull() {
+					at, boxes = len(boxes), append(boxes, b)
+				}
 				known[string(key)] = at
-				b.hull()
-				boxes = append(boxes, b)
 			}
 			c.box = at
 		}
@@ -341,22 +347,23 @@ func tighter(a, b *atom, sign int) *atom {
 	return a
 }
 
-// hull computes the set to cover.
-func (b *box) hull() {
-	for i := range b.lower {
-		lo, hi := b.lower[i].rhs, b.upper[i].rhs
-		if f := nearest32(lo); f != nil && f.Cmp(lo) < 0 {
-			lo = f
+// hull computes the set to cover, unless the box is empty.
+func (b *box) hull() bool {
+	for i, l := range b.lower {
+		u := b.upper[i]
+		if s := l.rhs.Cmp(u.rhs); s > 0 || s == 0 && (l.strict || u.strict) {
+			return false
 		}
-		if f := nearest32(hi); f != nil && f.Cmp(hi) > 0 {
-			hi = f
-		}
-		b.lo, b.hi = append(b.lo, lo), append(b.hi, hi)
+		b.lo, b.hi = append(b.lo, widened(l.rhs, 1)), append(b.hi, widened(u.rhs, -1))
 	}
+	return true
 }
 
-// nearest32 returns the float32 nearest to r, nil when that is infinite.
-func nearest32(r *big.Rat) *big.Rat {
+// widened returns the float32 nearest to r if it lies below, for sign −1 above it, else r.
+func widened(r *big.Rat, sign int) *big.Rat {
 	f, _ := r.Float32()
-	return new(big.Rat).SetFloat64(float64(f)) // nil for an infinity
+	if near := new(big.Rat).SetFloat64(float64(f)); near != nil && near.Cmp(r)*sign < 0 { // nil for an infinity
+		return near
+	}
+	return r
 }

@@ -60,7 +60,7 @@ func (p *Problem) violated(c *conjunct, x []*big.Rat, b *Bounds) string {
 // parseWitness returns the n inputs of an assignment: after "sat", ((X_0 v) … (Y_0 v) …), or a line "X type [shape]" with the
 // values after it; what follows a second variable's name is not read.
 func parseWitness(text []byte, n int) (x []*big.Rat) {
-	q := &query{text: text}
+	q := &query{text: string(text)}
 	size := 64
 	number := func(t string) {
 		v, err := strconv.ParseFloat(t, size)
@@ -74,9 +74,9 @@ func parseWitness(text []byte, n int) (x []*big.Rat) {
 	t := q.token()
 	if t == "(" {
 		for t = q.token(); t == "("; t = q.token() {
-			i, ok := scalar(q.token())
-			q.need(ok && (i < 0 || i == len(x) && i < n), "malformed assignment after %d inputs", len(x))
-			if t = q.token(); i >= 0 {
+			v, ok := scalar(q.token())
+			q.need(ok && (v.node == 1 || v.elem == len(x) && len(x) < n), "malformed assignment after %d inputs", len(x))
+			if t = q.token(); v.node == 0 {
 				number(t)
 			}
 			q.expect(")")

@@ -104,12 +104,12 @@ func (l *leaner) ascend(b *branch, steps int) ascent {
 		}
 	}, relax.Steps{N: steps, RateA: 0.2, RateB: 0.4, Decay: 0.95, Final: true, StallRounds: 6, Done: func(lb []float64) bool {
 		if l.w.LB[0] >= best.lb {
-			best.lb, best.nu = l.w.LB[0], l.w.Multipliers(0)
+			best.lb, best.nu = l.w.LB[0], l.w.Multipliers(f, 0)
 		}
 		return l.w.LB[0] > 0
 	}})
 	if l.w.LB[0] >= best.lb {
-		best.lb, best.nu = l.w.LB[0], l.w.Multipliers(0)
+		best.lb, best.nu = l.w.LB[0], l.w.Multipliers(f, 0)
 	}
 	b.beta = beta[0]
 	l.slopes(b, f, a, R, true)

@@ -60,7 +60,7 @@ func (l *leaner) program(b *branch) (*cert.Node, error) {
 		if !finite(weights) || !finite(beta) || l.pass(f, b, weights, beta, -1) <= 0 {
 			continue
 		}
-		if n, err := l.b.Leaf(b.kb, l.c, &cert.Plan{Lambda: weights, Nu: l.w.Multipliers(0)}); err == nil {
+		if n, err := l.b.Leaf(b.kb, l.c, &cert.Plan{Lambda: weights, Nu: l.w.Multipliers(f, 0)}); err == nil {
 			return n, nil
 		}
 	}

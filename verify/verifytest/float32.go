@@ -90,7 +90,8 @@ type tensor struct {
 	v     []float32
 }
 
-// Execute runs the network on x and returns its output. It knows the operators that RandomGraph uses and panics at others.
+// Execute runs the network on x and returns its output. It knows the operators that RandomGraph uses and a few more, and panics
+// at others.
 func (a *Arithmetic) Execute(g *nn.Graph, x []float32) []float32 {
 	val := make([]tensor, len(g.Values))
 	for i := range g.Values {
@@ -125,11 +126,28 @@ func (a *Arithmetic) node(n *nn.Node, in []tensor, shape []int) []float32 {
 		for i := range out {
 			out[i] = max(x[i], 0)
 		}
-	case "LeakyRelu":
-		s := float32(n.Attrs["alpha"].F)
+	case "LeakyRelu", "PRelu":
+		s := []float32{float32(n.Attrs["alpha"].F)}
+		if n.Type == "PRelu" {
+			s = in[1].v
+		}
 		for i, v := range x {
 			if out[i] = v; v < 0 {
-				out[i] = a.mul(s, v)
+				out[i] = a.mul(s[i%len(s)], v)
+			}
+		}
+	case "Abs":
+		for i, v := range x {
+			out[i] = max(v, -v)
+		}
+	case "Neg":
+		for i, v := range x {
+			out[i] = -v
+		}
+	case "Sum":
+		for i := range x {
+			for _, y := range in {
+				out[i] = a.add(out[i], y.v[i%len(y.v)])
 			}
 		}
 	case "Clip":
