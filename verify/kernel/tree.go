@@ -264,7 +264,11 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 			last = n.nodes[k].n - 1
 		}
 		for ; j <= last; j++ {
-			for s := Lower; s <= Upper; s++ {
+			first := Lower // the side that more likely decides the sign, after which the other does not matter
+			if side >= Layer && -b.lo[k][j] > b.hi[k][j] {
+				first = Upper
+			}
+			for _, s := range [2]int{first, Upper - first} {
 				var v int64
 				switch {
 				case side >= Layer && b.lo[k][j] < 0 && b.hi[k][j] > 0:

@@ -217,9 +217,9 @@ func (v *prover) simple(cases []int) (rest []int, err error) {
 }
 
 const (
-	// glanceWork is the number of passes through the network that ReLU splitting may take before more elements are bounded, and
-	// plainWork before branches get bounds of their own, whose proofs cost some hundred times as much.
-	glanceWork = 5e3
+	// glanceWork is the number of passes through the network that ReLU splitting may take before more elements are bounded: enough for
+	// the ascent at its root. Before branches get bounds of their own, whose proofs cost some hundred times as much, it is plainWork.
+	glanceWork = 1
 	plainWork  = 1e5
 )
 
