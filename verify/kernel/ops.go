@@ -61,8 +61,8 @@ func (op *operator) fixed(v value) *constant {
 	return v.c
 }
 
-// param returns numbers that were an attribute before an opset and are input i since then, nil where they are absent. Only those of
-// Clip need not be integers.
+// param returns numbers that were an attribute before an opset and are input i since then, nil where they are absent. Only those
+// of Clip need not be integers.
 func (w *builder) param(op *operator, in []value, i int, name string, since uint64) (p []float64) {
 	a, ok := op.attr[name]
 	op.need(!ok || w.opset < since, "attribute %s", name)
