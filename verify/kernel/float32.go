@@ -2,9 +2,9 @@ package kernel
 
 import "math/big"
 
-// Binary32 semantics. Every operator of the file is one operation that an execution rounds: a sum z of products W·x and constants,
-// in any order and bracketing, with or without fused multiply-adds, with wider accumulators, subnormal numbers kept or flushed to
-// zero. With |x| ≤ X, S = Σ|W|·X and n roundings that a summand passes at most,
+// Binary32 semantics. Every operator of the file is one operation that an execution rounds: a sum z of products W·x and
+// constants, in any order and bracketing, with or without fused multiply-adds, with wider accumulators, subnormal numbers kept or
+// flushed to zero. With |x| ≤ X, S = Σ|W|·X and n roundings that a summand passes at most,
 //
 //	|fl(z) − z| ≤ E = γ·S + τ,   γ = n·u/(1 − n·u),  u = 2^-24·(1 + 2^-26),  τ = 2^-124·(n + Σ|W| + ΣX + S)
 //
@@ -15,7 +15,7 @@ import "math/big"
 // Sound: bounds of the root are valid for the computed x, so X is; E grows with X, so it is valid on every subset. No sum overflows,
 // because none exceeds 2^60.
 
-// What an operator rounds, in node.round: nothing, or how many roundings a summand passes besides one for every summand.
+// What an operator rounds, in node.round: nothing, or how many roundings a summand passes besides one each.
 const (
 	copies    = -1
 	unknown   = 0

@@ -39,7 +39,7 @@ func (w *builder) reshape(op *operator, in []value) value {
 	case "Reshape":
 		shape = op.inferred(old, op.fixed(in[1]).data)
 	default:
-		shape = op.squeezed(old, w.list(op, in, 1, "axes", 13))
+		shape = op.squeezed(old, w.param(op, in, 1, "axes", 13))
 	}
 	op.need(sizeOf(shape) > 0 && sizeOf(shape) == sizeOf(old), "shape %v from %v", shape, old)
 	return value{shape: shape, node: in[0].node, c: in[0].c}
@@ -96,8 +96,8 @@ func (w *builder) moved(op *operator, x value, axes []axis) value {
 	shape := make([]int, len(axes))
 	for d := range axes {
 		shape[d] = axes[d].n
+		op.need(shape[d] >= 1, "the result has shape %v", shape)
 	}
-	op.need(sizeOf(shape) > 0, "the result has shape %v", shape)
 	at := places(axes)
 	if x.c == nil {
 		return w.affine(op, shape, pointwise(x.node, factor(1), at, nil))
@@ -131,8 +131,8 @@ func (w *builder) transpose(op *operator, in []value) value {
 
 // slice takes start, start + step, … below end of some axes.
 func (w *builder) slice(op *operator, in []value) value {
-	starts, ends := w.list(op, in, 1, "starts", 10), w.list(op, in, 2, "ends", 10)
-	named, steps := w.list(op, in, 3, "axes", 10), w.list(op, in, 4, "steps", 10)
+	starts, ends := w.param(op, in, 1, "starts", 10), w.param(op, in, 2, "ends", 10)
+	named, steps := w.param(op, in, 3, "axes", 10), w.param(op, in, 4, "steps", 10)
 	axes := axesOf(in[0].shape)
 	op.need(len(starts) == len(ends) && len(ends) <= len(axes) && (named == nil || len(named) == len(ends)) &&
 		(steps == nil || len(steps) == len(ends)), "lists of different lengths")
@@ -163,7 +163,7 @@ func (w *builder) slice(op *operator, in []value) value {
 
 // pad adds zeros, or takes elements away, at the ends of every axis.
 func (w *builder) pad(op *operator, in []value) value {
-	pads, fill, axes := w.list(op, in, 1, "pads", 11), w.param(op, in, 2, "value", 11), axesOf(in[0].shape)
+	pads, fill, axes := w.param(op, in, 1, "pads", 11), w.param(op, in, 2, "value", 11), axesOf(in[0].shape)
 	mode := op.attr["mode"].s
 	op.need((mode == "" || mode == "constant") && (fill == nil || len(fill) == 1 && fill[0] == 0), "only zeros are checked")
 	op.need(len(pads) == 2*len(axes), "%d pads", len(pads))

@@ -106,7 +106,7 @@ func mantissa(f float64) (m int64, e int) {
 // add appends a node after checking every index and count that the arithmetic relies on.
 func (n *network) add(nd node) int {
 	need(nd.n >= 1 && nd.n <= maxElements && n.size+nd.n <= maxElements, "node %q: too many elements", nd.name)
-	need(len(nd.terms) <= 8, "node %q: too many operands", nd.name)
+	need(len(nd.terms) <= 64, "node %q: too many operands", nd.name)
 	for t := range nd.terms {
 		tm := &nd.terms[t]
 		fanIn, fanOut := make([]int32, nd.n), make([]int32, n.nodes[tm.src].n)

@@ -61,27 +61,22 @@ func (op *operator) fixed(v value) *constant {
 	return v.c
 }
 
-// param returns numbers that were an attribute before an opset and are input i since then, nil where they are absent.
+// param returns numbers that were an attribute before an opset and are input i since then, nil where they are absent. Only those
+// of Clip need not be integers.
 func (w *builder) param(op *operator, in []value, i int, name string, since uint64) (p []float64) {
 	a, ok := op.attr[name]
-	if op.need(!ok || w.opset < since, "attribute %s", name); !ok && i < len(in) {
+	op.need(!ok || w.opset < since, "attribute %s", name)
+	if ok && a.ints == nil {
+		p = []float64{a.f}
+	} else if !ok && i < len(in) {
 		op.need(w.opset >= since, "%d inputs", len(in))
-		return op.fixed(in[i]).data
+		p = op.fixed(in[i]).data
 	}
 	for _, v := range a.ints {
 		p = append(p, float64(v))
 	}
-	if ok && a.ints == nil {
-		p = []float64{a.f}
-	}
-	return p
-}
-
-// list returns integers that param finds.
-func (w *builder) list(op *operator, in []value, i int, name string, since uint64) []float64 {
-	p := w.param(op, in, i, name, since)
 	for _, v := range p {
-		op.need(v == math.Trunc(v), "%v in %s", v, name)
+		op.need(v == math.Trunc(v) || op.kind == "Clip", "%v in %s", v, name)
 	}
 	return p
 }

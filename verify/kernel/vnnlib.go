@@ -236,10 +236,12 @@ func (q *query) sum(l, m *linear, s *big.Rat) *linear {
 		l.seeds = append(l.seeds, seed{t.node, t.elem, c})
 		q.size += 1 + len(c.Num().Bits()) + len(c.Denom().Bits())
 	}
-	if k := times(m.k, s); l.k.Sign() == 0 {
-		l.k = k
-	} else {
-		l.k = new(big.Rat).Add(l.k, k)
+	switch {
+	case m.k.Sign() == 0:
+	case l.k.Sign() == 0:
+		l.k = times(m.k, s)
+	default:
+		l.k = new(big.Rat).Add(l.k, times(m.k, s))
 	}
 	q.size += len(l.k.Num().Bits()) + len(l.k.Denom().Bits())
 	q.need(q.size <= maxAtoms, "expressions that are too large")
@@ -287,7 +289,9 @@ func (q *query) atom(l *linear, strict bool) *atom {
 	a.seeds = slices.DeleteFunc(a.seeds, func(s seed) bool { return s.c.Sign() == 0 })
 	if len(a.seeds) == 1 && a.seeds[0].node == 0 {
 		c := a.seeds[0].c
-		if a.dim, a.upper = a.seeds[0].elem, c.Sign() > 0; c != plusOne {
+		if a.dim, a.upper = a.seeds[0].elem, c.Sign() > 0; c == minusOne {
+			a.rhs = l.k
+		} else if c != plusOne {
 			a.rhs = new(big.Rat).Quo(a.rhs, c)
 		}
 	}
