@@ -15,7 +15,7 @@ var errOpen = errors.New("no ReLU left to split")
 // the multipliers of all of them that exclude each other.
 func (l *leaner) program(b *branch) (*cert.Node, error) {
 	rows := l.p.Cases[l.at[l.c]].Rows
-	f := l.frame(b)
+	f := l.frame(b.kb, l.box, b.splits, b.wide)
 	weights, beta := make([]float64, len(rows)), make([]float64, len(b.splits))
 	form := func(row, split int) (g []float64, c float64) {
 		clear(weights)

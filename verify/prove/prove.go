@@ -160,8 +160,9 @@ func (v *prover) box(box int, cases []int) error {
 		}
 		return nil
 	}
+	// Interval bounds before the first Relu are exact.
 	for _, share := range []float64{0.05, 0.1, 0.2, 0.4, 1} {
-		if n, err := v.b.Ranked(box, cases, v.second(), share); err != nil {
+		if n, err := v.b.Ranked(box, cases, 1, share); err != nil {
 			return err
 		} else if n == 0 {
 			break
@@ -184,16 +185,6 @@ func (v *prover) box(box int, cases []int) error {
 		v.b.SetCase(c, n)
 	}
 	return nil
-}
-
-// second returns the number of the first Relu that comes after another one: interval bounds before the first are exact.
-func (v *prover) second() int {
-	for r := range v.relus {
-		if r > 0 {
-			return r
-		}
-	}
-	return len(v.relus)
 }
 
 // simple proves the cases that one leaf without a search refutes and returns the others.
@@ -266,19 +257,9 @@ func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int, work int64) (*cer
 	if v.opt.lean {
 		return nil, errPlain
 	}
-	bounds := v.net.NewBounds()
-	v.net.IBP(rb, bounds)
-	for r, k := range v.relus {
-		src := v.full.Nodes[k].Src
-		for j := range bounds.L[k] {
-			lo, hi := kb.Interval(r, j)
-			bounds.L[src][j], bounds.U[src][j] = max(bounds.L[src][j], lo), min(bounds.U[src][j], hi)
-			bounds.L[k][j], bounds.U[k][j] = max(bounds.L[src][j], 0), max(bounds.U[src][j], 0)
-		}
-	}
 	q := &bab.Query{Net: v.net, Box: rb, Cases: v.p.Cases[v.at[c] : v.at[c]+1]}
 	cfg := &bab.Config{Pool: v.pool, Memory: v.opt.Memory, Work: work * v.macs, Trees: make([]*bab.Tree, 1)}
-	out := bab.ReluSplit(v.ctx, q, v.net.NewFrame(rb, bounds, v.net.NewScale(bounds)), []int32{0}, cfg)
+	out := bab.ReluSplit(v.ctx, q, v.frame(kb, rb, nil, nil), []int32{0}, cfg)
 	if out.Status != bab.Closed || cfg.Trees[0] == nil {
 		return nil, fmt.Errorf("%w after %d branches: %s", errPlain, out.Branches, out.Reason)
 	}
@@ -287,6 +268,31 @@ func (v *prover) plain(kb *kernel.Bounds, rb relax.Box, c int, work int64) (*cer
 		index[k] = r
 	}
 	return v.b.Tree(kb, c, plan(cfg.Trees[0], len(q.Cases[0].Rows), index))
+}
+
+// frame makes a frame over rb of bounds near the kernel's. Elements that splits have decided get their bounds from wide: they are open
+// in the frame.
+func (v *prover) frame(kb *kernel.Bounds, rb relax.Box, splits []relax.Split, wide map[relax.Split][2]float64) *relax.Frame {
+	b := v.net.NewBounds()
+	v.net.IBP(rb, b)
+	for r, k := range v.relus {
+		src := v.full.Nodes[k].Src
+		for j := range b.L[k] {
+			lo, hi := kb.Interval(r, j)
+			b.L[src][j], b.U[src][j] = max(b.L[src][j], lo), min(b.U[src][j], hi)
+		}
+	}
+	for _, s := range splits {
+		src, ends := v.full.Nodes[s.Act].Src, wide[relax.Split{Act: s.Act, Elem: s.Elem}]
+		b.L[src][s.Elem], b.U[src][s.Elem] = ends[0], ends[1]
+	}
+	for _, k := range v.relus {
+		src := v.full.Nodes[k].Src
+		for j := range b.L[k] {
+			b.L[k][j], b.U[k][j] = max(b.L[src][j], 0), max(b.U[src][j], 0)
+		}
+	}
+	return v.net.NewFrame(rb, b, v.net.NewScale(b))
 }
 
 // plan turns a recorded tree into a plan.
