@@ -76,8 +76,12 @@ func (l *leaner) slopes(b *branch, f *relax.Frame, a *relax.Ascent, R int, back 
 	}
 }
 
-// probes is the number of ReLUs that are tried before one is split.
-const probes = 8
+// probes is the number of ReLUs that are tried before one is split, probeSteps the length of the ascent that tries them. Half as many of
+// either need a fifth to a whole more leaves on the hard questions of safenlp.
+const (
+	probes     = 24
+	probeSteps = 20
+)
 
 // choose splits the ReLU whose weaker side is bounded best by one pass.
 func (l *leaner) choose(b *branch, open []relax.Open) (relax.Open, bool) {
@@ -102,7 +106,7 @@ func (l *leaner) choose(b *branch, open []relax.Open) (relax.Open, bool) {
 		for r := range R {
 			bab.Seed(w, f, l.row, r)
 		}
-	}, relax.Steps{N: 3, RateA: 0.1, RateB: 0.4, Decay: 0.95})
+	}, relax.Steps{N: probeSteps, RateA: 0.1, RateB: 0.4, Decay: 0.95})
 	best, pick := math.Inf(-1), open[0]
 	for i, o := range open {
 		x, y := a.Best[2*i], a.Best[2*i+1]
