@@ -133,7 +133,7 @@ func mutations(v reflect.Value, path string, f func(path string)) {
 	}
 	switch v.Kind() {
 	case reflect.Int, reflect.Int64:
-		for _, d := range []int64{1, -1, -v.Int(), v.Int(), 1 << 30} {
+		for _, d := range []int64{1, -1, -v.Int(), v.Int(), 40, -40, -200, 1 << 30} {
 			if d != 0 {
 				try(fmt.Sprintf("%+d", d), v.Int()+d)
 			}

@@ -117,7 +117,7 @@ func (b *Bounds) image(nd *node) (lo, hi []i256, off i256, exp int) {
 		t := &nd.terms[i]
 		l, u := b.of(t.src)
 		shift := exp - t.w.exp - b.fr.exp[t.src]
-		need(shift < accBits, "node %q: %s", nd.name, tooWide)
+		need(shift <= sumBits-6-accBits, "node %q: %s", nd.name, tooWide) // of at most 64 terms
 		p, q := make([]i128, nd.n), make([]i128, nd.n)
 		t.forward(l, u, p, q)
 		for j := range p {

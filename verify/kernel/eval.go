@@ -232,9 +232,8 @@ func (e *evaluator) lighten(k, shift int) {
 	if shift <= 0 {
 		return
 	}
-	shift = min(shift, accBits)
 	for j, a := range e.acc[k] {
-		e.acc[k][j] = a.shr(shift)
+		e.acc[k][j] = a.shr(min(shift, 127))
 	}
 	e.exp[k], e.wide[k] = e.exp[k]-shift, max(e.wide[k]-shift, 1)
 }
@@ -248,10 +247,11 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 	const room = 61 // bits of a coefficient and of a multiplier with the same exponent
 	e.lighten(k, e.exp[k]-exp-(room-nuBits))
 	up, shift := max(0, exp-e.exp[k]), max(0, e.exp[k]-exp)
-	need(e.wide[k]+up <= room, "multipliers that are too fine")
+	need(e.wide[k]+up <= room && shift <= room-nuBits, "multipliers that are too fine")
 	part := e.part[:nd.n]
 	var sum i256
-	var few i128 // a part of the sum, of so few terms that it fits
+	var few i128 // a part of the sum, of at most 64 terms below 2^120
+	terms := 0
 	for j, v := range nu {
 		part[j] = from64(v)
 		l, u, a, n := lo[j], hi[j], int64(e.acc[k][j].lo)<<up, v<<shift
@@ -273,7 +273,8 @@ func (e *evaluator) relu(b *Bounds, k int, choose *chooser) {
 		if q.minus(p).negative() {
 			p = q
 		}
-		if few = few.plus(p); j&63 == 63 {
+		few = few.plus(p)
+		if terms++; terms&63 == 0 {
 			sum, few = sum.plus(few.wide(0)), i128{}
 		}
 	}

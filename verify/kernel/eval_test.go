@@ -267,3 +267,52 @@ func TestEnclosure(t *testing.T) {
 		t.Errorf("%d enclosures have a width", seen)
 	}
 }
+
+// TestMultipliersOfAnySize: multipliers of every size give valid bounds or are refused, however they compare with the coefficients.
+func TestMultipliersOfAnySize(t *testing.T) {
+	r := rand.New(rand.NewPCG(12, 12))
+	valid, extreme := 0, 0
+	for iter := range 6000 {
+		c := newChain(r, []int{2, 3, 3, 1}, iter%2 == 0)
+		lo := []*big.Rat{big.NewRat(-1, 1), big.NewRat(-1, 2)}
+		hi := []*big.Rat{big.NewRat(1, 1), big.NewRat(3, 2)}
+		b := c.net.root(lo, hi, false)
+		data := []byte{Explicit, 2}
+		far := false
+		for k := 1; k >= 0; k-- {
+			exp := int64(r.IntN(501) - 250)
+			if r.IntN(2) == 0 {
+				exp = int64(r.IntN(90) - 30)
+			}
+			far = far || exp < -20 || exp > 60
+			data = binary.AppendUvarint(binary.AppendVarint(binary.AppendUvarint(data, uint64(k)), exp), 3)
+			for range 3 {
+				data = binary.AppendVarint(append(data, 0), r.Int64N(1<<r.IntN(36)+1)-r.Int64N(1<<r.IntN(36)+1))
+			}
+		}
+		o := refute([]row{{seeds: []seed{{c.net.output, 0, unit}}, rhs: new(big.Rat)}}).ready[0]
+		var v sum
+		err := func() (err error) {
+			defer door(&err)
+			v = newEvaluator(c.net, &budget{limit: math.MaxInt64}).lower(b, o.starts, o.constant, newChooser(&reader{data: data}, 2))
+			return nil
+		}()
+		if err != nil {
+			continue
+		}
+		valid++
+		if far {
+			extreme++
+		}
+		bound := scaled(v.v.big(), v.exp)
+		for range 6 {
+			x := []*big.Rat{big.NewRat(int64(r.IntN(9)-4), 4), big.NewRat(int64(r.IntN(9)-2), 4)}
+			if y := c.values(x)[2][0]; y.Cmp(bound) < 0 {
+				t.Fatalf("iteration %d: the bound %v exceeds the value %v", iter, v.float(), y.FloatString(6))
+			}
+		}
+	}
+	if valid < 1000 || extreme < 300 {
+		t.Errorf("%d bounds, %d with extreme multipliers: too few to test much", valid, extreme)
+	}
+}
