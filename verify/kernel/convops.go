@@ -50,7 +50,8 @@ func (w *builder) window(op *operator, in []value) value {
 	group, step, k := x[1], 0, []int{x[1], 1} // k is the shape of weights: channels out, channels in per group, sizes
 	switch op.kind {
 	case "Conv":
-		k, step, group = op.fixed(in[1]).shape, 1, int(min(max(op.int("group", 1), 1), maxElements))
+		op.fixed(in[1])
+		k, step, group = in[1].shape, 1, int(min(max(op.int("group", 1), 1), maxElements))
 		op.need(sizeOf(k) > 0 && len(k) == len(x) && k[0]%group == 0 && k[1]*group == x[1],
 			"%d groups, input %v, weights %v", group, x, k)
 	case "AveragePool":

@@ -88,6 +88,7 @@ func (e *evaluator) spend(n int) {
 func (e *evaluator) begin(b *Bounds, seeds []start, constant sum) {
 	clear(e.used)
 	e.total, e.spread = constant, sum{}
+	e.spend(len(e.used))
 	for i := range seeds {
 		e.sow(b, &seeds[i])
 	}
@@ -160,8 +161,8 @@ func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
 			continue
 		}
 		r := int64(lost.shr(drop).lo) // what is lost lies between r and r+1, times 2^(drop−exp)
-		if e.forming {
-			spread = spread.plus(mul64(r+1, lo[j]-hi[j]))
+		if e.forming { // lost·v is at most (r+1)·(hi−lo) + lost·lo, and that at most |lo| above what total counts
+			spread = spread.plus(mul64(r+1, lo[j]-hi[j])).minus(from64(max(lo[j], -lo[j])))
 		}
 		if lo[j] < 0 {
 			r++

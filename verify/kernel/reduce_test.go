@@ -83,3 +83,50 @@ func TestReduce(t *testing.T) {
 		t.Errorf("%d elements, %d of their values at an end: too few to test much", seen, tight)
 	}
 }
+
+// TestReduceCancels: large values that cancel leave a small constant behind, whose rounding hides nothing of what the coefficients'
+// rounding loses. Values at both ends of the remaining input must lie within the bounds of the reduced network.
+func TestReduceCancels(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 13))
+	close := 0
+	for iter := range 400 {
+		v := math.Ldexp(float64(1-2*r.IntN(2))*(1+r.Float64()), 20)
+		n := &network{}
+		n.add(node{n: 3})
+		n.add(node{n: 1})
+		k := 0
+		layer := func(rows ...[]float64) {
+			tm := term{src: k}
+			var flat []float64
+			for i, row := range rows {
+				flat = append(flat, row...)
+				tm.runs = append(tm.runs, run{out: int32(i), w: int32(3 * i), n: 3, si: 1, sw: 1})
+			}
+			tm.w = quantise(flat, false)
+			k = n.add(node{kind: affine, n: len(rows), terms: []term{tm}})
+		}
+		layer([]float64{1, 0, 0}, []float64{0, 1, 0}, []float64{0, 0, 1})
+		for range iter % 3 {
+			w := 1 + r.Float64()
+			layer([]float64{w, 0, 0}, []float64{0, w, 0}, []float64{0, 0, 1})
+		}
+		w := 1 + r.Float64()
+		layer([]float64{w, -w, 1})
+		n.output = n.add(node{kind: relu, n: 1, src: k})
+		lo, hi := []*big.Rat{newRat(v), newRat(v), newRat(-1)}, []*big.Rat{newRat(v), newRat(v), newRat(1)}
+		b := n.root(lo, hi, false)
+		_, nb, _ := newEvaluator(n, &budget{limit: math.MaxInt64}).reduce(b, refute(nil))
+		z := 2
+		l, u := scaled(big.NewInt(nb.lo[z][0]), nb.fr.exp[z]), scaled(big.NewInt(nb.hi[z][0]), nb.fr.exp[z])
+		below, above := new(big.Rat).Sub(lo[2], l), new(big.Rat).Sub(u, hi[2])
+		if below.Sign() < 0 || above.Sign() < 0 {
+			t.Fatalf("iteration %d: the bounds of the reduced network miss values by %v, %v", iter, below.FloatString(20), above.FloatString(20))
+		}
+		if f, _ := below.Add(below, above).Float64(); f < 1e-6 {
+			close++
+		}
+	}
+	if close < 350 {
+		t.Errorf("%d of 400 bounds are close: the test sees little", close)
+	}
+}
