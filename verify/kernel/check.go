@@ -104,12 +104,16 @@ func (p *Problem) certificate(proof []byte) (s Stats, float32 bool) {
 	semantics := w.in.take(1)[0]
 	need(semantics <= 1, "semantics %d are not checked", semantics)
 	roots, live := make([]*Bounds, len(p.boxes)), len(p.boxes)*p.net.size
+	need(live <= maxLive, "too many boxes for a network of this size")
 	for i, b := range p.boxes {
-		w.eval.spend(2 * p.net.macs)
+		w.eval.spend(2 * (p.net.size + p.net.macs))
 		roots[i] = w.bounds(p.net.root(b.lo, b.hi, semantics == 1), nil, 0, live)
 	}
 	for _, c := range p.cases {
 		if c.box >= 0 {
+			for _, r := range c.rows {
+				w.eval.spend(len(r.seeds))
+			}
 			w.tree(roots[c.box], refute(c.rows), 0, live)
 		}
 	}

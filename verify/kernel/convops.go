@@ -8,7 +8,7 @@ import (
 
 // windows reads the geometry of windows of the given sizes over x. It returns, for every place in a window in order, the element
 // of a channel that each window has there, −1 for padding, and the shape of one result per window and channel of x.
-func (op *operator) windows(x, size []int) (taps [][]int32, shape []int) {
+func (w *builder) windows(op *operator, x, size []int) (taps [][]int32, shape []int) {
 	n := len(size)
 	op.need(n >= 1 && n == len(x)-2, "windows %v over %v", size, x)
 	op.need(op.attr["auto_pad"].s == "" || op.attr["auto_pad"].s == "NOTSET", "auto_pad is not checked")
@@ -32,7 +32,8 @@ func (op *operator) windows(x, size []int) (taps [][]int32, shape []int) {
 		axes[d].n, axes[d].step = free/strides[d]+1, strides[d]
 		shape[2+d], count = axes[d].n, min(count*s, maxConstant+1)
 	}
-	op.need(sizeOf(shape[2:]) > 0 && count <= maxConstant/sizeOf(shape[2:]), "windows %v over %v", size, x)
+	op.need(sizeOf(shape[2:]) > 0 && count <= maxElements, "windows %v over %v", size, x)
+	w.make(op, count*sizeOf(shape[2:]))
 	for t := range count {
 		for d := n - 1; d >= 0; d-- {
 			axes[d].start = t%size[d]*dilations[d] - pads[d]
@@ -59,7 +60,7 @@ func (w *builder) window(op *operator, in []value) value {
 	default:
 		k = append(k, x[2:]...)
 	}
-	taps, shape := op.windows(x, k[2:])
+	taps, shape := w.windows(op, x, k[2:])
 	shape[1] = k[0]
 	op.need(sizeOf(shape) > 0 && sizeOf(shape) <= maxMACs/(k[1]*len(taps)), "is too large")
 	t := term{src: in[0].node}

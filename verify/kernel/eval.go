@@ -161,7 +161,8 @@ func (e *evaluator) coarsen(b *Bounds, k int, a []i128, exp, shift int) int {
 			continue
 		}
 		r := int64(lost.shr(drop).lo) // what is lost lies between r and r+1, times 2^(drop−exp)
-		if e.forming { // lost·v is at most (r+1)·(hi−lo) + lost·lo, and that at most |lo| above what total counts
+		if e.forming {
+			// lost·v is at most (r+1)·(hi−lo) + lost·lo, the second at most |lo| above what total counts.
 			spread = spread.plus(mul64(r+1, lo[j]-hi[j])).minus(from64(max(lo[j], -lo[j])))
 		}
 		if lo[j] < 0 {

@@ -122,7 +122,7 @@ func TestInequality(t *testing.T) {
 		row := refute([]row{{seeds: seeds, rhs: big.NewRat(-1, 3)}})
 		v := e.lower(b, row.ready[0].starts, row.ready[0].constant, choose)
 		bound := scaled(v.v.big(), v.exp)
-		reduced, rb, rg := e.reduce(b, row)
+		reduced, rb, rg := e.reduce(b, row, 0)
 		re := newEvaluator(reduced, e.budget)
 		rv := re.lower(rb, rg.ready[0].starts, rg.ready[0].constant, &chooser{next: -1})
 		again := scaled(rv.v.big(), rv.exp)

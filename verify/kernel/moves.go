@@ -93,10 +93,13 @@ func (op *operator) squeezed(old []int, list []float64) (shape []int) {
 
 // moved returns x with its elements in new places.
 func (w *builder) moved(op *operator, x value, axes []axis) value {
-	shape := make([]int, len(axes))
+	shape, size := make([]int, len(axes)), 1
 	for d := range axes {
-		shape[d] = axes[d].n
+		shape[d], size = axes[d].n, min(size*axes[d].n, maxConstant+1)
 		op.need(shape[d] >= 1, "the result has shape %v", shape)
+	}
+	if x.c != nil {
+		w.make(op, size)
 	}
 	at := places(axes)
 	if x.c == nil {

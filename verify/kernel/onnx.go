@@ -149,7 +149,25 @@ type attribute struct {
 	i    int64
 	s    string
 	t    *constant
-	ints []int // at most 2^31 in size
+	ints []int  // at most 2^31 in size
+	kind uint64 // which of them the file says it is, 0 where it does not
+}
+
+// The kinds of attributes.
+const (
+	anyKind = iota
+	aFloat
+	anInt
+	aString
+	aTensor
+	listOfInts = 7
+)
+
+// consistent reports whether only the field of its kind is set.
+func (a *attribute) consistent() bool {
+	k := a.kind
+	return k == anyKind || (k == aFloat || a.f == 0) && (k == anInt || a.i == 0) && (k == aString || a.s == "") &&
+		(k == aTensor) == (a.t != nil) && (k == listOfInts) == (a.ints != nil)
 }
 
 // An operator is one node of the file.
@@ -172,13 +190,15 @@ func parseOperator(b []byte) *operator {
 	domain := text(b, 7)
 	op.need(domain == "" || domain == "ai.onnx", "domain %q is not checked", domain)
 	for _, f := range parts(b, 5) {
-		name, a := text(f, 1), attribute{f: single(only(f, 2, fixed32).num), i: int64(only(f, 3, varint).num), s: text(f, 4)}
+		name, a := text(f, 1), attribute{f: single(only(f, 2, fixed32).num), i: int64(only(f, 3, varint).num), s: text(f, 4),
+			kind: only(f, 20, varint).num}
 		if t := only(f, 5, chunk).data; t != nil {
 			_, a.t = parseTensor(t)
 		}
 		for _, v := range numbers(f, 8, varint) {
 			a.ints = append(a.ints, int(min(max(int64(v), -1<<31), 1<<31-1)))
 		}
+		op.need(a.consistent(), "attribute %s is not of its kind, or empty", name)
 		_, twice := op.attr[name]
 		op.need(!twice, "attribute %s is given twice", name)
 		op.attr[name] = a
@@ -194,6 +214,7 @@ func (op *operator) need(ok bool, format string, args ...any) {
 
 func (op *operator) int(name string, def int64) int64 {
 	if a, ok := op.attr[name]; ok {
+		op.need(a.kind == anyKind || a.kind == anInt, "attribute %s is no integer", name)
 		return a.i
 	}
 	return def
@@ -201,6 +222,7 @@ func (op *operator) int(name string, def int64) int64 {
 
 func (op *operator) float(name string, def float64) float64 {
 	if a, ok := op.attr[name]; ok {
+		op.need(a.kind == anyKind || a.kind == aFloat, "attribute %s is no float", name)
 		return a.f
 	}
 	return def
@@ -218,6 +240,13 @@ type builder struct {
 	net    *network
 	values map[string]value
 	opset  uint64
+	made   int // numbers of constants computed, and places in windows
+}
+
+// make counts n numbers before they are made.
+func (w *builder) make(op *operator, n int) {
+	w.made += n
+	op.need(w.made <= maxConstant, "is too large")
 }
 
 // parseModel reads an ONNX file with one input and one output: constants first, then the input, then the operators in order.
@@ -225,6 +254,7 @@ func parseModel(b []byte) *network {
 	w := &builder{net: &network{}, values: map[string]value{}}
 	for _, f := range parts(b, 8) {
 		if domain := text(f, 1); domain == "" || domain == "ai.onnx" {
+			need(w.opset == 0, "the opset is given twice")
 			w.opset = only(f, 2, varint).num
 		}
 	}

@@ -66,8 +66,10 @@ func (op *operator) fixed(v value) *constant {
 func (w *builder) param(op *operator, in []value, i int, name string, since uint64) (p []float64) {
 	a, ok := op.attr[name]
 	op.need(!ok || w.opset < since, "attribute %s", name)
-	if ok && a.ints == nil {
-		p = []float64{a.f}
+	if ok && (op.kind == "Clip" || name == "value") {
+		p = []float64{op.float(name, 0)}
+	} else if ok {
+		op.need(len(a.ints) > 0, "attribute %s without numbers", name)
 	} else if !ok && i < len(in) {
 		op.need(w.opset >= since, "%d inputs", len(in))
 		p = op.fixed(in[i]).data

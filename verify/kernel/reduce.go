@@ -56,12 +56,20 @@ func (e *evaluator) pass(b *Bounds, k int) {
 // each, and every row of the goal, is a linear function of the input and of Relus that remain.
 //
 // Sound: decided Relus are linear on the set. What the evaluation of a form rounds is a part of its spread, which is charged as an
-// error of the new node.
-func (e *evaluator) reduce(b *Bounds, g *goal) (*network, *Bounds, *goal) {
+// error of the new node. live is the number of bounds that the path holds; coefficients count as such.
+func (e *evaluator) reduce(b *Bounds, g *goal, live int) (*network, *Bounds, *goal) {
 	n := &network{nodes: []node{e.net.nodes[0], e.net.nodes[one]}, size: e.net.nodes[0].n + 1}
 	home := make([]int, len(e.net.nodes))   // of input and Relus: the node in the new network, 0 for none but the input
 	open := make([][]int, len(e.net.nodes)) // of input and Relus: the elements that remain
-	old := map[int]int{}                    // new affine node: the old one
+	form := func(o objective) expr {
+		l := e.form(b, o)
+		for _, c := range l.coef {
+			live += len(c)
+		}
+		need(live <= maxLive, "a reduced network that is too large")
+		return l
+	}
+	old := map[int]int{} // new affine node: the old one
 	for j := range n.nodes[0].n {
 		open[0] = append(open[0], j)
 	}
@@ -71,7 +79,7 @@ func (e *evaluator) reduce(b *Bounds, g *goal) (*network, *Bounds, *goal) {
 		for j := range e.net.nodes[k].n {
 			if b.lo[src][j] < 0 && b.hi[src][j] > 0 {
 				open[k] = append(open[k], j)
-				forms = append(forms, e.form(b, objective{starts: sideOf(src, j, Lower)}))
+				forms = append(forms, form(objective{starts: sideOf(src, j, Lower)}))
 			}
 		}
 		if len(forms) > 0 {
@@ -82,7 +90,7 @@ func (e *evaluator) reduce(b *Bounds, g *goal) (*network, *Bounds, *goal) {
 	}
 	var forms []expr
 	for i := range g.rows {
-		forms = append(forms, e.form(b, g.ready[i]))
+		forms = append(forms, form(g.ready[i]))
 	}
 	ng := &goal{}
 	if len(forms) > 0 {

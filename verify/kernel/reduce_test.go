@@ -53,7 +53,7 @@ func TestReduce(t *testing.T) {
 				}
 			}
 		}
-		n, nb, _ := e.reduce(b, refute([]row{{seeds: []seed{{c.net.output, 0, unit}}, rhs: new(big.Rat)}}))
+		n, nb, _ := e.reduce(b, refute([]row{{seeds: []seed{{c.net.output, 0, unit}}, rhs: new(big.Rat)}}), 0)
 		src := c.net.nodes[c.net.relus[1]].src
 		if len(n.relus) != 1 {
 			continue
@@ -115,7 +115,7 @@ func TestReduceCancels(t *testing.T) {
 		n.output = n.add(node{kind: relu, n: 1, src: k})
 		lo, hi := []*big.Rat{newRat(v), newRat(v), newRat(-1)}, []*big.Rat{newRat(v), newRat(v), newRat(1)}
 		b := n.root(lo, hi, false)
-		_, nb, _ := newEvaluator(n, &budget{limit: math.MaxInt64}).reduce(b, refute(nil))
+		_, nb, _ := newEvaluator(n, &budget{limit: math.MaxInt64}).reduce(b, refute(nil), 0)
 		z := 2
 		l, u := scaled(big.NewInt(nb.lo[z][0]), nb.fr.exp[z]), scaled(big.NewInt(nb.hi[z][0]), nb.fr.exp[z])
 		below, above := new(big.Rat).Sub(lo[2], l), new(big.Rat).Sub(u, hi[2])

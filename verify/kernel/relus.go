@@ -58,7 +58,7 @@ func (w *builder) clip(op *operator, in []value) value {
 // maxPool takes the maximum of windows in rounds of max(x, y) = y + relu(x − y), all windows in step. Padding is no element.
 func (w *builder) maxPool(op *operator, in []value) value {
 	x := op.variable(in[0])
-	taps, shape := op.windows(x.shape, op.attr["kernel_shape"].ints)
+	taps, shape := w.windows(op, x.shape, op.attr["kernel_shape"].ints)
 	windows, out, area := make([][]int32, sizeOf(shape)), len(taps[0]), sizeOf(x.shape[2:])
 	op.need(len(windows) > 0 && len(taps) <= maxElements/len(windows), "windows of too many elements")
 	for o := range windows {

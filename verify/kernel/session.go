@@ -84,7 +84,7 @@ func (s *Session) Sizes() []int { return s.size }
 // bounds there.
 func (s *Session) Reduce(b *Bounds, c int) (r *Session, nb *Bounds, err error) {
 	defer door(&err)
-	n, nb, g := s.e.reduce(b.fresh(), s.goals[c])
+	n, nb, g := s.e.reduce(b.fresh(), s.goals[c], 0)
 	r = newSession(n)
 	r.goals = []*goal{g}
 	return r, nb, nil

@@ -138,7 +138,7 @@ func (w *walker) tree(b *Bounds, g *goal, depth, live int) int64 {
 		return w.tree(w.lean(w.fresh(b), g, depth, live), g, depth+1, live+size)
 	case Reduce:
 		need(g.bound == nil, "a bound cannot leave its network at byte %d", w.in.at)
-		n, nb, ng := w.eval.reduce(w.fresh(b), g)
+		n, nb, ng := w.eval.reduce(w.fresh(b), g, live)
 		outer := w.eval
 		w.eval = newEvaluator(n, outer.budget)
 		v := w.tree(nb, ng, depth+1, live+n.size+n.macs)
@@ -262,6 +262,7 @@ func (w *walker) bounds(b *Bounds, rows []row, depth, live int) *Bounds {
 		last := j
 		if side == Layer {
 			last = n.nodes[k].n - 1
+			w.eval.spend(n.nodes[k].n)
 		}
 		for ; j <= last; j++ {
 			first := Lower // the side that more likely decides the sign, after which the other does not matter

@@ -1,0 +1,141 @@
+package kernel
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// refusedBy runs f and says what it was refused for; "" when it was not.
+func refusedBy(f func()) string {
+	err := func() (err error) {
+		defer door(&err)
+		f()
+		return nil
+	}()
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// TestConvAfterReshape: the weights of a Conv have the shape that a Reshape gives them.
+func TestConvAfterReshape(t *testing.T) {
+	data := []float64{1, 2, 3, 4, 5, 6}
+	conv := func(shape []int, reshaped bool) node {
+		w := &builder{net: &network{}, opset: 13, values: map[string]value{"x": {shape: []int{1, 1, 4, 4}}}}
+		w.net.add(node{n: 16})
+		w.net.add(node{n: 1})
+		c := &constant{shape: shape, data: data}
+		if reshaped {
+			c.shape = []int{1, 1, 2, 3}
+		}
+		w.values["c"] = value{shape: c.shape, c: c}
+		w.values["s"] = value{shape: []int{4}, c: &constant{shape: []int{4}, data: []float64{1, 1, float64(shape[2]), float64(shape[3])}}}
+		w.operator(&operator{kind: "Reshape", in: []string{"c", "s"}, out: []string{"r"}})
+		w.operator(&operator{kind: "Conv", in: []string{"x", "r"}, out: []string{"y"}})
+		if got := w.values["y"].shape; !slices.Equal(got, []int{1, 1, 5 - shape[2], 5 - shape[3]}) {
+			t.Errorf("the result has shape %v", got)
+		}
+		return w.net.nodes[2]
+	}
+	a, b := conv([]int{1, 1, 3, 2}, false).terms[0], conv([]int{1, 1, 3, 2}, true).terms[0]
+	if !slices.Equal(a.runs, b.runs) || !slices.Equal(a.w.v, b.w.v) {
+		t.Error("a Conv of reshaped weights is another one")
+	}
+}
+
+// TestAttributeKinds: an attribute is read as what it is, or refused.
+func TestAttributeKinds(t *testing.T) {
+	for i, c := range []struct {
+		a  attribute
+		ok bool
+	}{
+		{attribute{kind: aFloat, f: 1}, true}, {attribute{kind: anInt}, true}, {attribute{kind: listOfInts, ints: []int{0}}, true},
+		{attribute{kind: listOfInts}, false}, {attribute{kind: anInt, f: 1}, false}, {attribute{kind: aFloat, i: 1}, false},
+		{attribute{kind: aTensor}, false}, {attribute{kind: anInt, ints: []int{1}}, false}, {attribute{kind: aFloat, s: "x"}, false},
+		{attribute{kind: 6}, true}, {attribute{i: 3}, true}, {attribute{kind: aFloat, t: &constant{}}, false},
+	} {
+		if c.a.consistent() != c.ok {
+			t.Errorf("%d: %+v", i, c.a)
+		}
+	}
+	op := &operator{attr: map[string]attribute{"i": {kind: anInt, i: 1}, "f": {kind: aFloat, f: 1}}}
+	if op.int("i", 0) != 1 || op.float("f", 0) != 1 || refusedBy(func() { op.int("f", 0) }) == "" ||
+		refusedBy(func() { op.float("i", 0) }) == "" {
+		t.Error("an attribute is read as what it is not")
+	}
+	w := &builder{opset: 11}
+	op = &operator{kind: "Squeeze", attr: map[string]attribute{"axes": {}}}
+	if refusedBy(func() { w.param(op, nil, 1, "axes", 13) }) == "" {
+		t.Error("no axes are taken for axis 0")
+	}
+}
+
+// TestSmallFilesLargeWork: what a small file makes is limited before it is made.
+func TestSmallFilesLargeWork(t *testing.T) {
+	fresh := func() *builder {
+		w := &builder{net: &network{}, opset: 13, values: map[string]value{"x": {shape: []int{1, 1, 1, 1}}}}
+		w.net.add(node{n: 1})
+		w.net.add(node{n: 1})
+		for name, data := range map[string][]float64{"c": {1}, "p": {0, 1<<20 - 1}} {
+			w.values[name] = value{shape: []int{len(data)}, c: &constant{shape: []int{len(data)}, data: data}}
+		}
+		return w
+	}
+	ints := func(n int) attribute { return attribute{ints: []int{n, n}} }
+	large := map[string]attribute{"kernel_shape": ints(1 << 13), "pads": {ints: []int{1 << 13, 1 << 13, 0, 0}}}
+	for name, f := range map[string]func(w *builder){
+		"constants": func(w *builder) {
+			for i := range 100 {
+				w.operator(&operator{kind: "Pad", in: []string{"c", "p"}, out: []string{strings.Repeat("a", i+1)}})
+			}
+		},
+		"window": func(w *builder) {
+			w.operator(&operator{kind: "MaxPool", in: []string{"x"}, out: []string{"y"}, attr: large})
+		},
+	} {
+		if why := refusedBy(func() { f(fresh()) }); why == "" || strings.Contains(why, "defect") {
+			t.Errorf("%s: %q", name, why)
+		}
+	}
+	// Bounds of all boxes together.
+	n := &network{}
+	n.add(node{n: 1})
+	n.add(node{n: 1})
+	n.output = n.add(node{kind: affine, n: maxElements - 3, terms: []term{{src: one, w: factor(1), runs: []run{{n: 1}}}}})
+	p := &Problem{net: n, boxes: make([]*box, 100)}
+	for i := range p.boxes {
+		p.boxes[i] = &box{lo: []*big.Rat{zero}, hi: []*big.Rat{zero}}
+	}
+	proof := append([]byte(Magic), make([]byte, 200)...)
+	if why := refusedBy(func() { p.certificate(proof) }); !strings.Contains(why, "boxes") {
+		t.Errorf("boxes: %q", why)
+	}
+}
+
+// TestReduceIsLimited: what a Reduce holds counts against the limit of the path, and a lemma for a whole layer is work even where
+// nothing is open.
+func TestReduceIsLimited(t *testing.T) {
+	r := rand.New(rand.NewPCG(14, 14))
+	c := newChain(r, []int{2, 3, 1}, false)
+	b := c.net.root([]*big.Rat{minusOne, minusOne}, []*big.Rat{plusOne, plusOne}, false)
+	e := newEvaluator(c.net, &budget{limit: 1000})
+	g := refute([]row{{seeds: []seed{{c.net.output, 0, unit}}, rhs: zero}})
+	if why := refusedBy(func() { e.reduce(b, g, maxLive-3) }); !strings.Contains(why, "too large") {
+		t.Errorf("reduce: %q", why)
+	}
+	if why := refusedBy(func() { e.reduce(b, g, 0) }); why != "" {
+		t.Error(why)
+	}
+	lemmas := append([]byte{200, 3}, slices.Repeat([]byte{0, 0, Layer}, 456)...)
+	w := &walker{in: &reader{data: lemmas}, eval: newEvaluator(c.net, &budget{limit: 1000})}
+	for k := range b.lo[2] {
+		b.lo[2][k] = 0
+	}
+	if why := refusedBy(func() { w.bounds(b, nil, 0, 0) }); !strings.Contains(why, "limit of work") {
+		t.Errorf("layers: %q", why)
+	}
+}
