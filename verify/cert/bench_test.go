@@ -80,7 +80,10 @@ func BenchmarkKernel(b *testing.B) {
 				}
 			}
 		})
-		s := in.p.NewSession()
+		s, err := in.p.NewSession()
+		if err != nil {
+			b.Fatal(err)
+		}
 		sizes := s.Sizes()
 		last := len(sizes) - 1
 		row := []Weight{{0, 1}}

@@ -63,7 +63,10 @@ type Builder struct {
 
 // NewBuilder starts a proof, under p.Semantics, without any lemmas or cases.
 func NewBuilder(p *kernel.Problem) (*Builder, error) {
-	s := p.NewSession()
+	s, err := p.NewSession()
+	if err != nil {
+		return nil, err
+	}
 	b := &Builder{p: p, s: s, sizes: s.Sizes()}
 	b.proof.Model, b.proof.Question = p.Hashes()
 	b.proof.Semantics = p.Semantics
@@ -87,7 +90,7 @@ func NewBuilder(p *kernel.Problem) (*Builder, error) {
 // Fork returns a builder for use beside b: it can ask the kernel about leaves and trees, and keeps nothing.
 func (b *Builder) Fork() *Builder {
 	f := *b
-	f.s = b.p.NewSession()
+	f.s, _ = b.p.NewSession() // as for b itself, which did not fail
 	return &f
 }
 

@@ -238,7 +238,11 @@ func TestLeakedBounds(t *testing.T) {
 				leaf := halves(0, v, v)
 				proved := [2]bool{}
 				for i := range proved {
-					_, err := in.p.NewSession().Tree(root.SplitRelu(0, elem, i == 1), kernel.Target{Relu: -1}, appendNode(nil, leaf))
+					s, err := in.p.NewSession()
+					if err != nil {
+						t.Fatal(err)
+					}
+					_, err = s.Tree(root.SplitRelu(0, elem, i == 1), kernel.Target{Relu: -1}, appendNode(nil, leaf))
 					proved[i] = err == nil
 				}
 				if proved[0] && proved[1] {

@@ -139,3 +139,37 @@ func TestReduceIsLimited(t *testing.T) {
 		t.Errorf("layers: %q", why)
 	}
 }
+
+// TestPlaneConstant: the constant of a plane is at most that of its form, whatever its size.
+func TestPlaneConstant(t *testing.T) {
+	n := &network{}
+	n.add(node{n: 1})
+	n.add(node{n: 1})
+	b := n.root([]*big.Rat{minusOne}, []*big.Rat{plusOne}, false)
+	for bits := 1; bits < 240; bits += 7 {
+		for _, sign := range []bool{false, true} {
+			e := newEvaluator(n, &budget{limit: 1000})
+			e.into = &plane{a: make([]int64, 1), fa: make([]float64, 1), lo: make([]float64, 1), hi: make([]float64, 1)}
+			c := i256{1}.shift(bits).plus(i256{5})
+			if sign {
+				c = c.negated()
+			}
+			e.lower(b, sideOf(0, 0, Lower), sum{c, bits}, &chooser{next: -1})
+			got, want := scaled(big128(e.into.c), e.into.cexp), scaled(c.big(), bits)
+			if d, _ := new(big.Rat).Sub(want, got).Float64(); d < 0 || d > 1e-20 {
+				t.Errorf("%d bits: the constant is off by %g", bits, d)
+			}
+		}
+	}
+}
+
+// TestSessionOfAnyRow: a row whose numbers no proof could use is an error for writers of proofs, no panic.
+func TestSessionOfAnyRow(t *testing.T) {
+	p, err := Open(tiny(t), []byte(boxed+"(assert (<= (* 1e-300 Y_0) 1))"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.NewSession(); err == nil {
+		t.Error("a coefficient of 1e-300 is taken")
+	}
+}

@@ -61,12 +61,14 @@ func (e *evaluator) reduce(b *Bounds, g *goal, live int) (*network, *Bounds, *go
 	n := &network{nodes: []node{e.net.nodes[0], e.net.nodes[one]}, size: e.net.nodes[0].n + 1}
 	home := make([]int, len(e.net.nodes))   // of input and Relus: the node in the new network, 0 for none but the input
 	open := make([][]int, len(e.net.nodes)) // of input and Relus: the elements that remain
+	held := live
 	form := func(o objective) expr {
 		l := e.form(b, o)
+		held += 2 * len(l.coef)
 		for _, c := range l.coef {
-			live += len(c)
+			held += len(c)
 		}
-		need(live <= maxLive, "a reduced network that is too large")
+		need(held <= maxLive, "a reduced network that is too large")
 		return l
 	}
 	old := map[int]int{} // new affine node: the old one
@@ -76,6 +78,7 @@ func (e *evaluator) reduce(b *Bounds, g *goal, live int) (*network, *Bounds, *go
 	for _, k := range e.net.relus {
 		src := e.net.nodes[k].src
 		var forms []expr
+		held = live + n.macs
 		for j := range e.net.nodes[k].n {
 			if b.lo[src][j] < 0 && b.hi[src][j] > 0 {
 				open[k] = append(open[k], j)
@@ -89,6 +92,7 @@ func (e *evaluator) reduce(b *Bounds, g *goal, live int) (*network, *Bounds, *go
 		}
 	}
 	var forms []expr
+	held = live + n.macs
 	for i := range g.rows {
 		forms = append(forms, form(g.ready[i]))
 	}

@@ -60,13 +60,14 @@ type Session struct {
 	size  []int
 }
 
-// NewSession returns a session on p.
-func (p *Problem) NewSession() *Session {
-	s := newSession(p.net)
+// NewSession returns a session on p. It fails where a row has numbers that no proof could use.
+func (p *Problem) NewSession() (s *Session, err error) {
+	defer door(&err)
+	s = newSession(p.net)
 	for _, c := range p.cases {
 		s.goals = append(s.goals, refute(c.rows))
 	}
-	return s
+	return s, nil
 }
 
 func newSession(n *network) *Session {

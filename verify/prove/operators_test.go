@@ -247,7 +247,11 @@ func TestRelusOfRandomNetworks(t *testing.T) {
 				sizes = append(sizes, full.Nodes[i].N)
 			}
 		}
-		if got := k.NewSession().Sizes(); fmt.Sprint(got) != fmt.Sprint(sizes) {
+		s, err := k.NewSession()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Sizes(); fmt.Sprint(got) != fmt.Sprint(sizes) {
 			t.Errorf("Relus of sizes %v, want %v", got, sizes)
 		}
 		for i := range g.Nodes {
