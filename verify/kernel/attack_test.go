@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -171,5 +172,68 @@ func TestSessionOfAnyRow(t *testing.T) {
 	}
 	if _, err := p.NewSession(); err == nil {
 		t.Error("a coefficient of 1e-300 is taken")
+	}
+}
+
+// layered adds a dense layer over node k without biases, with exact weights.
+func layered(n *network, k int, rows ...[]float64) int {
+	tm := term{src: k}
+	var flat []float64
+	for i, row := range rows {
+		m := int32(len(row))
+		flat = append(flat, row...)
+		tm.runs = append(tm.runs, run{out: int32(i), w: int32(i) * m, n: m, si: 1, sw: 1})
+	}
+	tm.w = quantise(flat, false)
+	return n.add(node{kind: affine, n: len(rows), terms: []term{tm}})
+}
+
+// TestReducedProof: relu(w·v − w·v + x) reaches 1 at x = 1, so that nothing refutes a row which says so. What is lost of w when the
+// network is reduced would make it stay below 1.
+func TestReducedProof(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 15))
+	for range 100 {
+		n := &network{}
+		n.add(node{n: 2})
+		n.add(node{n: 1})
+		v, w := newRat(-math.Ldexp(1+r.Float64(), 20)), 1+r.Float64()
+		k := layered(n, layered(n, 0, []float64{1, 0}, []float64{1, 0}, []float64{0, 1}), []float64{w, -w, 1})
+		n.output = layered(n, n.add(node{kind: relu, n: 1, src: k}), []float64{1})
+		whole := &box{lo: []*big.Rat{v, minusOne}, hi: []*big.Rat{v, plusOne}}
+		for _, rhs := range []float64{1, 1 + 1e-6} { // Y ≥ 1 holds somewhere, Y ≥ 1 + 1e-6 nowhere
+			rows := []row{{seeds: []seed{{n.output, 0, minusOne}}, rhs: newRat(-rhs)}}
+			p := &Problem{net: n, boxes: []*box{whole}, cases: []conjunct{{box: 0, rows: rows}}}
+			proof := append(append([]byte(Magic), make([]byte, 65)...), 0, Reduce, Leaf, 1, 0, 0, 1, Recompute)
+			if res := p.Check(proof); res.Accepted != (rhs > 1) {
+				t.Fatalf("Y ≥ %v: %v", rhs, res)
+			}
+		}
+	}
+}
+
+// TestStrictness: a value of 0 refutes when a strict row has a part in it, on a reduced network too.
+func TestStrictness(t *testing.T) {
+	n := &network{}
+	n.add(node{n: 1})
+	n.add(node{n: 1})
+	n.output = layered(n, 0, []float64{1})
+	rows := []row{{seeds: []seed{{n.output, 0, unit}}, rhs: zero}, {seeds: []seed{{n.output, 0, unit}}, rhs: zero, strict: true}}
+	b := n.root([]*big.Rat{zero}, []*big.Rat{plusOne}, false)
+	e := newEvaluator(n, &budget{limit: 1000})
+	for i, c := range []struct {
+		leaf []byte
+		ok   bool
+	}{
+		{[]byte{1, 0, 0, 1}, false}, {[]byte{1, 0, 1, 1}, true}, {[]byte{2, 0, 0, 1, 0, 0}, false}, {[]byte{2, 0, 0, 1, 0, 1}, true},
+		{[]byte{2, 0, 0, 0, 0, 1}, true}, {[]byte{1, 0, 1, 0}, false}, {[]byte{0}, false},
+	} {
+		w := &walker{in: &reader{data: append(c.leaf, Recompute)}, eval: e}
+		if why := refusedBy(func() { w.leaf(b, refute(rows)) }); (why == "") != c.ok {
+			t.Errorf("%d: %q", i, why)
+		}
+	}
+	_, _, g := e.reduce(b, refute(rows), 0)
+	if g.rows[0].strict || !g.rows[1].strict {
+		t.Error("a row is strict on one side of a reduction only")
 	}
 }
