@@ -237,3 +237,42 @@ func TestStrictness(t *testing.T) {
 		t.Error("a row is strict on one side of a reduction only")
 	}
 }
+
+// TestQuotient: what a clip leaves is never too small, and hardly too large.
+func TestQuotient(t *testing.T) {
+	r := rand.New(rand.NewPCG(16, 16))
+	capped := 0
+	for range 20000 {
+		num, den := draw(r, 200), draw(r, 120)
+		if den.Sign() == 0 {
+			continue
+		}
+		vexp, aexp, exp := r.IntN(300)-100, r.IntN(300)-100, r.IntN(120)-60
+		got := quotient(sum{fromBig(num), vexp}, to128(den), aexp, exp)
+		exact := new(big.Rat).Quo(scaled(num, vexp), scaled(den, aexp))
+		exact.Mul(exact.Abs(exact), scaled(big.NewInt(1), -exp))
+		d := new(big.Rat).Sub(new(big.Rat).SetInt64(got), exact)
+		if got == 2<<boundBits && d.Sign() < 0 {
+			capped++
+		} else if d.Sign() < 0 || d.Cmp(unit) >= 0 {
+			t.Fatalf("%v / %v: %d", num, den, got)
+		}
+	}
+	if capped < 1000 || capped > 12000 {
+		t.Errorf("%d of 20000 are capped", capped)
+	}
+}
+
+// TestClipAtZero: the point at which a row's form is 0 satisfies the row and stays.
+func TestClipAtZero(t *testing.T) {
+	n := &network{}
+	n.add(node{n: 1})
+	n.add(node{n: 1})
+	n.output = layered(n, 0, []float64{1})
+	b := n.root([]*big.Rat{zero}, []*big.Rat{plusOne}, false)
+	w := &walker{in: &reader{data: []byte{1, 0, 0, 1, Recompute}}, eval: newEvaluator(n, &budget{limit: 1000})}
+	c := w.clip(b, refute([]row{{seeds: []seed{{n.output, 0, unit}}, rhs: zero}}))
+	if c.empty || c.lo[0][0] != 0 || c.hi[0][0] != 0 || b.hi[0][0] == 0 {
+		t.Errorf("empty %v, [%d, %d]", c.empty, c.lo[0][0], c.hi[0][0])
+	}
+}
