@@ -276,3 +276,63 @@ func TestClipAtZero(t *testing.T) {
 		t.Errorf("empty %v, [%d, %d]", c.empty, c.lo[0][0], c.hi[0][0])
 	}
 }
+
+// TestSpread: a sum of terms of very different sizes has valid bounds or is refused.
+func TestSpread(t *testing.T) {
+	refused, valid := 0, 0
+	for top := -120; top <= 1000; top += 7 {
+		for _, small := range []float64{1, 0x1p-60, 0x1p-100, 0x1.8p-109} {
+			n := &network{}
+			n.add(node{n: 1})
+			n.add(node{n: 1})
+			x := scaled(big.NewInt(3), -top)
+			n.output = n.add(node{kind: affine, n: 1, terms: []term{
+				{w: factor(1), runs: []run{{n: 1}}}, {src: one, w: quantise([]float64{small}, false), runs: []run{{n: 1}}}}})
+			n.output = n.add(node{kind: affine, n: 1, terms: []term{
+				{src: n.output, w: factor(1), runs: []run{{n: 1}}}, {src: one, w: quantise([]float64{small}, false), runs: []run{{n: 1}}}}})
+			want := new(big.Rat).Add(x, new(big.Rat).Mul(newRat(2), newRat(small)))
+			var b *Bounds
+			if why := refusedBy(func() { b = n.root([]*big.Rat{x}, []*big.Rat{x}, false) }); why != "" {
+				refused++
+				continue
+			}
+			valid++
+			k := n.output
+			l, u := scaled(big.NewInt(b.lo[k][0]), b.fr.exp[k]), scaled(big.NewInt(b.hi[k][0]), b.fr.exp[k])
+			if l.Cmp(want) > 0 || u.Cmp(want) < 0 {
+				t.Fatalf("3·2^%d + 2·%g lies outside its bounds", top, small)
+			}
+			v := newEvaluator(n, &budget{limit: 1000}).lower(b, sideOf(k, 0, Lower), sum{}, &chooser{next: -1})
+			if scaled(v.v.big(), v.exp).Cmp(want) > 0 {
+				t.Fatalf("3·2^%d + 2·%g lies below its bound", top, small)
+			}
+		}
+	}
+	if refused < 100 || valid < 100 {
+		t.Errorf("%d refused, %d valid", refused, valid)
+	}
+}
+
+// TestFan: sums of too many products are refused, forward and backward, and so are too many operands.
+func TestFan(t *testing.T) {
+	const most = 1<<fanBits - 1
+	for _, c := range []struct {
+		r        run
+		operands int
+		ok       bool
+	}{
+		{run{n: most, so: 1}, 1, true}, {run{n: most, si: 1}, 1, true}, {run{n: most + 1, so: 1}, 1, false}, {run{n: most + 1, si: 1}, 1, false},
+		{run{n: 1}, 64, true}, {run{n: 1}, 65, false},
+	} {
+		n := &network{}
+		n.add(node{n: most + 1})
+		n.add(node{n: 1})
+		nd := node{kind: affine, n: most + 1}
+		for range c.operands {
+			nd.terms = append(nd.terms, term{w: factor(1), runs: []run{c.r}})
+		}
+		if why := refusedBy(func() { n.add(nd) }); (why == "") != c.ok {
+			t.Errorf("%+v, %d operands: %q", c.r, c.operands, why)
+		}
+	}
+}

@@ -254,8 +254,9 @@ func parseModel(b []byte) *network {
 	w := &builder{net: &network{}, values: map[string]value{}}
 	for _, f := range parts(b, 8) {
 		if domain := text(f, 1); domain == "" || domain == "ai.onnx" {
-			need(w.opset == 0, "the opset is given twice")
-			w.opset = only(f, 2, varint).num
+			v := only(f, 2, varint).num
+			need(w.opset == 0 || w.opset == v, "opsets %d and %d", w.opset, v)
+			w.opset = v
 		}
 	}
 	need(w.opset >= 8 && w.opset <= 21, "opset %d; 8 to 21 are checked", w.opset)
