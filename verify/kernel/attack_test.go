@@ -336,3 +336,45 @@ func TestFan(t *testing.T) {
 		}
 	}
 }
+
+// TestSum: a sum is never more than the exact one, and less by little; so are its units.
+func TestSum(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 17))
+	inexact, beyond := 0, 0
+	for range 20000 {
+		var s sum
+		exact, most := new(big.Rat), new(big.Rat)
+		exp := r.IntN(400) - 200
+		for range 1 + r.IntN(6) {
+			v := draw(r, sumBits-1)
+			if r.IntN(2) == 0 {
+				exp += r.IntN(240) - 120
+			}
+			s.add(fromBig(v), exp)
+			x := scaled(v, exp)
+			exact.Add(exact, x)
+			if x.Abs(x).Cmp(most) > 0 {
+				most = x
+			}
+		}
+		d := new(big.Rat).Sub(exact, scaled(s.v.big(), s.exp))
+		if d.Sign() < 0 || d.Cmp(most.Mul(most, scaled(unit.Num(), 240))) > 0 {
+			t.Fatalf("%v off by %v", exact.FloatString(20), d.FloatString(20))
+		}
+		if d.Sign() > 0 {
+			inexact++
+		}
+		e := r.IntN(300) - 150
+		u, want := s.units(e), floorRat(scaled(s.v.big(), s.exp), e)
+		if want.BitLen() < boundBits {
+			if u != want.Int64() {
+				t.Fatalf("%d units, want %v", u, want)
+			}
+		} else if beyond++; u != int64(want.Sign())*2<<boundBits && want.BitLen() > boundBits {
+			t.Fatalf("%d units where %v are beyond all bounds", u, want)
+		}
+	}
+	if inexact < 1000 || beyond < 1000 {
+		t.Errorf("%d sums are rounded, %d beyond bounds", inexact, beyond)
+	}
+}
