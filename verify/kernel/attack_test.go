@@ -378,3 +378,60 @@ func TestSum(t *testing.T) {
 		t.Errorf("%d sums are rounded, %d beyond bounds", inexact, beyond)
 	}
 }
+
+// TestWitnessAtEnds: a witness at the end of an interval counts only where the end belongs to it, and never in a case that is false.
+func TestWitnessAtEnds(t *testing.T) {
+	const free = "(assert (<= Y_0 1000))"
+	box := func(extra string) string {
+		return declared + "(assert (>= X_0 0))(assert (<= X_0 1))(assert (>= X_1 0))(assert (<= X_1 1))" + free + extra
+	}
+	for i, c := range []struct {
+		question, x0 string
+		ok           bool
+	}{
+		{box(""), "1", true}, {box(""), "0", true}, {box(""), "1.0000001192092896", false}, {box(""), "-1", false},
+		{box("(assert (< X_0 1))"), "1", false}, {box("(assert (< X_0 1))"), "0.5", true}, {box("(assert (> X_0 0))"), "0", false},
+		{strings.Replace(box("(assert (<= X_0 1))"), "(<= X_0 1)", "(< X_0 1)", 1), "1", false},
+		{strings.Replace(box("(assert (>= X_0 0))"), "(>= X_0 0)", "(> X_0 0)", 1), "0", false},
+		{box("(assert (< 0 0))"), "0", false}, {box("(assert (<= 0 0))"), "0", true}, {box("(assert (< X_0 X_0))"), "0", false},
+		{box("(assert (or))"), "0", false}, {box("(assert (and))"), "0", true}, {box("(assert (or (< 1 0) (<= 0 1)))"), "0", true},
+		{box("(assert (< (- X_0 X_1) 0))"), "0", false}, {box("(assert (<= (- X_0 X_1) 0))"), "0", true},
+		{box("(assert (= X_0 0.5))"), "0.5", true}, {box("(assert (= X_0 0.5))"), "0", false},
+		{box("(assert (<= X_0 -1))"), "0", false}, {box("(assert (> (* -2 X_0) -1))"), "0.5", false},
+		{box("(assert (> (* -2 X_0) -1))"), "0.25", true}, {box("(assert (>= (- 3 X_0 1) (+ X_0 1)))"), "0.5", true},
+		{box("(assert (>= (- 3 X_0 1) (+ X_0 1)))"), "0.75", false},
+	} {
+		p, err := Open(tiny(t), []byte(c.question))
+		if err != nil {
+			t.Fatal(i, err)
+		}
+		for semantics := range byte(2) {
+			p.Semantics = semantics
+			if r := p.Check([]byte("sat\n((X_0 " + c.x0 + ")(X_1 0))")); r.Accepted != c.ok {
+				t.Errorf("%d, X_0 = %s: %v", i, c.x0, r)
+			}
+		}
+	}
+}
+
+// TestDepth: a tree that is nested too deeply, or whose path holds too much, is refused.
+func TestDepth(t *testing.T) {
+	n := &network{}
+	n.add(node{n: 1})
+	n.add(node{n: 1})
+	n.output = layered(n, 0, []float64{1})
+	b := n.root([]*big.Rat{zero}, []*big.Rat{plusOne}, false)
+	g := refute([]row{{seeds: []seed{{n.output, 0, unit}}, rhs: minusOne}})
+	for _, c := range []struct {
+		depth, live int
+		ok          bool
+	}{{maxDepth, 0, true}, {maxDepth + 1, 0, false}, {4, maxLive - 4*n.size, true}, {4, maxLive - 4*n.size + 1, false}} {
+		for _, inner := range [][]byte{{Tighten, 0}, {Clip, 0, Recompute}, {Lean, 0, Recompute, 0}} {
+			data := append(slices.Repeat(inner, c.depth), Leaf, 1, 0, 0, 1, Recompute)
+			w := &walker{in: &reader{data: data}, eval: newEvaluator(n, &budget{limit: 1 << 30})}
+			if why := refusedBy(func() { w.tree(b, g, 0, c.live) }); (why == "") != c.ok || !c.ok && !strings.Contains(why, "deep") {
+				t.Errorf("depth %d, live %d: %q", c.depth, c.live, why)
+			}
+		}
+	}
+}
