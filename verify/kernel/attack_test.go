@@ -68,6 +68,15 @@ func TestAttributeKinds(t *testing.T) {
 		refusedBy(func() { op.float("i", 0) }) == "" {
 		t.Error("an attribute is read as what it is not")
 	}
+	for pads, ok := range map[[2]float64]bool{{-3, 2}: true, {-4, 5}: false, {-2, -2}: false, {5, -4}: false, {1, -1}: true} {
+		w := &builder{opset: 13, net: &network{}}
+		w.net.add(node{n: 3})
+		w.net.add(node{n: 1})
+		in := []value{{shape: []int{3}}, {shape: []int{2}, c: &constant{data: pads[:]}}}
+		if why := refusedBy(func() { w.pad(&operator{kind: "Pad"}, in) }); (why == "") != ok {
+			t.Errorf("pads %v: %q", pads, why)
+		}
+	}
 	w := &builder{opset: 11}
 	op = &operator{kind: "Squeeze", attr: map[string]attribute{"axes": {}}}
 	if refusedBy(func() { w.param(op, nil, 1, "axes", 13) }) == "" {

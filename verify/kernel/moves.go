@@ -172,7 +172,8 @@ func (w *builder) pad(op *operator, in []value) value {
 	op.need(len(pads) == 2*len(axes), "%d pads", len(pads))
 	for d := range axes {
 		before, after := pads[d], pads[len(axes)+d]
-		op.need(max(math.Abs(before), math.Abs(after)) <= maxElements, "pads %v", pads)
+		op.need(max(math.Abs(before), math.Abs(after)) <= maxElements &&
+			max(-before, 0)+max(-after, 0) <= float64(axes[d].size), "pads %v", pads) // no more is taken away than there is
 		axes[d].start = -int(before)
 		axes[d].n += int(before) + int(after)
 	}
