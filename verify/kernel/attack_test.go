@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -34,7 +35,8 @@ func TestConvAfterReshape(t *testing.T) {
 			c.shape = []int{1, 1, 2, 3}
 		}
 		w.values["c"] = value{shape: c.shape, c: c}
-		w.values["s"] = value{shape: []int{4}, c: &constant{shape: []int{4}, data: []float64{1, 1, float64(shape[2]), float64(shape[3])}}}
+		w.values["s"] = value{shape: []int{4}, c: &constant{shape: []int{4}, data: []float64{1, 1, float64(shape[2]),
+			float64(shape[3])}}}
 		w.operator(&operator{kind: "Reshape", in: []string{"c", "s"}, out: []string{"r"}})
 		w.operator(&operator{kind: "Conv", in: []string{"x", "r"}, out: []string{"y"}})
 		if got := w.values["y"].shape; !slices.Equal(got, []int{1, 1, 5 - shape[2], 5 - shape[3]}) {
@@ -54,9 +56,11 @@ func TestAttributeKinds(t *testing.T) {
 		a  attribute
 		ok bool
 	}{
-		{attribute{kind: aFloat, f: 1}, true}, {attribute{kind: anInt}, true}, {attribute{kind: listOfInts, ints: []int{0}}, true},
+		{attribute{kind: aFloat, f: 1}, true}, {attribute{kind: anInt}, true}, {attribute{kind: listOfInts,
+			ints: []int{0}}, true},
 		{attribute{kind: listOfInts}, false}, {attribute{kind: anInt, f: 1}, false}, {attribute{kind: aFloat, i: 1}, false},
-		{attribute{kind: aTensor}, false}, {attribute{kind: anInt, ints: []int{1}}, false}, {attribute{kind: aFloat, s: "x"}, false},
+		{attribute{kind: aTensor}, false}, {attribute{kind: anInt, ints: []int{1}}, false}, {attribute{kind: aFloat,
+			s: "x"}, false},
 		{attribute{kind: 6}, true}, {attribute{i: 3}, true}, {attribute{kind: aFloat, t: &constant{}}, false},
 	} {
 		if c.a.consistent() != c.ok {
@@ -126,7 +130,7 @@ func TestSmallFilesLargeWork(t *testing.T) {
 	}
 }
 
-// TestReduceIsLimited: what a Reduce holds counts against the limit of the path, and a lemma for a whole layer is work even where
+// TestReduceIsLimited: what a Reduce holds counts against the limit of the path, a lemma for a whole layer is work even where
 // nothing is open.
 func TestReduceIsLimited(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 14))
@@ -233,7 +237,8 @@ func TestStrictness(t *testing.T) {
 		leaf []byte
 		ok   bool
 	}{
-		{[]byte{1, 0, 0, 1}, false}, {[]byte{1, 0, 1, 1}, true}, {[]byte{2, 0, 0, 1, 0, 0}, false}, {[]byte{2, 0, 0, 1, 0, 1}, true},
+		{[]byte{1, 0, 0, 1}, false}, {[]byte{1, 0, 1, 1}, true}, {[]byte{2, 0, 0, 1, 0, 0}, false}, {[]byte{2, 0, 0, 1,
+			0, 1}, true},
 		{[]byte{2, 0, 0, 0, 0, 1}, true}, {[]byte{1, 0, 1, 0}, false}, {[]byte{0}, false},
 	} {
 		w := &walker{in: &reader{data: append(c.leaf, Recompute)}, eval: e}
@@ -298,7 +303,8 @@ func TestSpread(t *testing.T) {
 			n.output = n.add(node{kind: affine, n: 1, terms: []term{
 				{w: factor(1), runs: []run{{n: 1}}}, {src: one, w: quantise([]float64{small}, false), runs: []run{{n: 1}}}}})
 			n.output = n.add(node{kind: affine, n: 1, terms: []term{
-				{src: n.output, w: factor(1), runs: []run{{n: 1}}}, {src: one, w: quantise([]float64{small}, false), runs: []run{{n: 1}}}}})
+				{src: n.output, w: factor(1), runs: []run{{n: 1}}}, {src: one, w: quantise([]float64{small}, false),
+					runs: []run{{n: 1}}}}})
 			want := new(big.Rat).Add(x, new(big.Rat).Mul(newRat(2), newRat(small)))
 			var b *Bounds
 			if why := refusedBy(func() { b = n.root([]*big.Rat{x}, []*big.Rat{x}, false) }); why != "" {
@@ -330,7 +336,8 @@ func TestFan(t *testing.T) {
 		operands int
 		ok       bool
 	}{
-		{run{n: most, so: 1}, 1, true}, {run{n: most, si: 1}, 1, true}, {run{n: most + 1, so: 1}, 1, false}, {run{n: most + 1, si: 1}, 1, false},
+		{run{n: most, so: 1}, 1, true}, {run{n: most, si: 1}, 1, true}, {run{n: most + 1, so: 1}, 1, false},
+		{run{n: most + 1, si: 1}, 1, false},
 		{run{n: 1}, 64, true}, {run{n: 1}, 65, false},
 	} {
 		n := &network{}
@@ -399,11 +406,13 @@ func TestWitnessAtEnds(t *testing.T) {
 		ok           bool
 	}{
 		{box(""), "1", true}, {box(""), "0", true}, {box(""), "1.0000001192092896", false}, {box(""), "-1", false},
-		{box("(assert (< X_0 1))"), "1", false}, {box("(assert (< X_0 1))"), "0.5", true}, {box("(assert (> X_0 0))"), "0", false},
+		{box("(assert (< X_0 1))"), "1", false}, {box("(assert (< X_0 1))"), "0.5", true}, {box("(assert (> X_0 0))"),
+			"0", false},
 		{strings.Replace(box("(assert (<= X_0 1))"), "(<= X_0 1)", "(< X_0 1)", 1), "1", false},
 		{strings.Replace(box("(assert (>= X_0 0))"), "(>= X_0 0)", "(> X_0 0)", 1), "0", false},
 		{box("(assert (< 0 0))"), "0", false}, {box("(assert (<= 0 0))"), "0", true}, {box("(assert (< X_0 X_0))"), "0", false},
-		{box("(assert (or))"), "0", false}, {box("(assert (and))"), "0", true}, {box("(assert (or (< 1 0) (<= 0 1)))"), "0", true},
+		{box("(assert (or))"), "0", false}, {box("(assert (and))"), "0", true}, {box("(assert (or (< 1 0) (<= 0 1)))"),
+			"0", true},
 		{box("(assert (< (- X_0 X_1) 0))"), "0", false}, {box("(assert (<= (- X_0 X_1) 0))"), "0", true},
 		{box("(assert (= X_0 0.5))"), "0.5", true}, {box("(assert (= X_0 0.5))"), "0", false},
 		{box("(assert (<= X_0 -1))"), "0", false}, {box("(assert (> (* -2 X_0) -1))"), "0.5", false},
@@ -438,9 +447,39 @@ func TestDepth(t *testing.T) {
 		for _, inner := range [][]byte{{Tighten, 0}, {Clip, 0, Recompute}, {Lean, 0, Recompute, 0}} {
 			data := append(slices.Repeat(inner, c.depth), Leaf, 1, 0, 0, 1, Recompute)
 			w := &walker{in: &reader{data: data}, eval: newEvaluator(n, &budget{limit: 1 << 30})}
-			if why := refusedBy(func() { w.tree(b, g, 0, c.live) }); (why == "") != c.ok || !c.ok && !strings.Contains(why, "deep") {
+			if why := refusedBy(func() {
+				w.tree(b, g, 0,
+					c.live)
+			}); (why == "") != c.ok || !c.ok && !strings.Contains(why, "deep") {
 				t.Errorf("depth %d, live %d: %q", c.depth, c.live, why)
 			}
+		}
+	}
+}
+
+// TestOneStep: bounds that lie one step beside 0 are of an open element, and a split leaves nothing out.
+func TestOneStep(t *testing.T) {
+	for _, sign := range []int64{-1, 1} {
+		n := &network{}
+		n.add(node{n: 1})
+		n.add(node{n: 1})
+		k := layered(n, 0, []float64{1})
+		n.output = n.add(node{kind: relu, n: 1, src: k})
+		b := n.root([]*big.Rat{minusOne}, []*big.Rat{plusOne}, false)
+		if off, on := b.SplitRelu(0, 0, false), b.SplitRelu(0, 0, true); off.hi[k][0] != 0 || on.lo[k][0] != 0 {
+			t.Errorf("children up to %d and from %d", off.hi[k][0], on.lo[k][0])
+		}
+		b = b.copy(k).copy(0)
+		far := b.hi[k][0]
+		b.lo[k][0], b.hi[k][0] = min(sign, sign*-far), max(sign, sign*-far)
+		x := sign << (b.fr.exp[0] - b.fr.exp[k])
+		b.lo[0][0], b.hi[0][0] = x, x
+		// −relu(x) with the multiplier −2 where x is −1, 1 where it is 1.
+		choose := newChooser(&reader{data: binary.AppendVarint([]byte{Explicit, 1, 0, 0, 1, 0}, min(1, 3*sign+1))}, 1)
+		v := newEvaluator(n, &budget{limit: 1000}).lower(b, []start{{node: n.output, v: -1}}, sum{}, choose)
+		want := scaled(big.NewInt(-max(sign, 0)), b.fr.exp[k])
+		if scaled(v.v.big(), v.exp).Cmp(want) > 0 {
+			t.Errorf("one step %+d: the bound %v exceeds %v", sign, v.float(), want)
 		}
 	}
 }

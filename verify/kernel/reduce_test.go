@@ -137,7 +137,8 @@ func TestReduceCancels(t *testing.T) {
 		l, u := scaled(big.NewInt(nb.lo[z][0]), nb.fr.exp[z]), scaled(big.NewInt(nb.hi[z][0]), nb.fr.exp[z])
 		below, above := new(big.Rat).Sub(lo[2], l), new(big.Rat).Sub(u, hi[2])
 		if below.Sign() < 0 || above.Sign() < 0 {
-			t.Fatalf("iteration %d: the bounds of the reduced network miss values by %v, %v", iter, below.FloatString(20), above.FloatString(20))
+			t.Fatalf("iteration %d: the bounds of the reduced network miss values by %v, %v", iter,
+				below.FloatString(20), above.FloatString(20))
 		}
 		if f, _ := below.Add(below, above).Float64(); f < 1e-6 {
 			close++
