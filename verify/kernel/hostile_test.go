@@ -201,7 +201,8 @@ func layered(n *network, k int, rows ...[]float64) int {
 	return n.add(node{kind: affine, n: len(rows), terms: []term{tm}})
 }
 
-// TestReducedProof: relu(w·v − w·v + x) reaches 1 at x = 1, so that nothing refutes a row which says so. What is lost of w when the
+// TestReducedProof: relu(w·v − w·v + x) reaches 1 at x = 1, so that nothing refutes a row which says so. What is lost
+// of w when the
 // network is reduced would make it stay below 1.
 func TestReducedProof(t *testing.T) {
 	r := rand.New(rand.NewPCG(15, 15))
@@ -395,7 +396,8 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// TestWitnessAtEnds: a witness at the end of an interval counts only where the end belongs to it, and never in a case that is false.
+// TestWitnessAtEnds: a witness at the end of an interval counts only where the end belongs to it, and never in a case
+// that is false.
 func TestWitnessAtEnds(t *testing.T) {
 	const free = "(assert (<= Y_0 1000))"
 	box := func(extra string) string {
