@@ -8,9 +8,9 @@ import (
 // Operators that only move elements, or see them under another shape.
 
 func (w *builder) constant(op *operator, _ []value) value {
-	c := op.attr["value"].t
-	op.need(c != nil && len(op.attr) == 1, "only tensors are checked")
-	return value{shape: c.shape, c: c}
+	v := op.attr["value"]
+	op.need(v.t != nil && len(op.attr) == 1, "only tensors are checked")
+	return value{shape: v.t.shape, c: v.t}
 }
 
 // identity is also Dropout, which does nothing unless a third input says otherwise.

@@ -132,7 +132,7 @@ func (v *prover) match(k *kernel.Problem) error {
 	}
 	for i, r := range v.relus {
 		if v.full.Nodes[r].N != sizes[i] {
-			return fmt.Errorf("Relu %d has %d elements here and %d for the kernel", i, v.full.Nodes[r].N, sizes[i])
+			return fmt.Errorf("relu %d has %d elements here and %d for the kernel", i, v.full.Nodes[r].N, sizes[i])
 		}
 	}
 	return nil
