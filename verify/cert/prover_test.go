@@ -27,6 +27,10 @@ func (v *prover) plan(bounds *kernel.Bounds, c, depth int) *Plan {
 	if v.nodes++; v.nodes > v.most || depth > v.deep {
 		return nil
 	}
+	bounds, err := bounds.Fresh()
+	if err != nil {
+		panic(err)
+	}
 	out := &Plan{Relu: -1}
 	if depth%2 == 0 || v.input {
 		out.Lemmas = v.lemmas(bounds, c, depth)
