@@ -117,7 +117,7 @@ func TestAgainstOracle(t *testing.T) {
 				count[status]++
 				total.Add(&stats)
 				switch {
-				case status == smt.Closed && truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !strict(in.Problem)):
+				case status == smt.Closed && truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !verifytest.Strict(in.Problem)):
 					t.Errorf("seed %d: closed, but case %d has a counterexample of margin %v\n%v",
 						seed, truth.Case, truth.Margin, in)
 				case status == smt.Found && !truth.Sat:
@@ -166,7 +166,7 @@ func TestAgainstBranchAndBound(t *testing.T) {
 			both++
 		}
 		// a strict row touched with equality may be read either way
-		if decided && (status == smt.Closed) != (r.Verdict == verify.Holds) && !strict(in.Problem) {
+		if decided && (status == smt.Closed) != (r.Verdict == verify.Holds) && !verifytest.Strict(in.Problem) {
 			t.Fatalf("seed %d: %v, %s says %v\n%v", seed, status, method, r.Verdict, in)
 		}
 	}
@@ -174,15 +174,4 @@ func TestAgainstBranchAndBound(t *testing.T) {
 	if both < int(n)/2 {
 		t.Error("too few")
 	}
-}
-
-func strict(prob *spec.Problem) bool {
-	for i := range prob.Cases {
-		for _, r := range prob.Cases[i].Rows {
-			if r.Strict {
-				return true
-			}
-		}
-	}
-	return false
 }

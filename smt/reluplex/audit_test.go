@@ -15,47 +15,6 @@ import (
 	"github.com/spai-project/certify/verify/verifytest"
 )
 
-// observed is the program whose output is p's followed by every pre-activation, so that phases are rows over the output.
-func observed(t *testing.T, p *prog.Program) (*prog.Program, []int) {
-	b := prog.NewBuilder(p.Nodes[0].N)
-	for k := 1; k < len(p.Nodes); k++ {
-		switch n := &p.Nodes[k]; n.Kind {
-		case prog.Affine:
-			b.Affine(n.Name, n.N, n.Bias, n.Rel, n.Terms...)
-		case prog.Relu:
-			b.Relu(n.Name, n.Src)
-		}
-	}
-	first := make([]int, len(p.Nodes)) // of a Relu node's pre-activations in the output
-	total := p.Nodes[p.Output].N
-	for k := range p.Nodes {
-		if p.Nodes[k].Kind == prog.Relu {
-			first[k] = total
-			total += p.Nodes[k].N
-		}
-	}
-	part := func(src, at int) prog.Term {
-		idx := make([]int32, total)
-		for i := range idx {
-			if idx[i] = -1; i >= at && i < at+p.Nodes[src].N {
-				idx[i] = int32(i - at)
-			}
-		}
-		return prog.Term{Src: src, Map: prog.Index(p.Nodes[src].N, idx)}
-	}
-	terms := []prog.Term{part(p.Output, 0)}
-	for k := range p.Nodes {
-		if p.Nodes[k].Kind == prog.Relu {
-			terms = append(terms, part(p.Nodes[k].Src, first[k]))
-		}
-	}
-	wide, err := b.Program(b.Affine("observed", total, nil, 0, terms...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return wide, first
-}
-
 // hardQuestion draws a dense network of two hidden layers and asks for an output a little below what samples show, mostly
 // unsatisfiable but not without splits, or a little above: then only few inputs are counterexamples.
 func hardQuestion(t *testing.T, seed uint64, above bool) (p *prog.Program, box spec.Box, c spec.Case) {
@@ -111,7 +70,10 @@ func TestExplanations(t *testing.T) {
 	refutations, partial := 0, 0
 	for seed := range n {
 		p, box, c := hardQuestion(t, seed, seed%4 != 0) // a subset of decisions says nothing where the case has no counterexample at all
-		wide, first := observed(t, p)
+		wide, first, err := verifytest.Observed(p)
+		if err != nil {
+			t.Fatal(err)
+		}
 		L, U := p.Enclose(box.Lower, box.Upper, prog.UnitReal)
 		var at []int // output of wide, per pair
 		for k := range p.Nodes {

@@ -81,7 +81,7 @@ func TestAgainstOracle(t *testing.T) {
 		truth := verifytest.SolveExact(p, in.Problem)
 		clear := truth.Margin == nil || new(big.Rat).Abs(truth.Margin).Cmp(clearly) > 0
 		switch {
-		case status == reluplex.Closed && truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !strict(in.Problem)):
+		case status == reluplex.Closed && truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !verifytest.Strict(in.Problem)):
 			t.Fatalf("seed %d: closed, but case %d has a counterexample of margin %v\n%v", seed, truth.Case, truth.Margin, in)
 		case status == reluplex.Found && !truth.Sat:
 			t.Fatalf("seed %d: found %v, but there is none\n%v", seed, w.X, in)
@@ -125,7 +125,7 @@ func TestAgainstBranchAndBound(t *testing.T) {
 			both++
 		}
 		// a strict row touched with equality may be read either way
-		if decided && (status == reluplex.Closed) != (r.Verdict == verify.Holds) && !strict(in.Problem) {
+		if decided && (status == reluplex.Closed) != (r.Verdict == verify.Holds) && !verifytest.Strict(in.Problem) {
 			t.Fatalf("seed %d: %v, %s says %v\n%v", seed, status, method, r.Verdict, in)
 		}
 	}
@@ -133,15 +133,4 @@ func TestAgainstBranchAndBound(t *testing.T) {
 	if both < int(n)/2 {
 		t.Error("too few")
 	}
-}
-
-func strict(prob *spec.Problem) bool {
-	for i := range prob.Cases {
-		for _, r := range prob.Cases[i].Rows {
-			if r.Strict {
-				return true
-			}
-		}
-	}
-	return false
 }

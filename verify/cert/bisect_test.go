@@ -35,7 +35,7 @@ func TestBisect(t *testing.T) {
 		if r := in.p.Check(data); !r.Accepted {
 			t.Fatalf("seed %d: %v", seed, r)
 		}
-		if truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !strictRows(in)) {
+		if truth.Sat && (truth.Margin == nil || truth.Margin.Sign() > 0 || !verifytest.Strict(in.problem)) {
 			t.Fatalf("seed %d: accepted, but there is a counterexample at %v\n%s", seed, truth.X, in.query)
 		}
 		back, err := Decode(data, len(proof.Boxes), len(proof.Cases))

@@ -105,7 +105,7 @@ func (s *Session) walk(t Target, data []byte) (*walker, *goal) {
 }
 
 // Tree returns a number near what the last leaf of the encoded tree proves for t on the set that b describes: a lower bound of the
-// named side (of minus the element for the upper one) or of the weighted rows of a case. ok says that all leaves do what they must.
+// named side (of minus the element for the upper one) or of the weighted rows of a case. Without an error all leaves do what they must.
 func (s *Session) Tree(b *Bounds, t Target, data []byte) (v float64, err error) {
 	w, g := s.walk(t, data)
 	defer func() { v = w.value.float() }()

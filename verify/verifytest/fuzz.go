@@ -88,7 +88,7 @@ func Check(ctx context.Context, in *Instance, decide Decide, s uint64) (verdict,
 		return verdict, checkWitness(p, in.Problem, x)
 	case "unsat":
 		t := SolveExact(p, in.Problem)
-		if t.Sat && (t.Margin == nil || t.Margin.Sign() > 0 || !hasStrict(in.Problem)) {
+		if t.Sat && (t.Margin == nil || t.Margin.Sign() > 0 || !Strict(in.Problem)) {
 			return verdict, fmt.Sprintf("unsat, but case %d has a counterexample at %v (margin %v)", t.Case, floats(t.X), t.Margin)
 		}
 	case "unknown", "timed-out":
@@ -130,7 +130,8 @@ func checkWitness(p *prog.Program, prob *spec.Problem, x []float64) string {
 	return fmt.Sprintf("sat, but %v is no counterexample", x)
 }
 
-func hasStrict(prob *spec.Problem) bool {
+// Strict reports whether some row of the problem is strict: touched with equality, it may be read either way.
+func Strict(prob *spec.Problem) bool {
 	for i := range prob.Cases {
 		for _, r := range prob.Cases[i].Rows {
 			if r.Strict {
