@@ -2,8 +2,8 @@
 //
 // It shares no code with the search, imports the standard library only, and computes in integers. Floating point appears
 // only where it proposes multipliers, any of which are valid. An accepted "unsat" rests on the inequality of eval.go, on the
-// trees of tree.go covering every case, with lean.go and reduce.go, and on the readers: onnx.go with the operators of ops.go, moves.go, relus.go and
-// convops.go, and vnnlib.go. An accepted "sat" rests on witness.go.
+// trees of tree.go, with lean.go and reduce.go, covering every case, and on the readers: onnx.go with the operators of ops.go,
+// moves.go, relus.go and convops.go, and vnnlib.go. An accepted "sat" rests on witness.go.
 //
 // Real numbers are integers times a power of two: v·2^-exp, with one exponent for a whole vector. The widths below bound
 // every integer; sums are checked to fit before they are formed. What is wrong is said by need, which unwinds to the door.
