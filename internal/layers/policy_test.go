@@ -20,11 +20,14 @@ const policy = `
 	< nn/onnx, nn/spec, nn/data
 	< verify/cert, verify/trace
 	< relax
-	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/...
+	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/access, attacks/...
 	< verify/bab
 	< verify
 	< privacy/..., benchmarks/..., verify/report
 	< cmd/...;
+
+	# Attacks see models through their access levels only; defences are models.
+	attacks/access < attacks/evasion, attacks/defense, attacks;
 
 	# Suites are run and reported with the report's forms.
 	verify/report < benchmarks/...;

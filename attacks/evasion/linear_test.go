@@ -1,0 +1,122 @@
+package evasion
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/spai-project/certify/attacks/access"
+	"github.com/spai-project/certify/nn/prog"
+)
+
+// affine is the model y = W·x + b.
+func affine(t testing.TB, w [][]float64, b []float64) access.Gradients {
+	t.Helper()
+	flat := make([]float64, 0, len(w)*len(w[0]))
+	for _, r := range w {
+		flat = append(flat, r...)
+	}
+	bd := prog.NewBuilder(len(w[0]))
+	out := bd.Affine("linear", len(w), b, 0, prog.Term{Src: 0, Map: prog.Dense(len(w), len(w[0]), flat)})
+	p, err := bd.Program(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access.Program(p)
+}
+
+// binary is a linear classifier of two classes whose class 0 has margin f(x) = w·x + c. The input is on the float32 grid.
+type binary struct {
+	w     []float64
+	c     float64
+	x     []float64
+	model access.Gradients
+}
+
+// newBinary draws one with d inputs in [0,1], the input well inside and the margin so that the distances are between 0.01 and 0.2 per
+// coordinate.
+func newBinary(t testing.TB, rng *rand.Rand, d int) *binary {
+	b := &binary{w: make([]float64, d), x: make([]float64, d)}
+	s, l1 := 0.0, 0.0
+	for i := range b.w {
+		b.w[i] = math.Round((2*rng.Float64()-1)*64) / 64
+		if b.w[i] == 0 {
+			b.w[i] = 1.0 / 64
+		}
+		b.x[i] = math.Round((0.4+0.2*rng.Float64())*256) / 256
+		s += b.w[i] * b.x[i]
+		l1 += math.Abs(b.w[i])
+	}
+	m := math.Round(l1*(0.01+0.05*rng.Float64())*4096) / 4096
+	b.c = m - s
+	b.model = affine(t, [][]float64{b.w, make([]float64, d)}, []float64{b.c, 0})
+	return b
+}
+
+func (b *binary) margin() float64 { return dot(b.w, b.x) + b.c }
+
+// distance is the least perturbation, ignoring the box.
+func (b *binary) distance(n Norm) float64 { return b.margin() / n.dual(b.w) }
+
+func (b *binary) task() Task {
+	lo, hi := make([]float64, len(b.x)), make([]float64, len(b.x))
+	for i := range hi {
+		hi[i] = 1
+	}
+	return Task{X: b.x, Lower: lo, Upper: hi, Goal: Untargeted(0, 2)}
+}
+
+func attack(t testing.TB, name string, model any, task Task, opt Options) Result {
+	t.Helper()
+	m, params, err := Parse(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opt.Params == nil {
+		opt.Params = params
+	}
+	r, err := m.Run(context.Background(), model, []Task{task}, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r[0]
+}
+
+// TestLinearFixed: on a linear classifier an attack within a radius succeeds just above the analytic distance and never below.
+func TestLinearFixed(t *testing.T) {
+	for _, c := range []struct {
+		attack string
+		norms  []Norm
+		slack  float64 // relative, above the analytic distance
+	}{
+		{"fgsm", []Norm{Linf, L2}, 1e-5},
+		{"bim", []Norm{Linf, L2}, 1e-5},
+		{"mifgsm", []Norm{Linf, L2}, 1e-5},
+		{"pgd", []Norm{Linf}, 1e-5},
+		{"pgd:steps=200,restarts=2", []Norm{L2}, 0.02},
+		{"pgd:steps=300", []Norm{L1}, 0.05},
+	} {
+		for _, n := range c.norms {
+			rng := rand.New(rand.NewPCG(1, uint64(n)))
+			for k := range 20 {
+				b := newBinary(t, rng, 8+k)
+				d := b.distance(n)
+				for _, loss := range []string{"margin", "ce", "logodds"} {
+					name := c.attack + ":loss=" + loss
+					if len(c.attack) > 6 {
+						name = c.attack + ",loss=" + loss
+					}
+					if r := attack(t, name, b.model, b.task(), Options{Norm: n, Eps: d * (1 + c.slack), Seed: uint64(k)}); r.Status != Found {
+						t.Errorf("%s %v: %v at %g over the distance, best margin %v", name, n, r.Status, c.slack, r.Best)
+					} else if r.Distance > d*(1+c.slack) && n != Linf {
+						t.Errorf("%s %v: at distance %v, radius %v", name, n, r.Distance, d*(1+c.slack))
+					}
+					if r := attack(t, name, b.model, b.task(), Options{Norm: n, Eps: d * (1 - 1e-6), Seed: uint64(k)}); r.Status != Failed {
+						t.Errorf("%s %v: %v below the distance", name, n, r.Status)
+					}
+				}
+			}
+		}
+	}
+}
