@@ -130,4 +130,3 @@ func (g *Goal) pullRow(k, row int, s float64, dy, dx []float64) {
 		}
 	}
 }
-
