@@ -31,7 +31,7 @@ var autoStages = map[access.Level][]stage{
 var _ = register(&Method{Name: "auto", Doc: "an ensemble chosen by what the model shows: PGD, Auto-PGD on two losses and towards every class, FAB, Square; HopSkipJump on labels",
 	Source: "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020",
 	Needs:  access.NeedLabels, Norms: []Norm{Linf, L2, L1},
-	run:    func(p *Probe) { p.stages(autoStages[p.Level]) }})
+	run: func(p *Probe) { p.stages(autoStages[p.Level]) }})
 
 // stages runs attacks one after the other on this probe. Attacks that the registry lacks, or that do not fit norm and goal, are left out.
 func (p *Probe) stages(list []stage) {
