@@ -34,7 +34,7 @@ func Peel(p *prog.Program, q *Problem) (*prog.Program, *Problem) {
 
 // peelTo restates q about node src by the rule for a row.
 func peelTo(p *prog.Program, src int, q *Problem, rule func(r *Row) ([][]Row, bool)) (*prog.Program, *Problem) {
-	inner := &prog.Program{Nodes: p.Nodes, Output: src, Binary32: p.Binary32}
+	inner := &prog.Program{Nodes: p.Nodes[:src+1], Output: src, Binary32: p.Binary32}
 	cases := make([]Case, 0, len(q.Cases))
 	seen := map[string]bool{} // "z_t ≤ 0" comes from every case about class t
 	for i := range q.Cases {
