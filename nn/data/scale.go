@@ -63,7 +63,8 @@ func channels(what string, v []float64, shape []int, none float32) ([]float32, e
 		return []float32{none}, nil
 	}
 	if len(v) != 1 && len(v) != shape[0] {
-		return nil, &Error{Why: fmt.Sprintf("%d values for the %s; items of shape %v take 1 or %d", len(v), what, shape, shape[0])}
+		return nil, &Error{Why: fmt.Sprintf("%d values for the %s; items of shape %v take 1 or %d", len(v), what, shape,
+			shape[0])}
 	}
 	out := make([]float32, len(v))
 	for i := range v {
