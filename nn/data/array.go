@@ -73,7 +73,7 @@ func (a *array) rows(from, to int) ([]float64, error) {
 	out := make([]float64, (to-from)*d)
 	if k := a.elem.decode(out, src); k >= 0 {
 		return nil, &Error{Where: fmt.Sprintf("item %d, element %d", from+k/d, k%d),
-			Why: "the whole number is beyond ±2^53 and has no exact float64",
+			Why:  "the whole number is beyond ±2^53 and has no exact float64",
 			Next: "store floating-point numbers"}
 	}
 	return out, nil

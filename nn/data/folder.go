@@ -57,11 +57,11 @@ func (l *loader) readFolder(dir string) (*items, error) {
 		switch {
 		case !slices.Equal(out.shape, p.shape):
 			return nil, &Error{Where: fmt.Sprintf("%q", name),
-				Why: fmt.Sprintf("the picture has shape %v, %q has %v", p.shape, out.names[0], out.shape),
+				Why:  fmt.Sprintf("the picture has shape %v, %q has %v", p.shape, out.names[0], out.shape),
 				Next: "bring all pictures to one size and one number of channels"}
 		case out.natural != p.scale:
 			return nil, &Error{Where: fmt.Sprintf("%q", name),
-				Why: fmt.Sprintf("8 and 16 bits a channel are mixed (%q)", out.names[0]),
+				Why:  fmt.Sprintf("8 and 16 bits a channel are mixed (%q)", out.names[0]),
 				Next: "save all pictures with the same depth"}
 		}
 		out.x = append(out.x, p.x...)

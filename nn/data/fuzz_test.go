@@ -106,7 +106,7 @@ func FuzzIDX(f *testing.F) {
 		"", "\x00\x00", idx(8, []uint32{2, 1, 2}, 1, 2, 3, 4), idx(13, []uint32{1, 1}, 0, 0, 0x80, 0x3f), idx(8, []uint32{2},
 			1, 2),
 		idx(8, []uint32{0xffffffff, 0xffffffff, 0xffffffff}), idx(14, []uint32{1 << 31, 1 << 30}), idx(8, []uint32{0, 5}),
-			"\x00\x00\x08\xff",
+		"\x00\x00\x08\xff",
 		zipped(idx(8, []uint32{2, 1, 2}, 1, 2, 3, 4)), zipped(idx(8, []uint32{1 << 20, 784})), zipped(idx(8, []uint32{1, 1},
 			make([]byte, 1<<16)...)),
 	} {
@@ -119,7 +119,7 @@ func FuzzNPY(f *testing.F) {
 	addGolden(f, "*.npy")
 	for _, h := range []string{
 		"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }\n", "{'shape': (-1,)}", "{'shape': (",
-			"{'descr': '",
+		"{'descr': '",
 		"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2), }\n",
 	} {
 		f.Add([]byte(npy(h, 1, 2, 3, 4)), uint8(0), uint8(0))
@@ -136,7 +136,7 @@ func FuzzNPZ(f *testing.F) {
 func FuzzCSV(f *testing.F) {
 	for _, s := range []string{
 		"", "1,2\n3,4\n", "label,a,b\n1,2,3\n", "a;b\n\"1\";2\n", "a\tb\n1\t2", ",,,,\n", "a,,,,,,,,,,,,,,,",
-			"\xef\xbb\xbf1,nan\n", "1e999,1\n",
+		"\xef\xbb\xbf1,nan\n", "1e999,1\n",
 		"x.png,3\ny.png,4\n", "1\n2\n3\n", "0x1p-2,1_0\n",
 	} {
 		f.Add([]byte(s), uint8(0), uint8(0))

@@ -35,7 +35,7 @@ func parseIDXHeader(b []byte) (elem, []int, int, error) {
 	}
 	if len(b) < 4+4*dims {
 		return elem{}, nil, 0, &Error{Where: fmt.Sprintf("byte %d", len(b)),
-			Why: "the file ends inside the header of an IDX file",
+			Why:  "the file ends inside the header of an IDX file",
 			Next: "copy or download it again"}
 	}
 	shape := make([]int, dims)

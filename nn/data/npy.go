@@ -37,7 +37,7 @@ func parseNPY(b []byte) (*array, error) {
 	}
 	if start+size > int64(len(b)) {
 		return nil, &Error{Where: "byte 8",
-			Why: fmt.Sprintf("a header of %d bytes is declared, the file has %d", size, int64(len(b))-start),
+			Why:  fmt.Sprintf("a header of %d bytes is declared, the file has %d", size, int64(len(b))-start),
 			Next: "the file is cut off: copy or download it again"}
 	}
 	h := npyHeader{text: string(b[start : start+size]), start: int(start)}

@@ -33,9 +33,9 @@ func TestSplitSpan(t *testing.T) {
 	}
 	for spec, words := range map[string]string{
 		"a[]": "no range", "a[x]": "no range", "a[1:y]": "no range", "a[-1]": "no range", "a[1:-1]": "no range",
-			"a[1:2:3]": "no range",
-		"a[2:2]": "empty", "a[3:2]": "empty", "a[:0]": "empty", "a[99999999999999999999]": "no range",
-			"a[9223372036854775807]": "empty",
+		"a[1:2:3]": "no range",
+		"a[2:2]":   "empty", "a[3:2]": "empty", "a[:0]": "empty", "a[99999999999999999999]": "no range",
+		"a[9223372036854775807]": "empty",
 	} {
 		_, err := Open(spec, Options{})
 		wantError(t, err, spec, words)
@@ -51,7 +51,7 @@ func TestOpenMNIST(t *testing.T) {
 	images, labels := idx(8, []uint32{2, 1, 1}, 0, 255), idx(8, []uint32{2}, 7, 2)
 	dir := write(t, map[string]string{
 		"t10k-images-idx3-ubyte.gz": zipped(images), "t10k-labels-idx1-ubyte.gz": zipped(labels),
-			"train-images.idx3-ubyte": images,
+		"train-images.idx3-ubyte": images,
 	})
 	s, err := Open("mnist:test[1:]", Options{MNIST: dir})
 	want(t, s, err, []int{1, 1, 1}, []float64{1}, []int{2})

@@ -150,7 +150,8 @@ func Grid(rows [][]image.Image, zoom int) (image.Image, error) {
 	for _, w := range widths {
 		width += w + gap
 	}
-	if len(widths) == 0 || zoom < 1 || zoom > 1<<10 || width > most || height > most || int64(width)*int64(height) > most/int64(zoom*zoom) {
+	fits := zoom >= 1 && zoom <= 1<<10 && width <= most && height <= most
+	if !fits || len(widths) == 0 || int64(width)*int64(height) > most/int64(zoom*zoom) {
 		return nil, fmt.Errorf("data: a sheet of %d × %d pixels, %d times enlarged, cannot be drawn", width, height, zoom)
 	}
 	sheet := image.NewRGBA(image.Rect(0, 0, width*zoom, height*zoom))

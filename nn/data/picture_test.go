@@ -117,8 +117,9 @@ func TestGrid(t *testing.T) {
 		g, g, b, b, g, g,
 		g, g, g, g, g, g,
 		g, g, g, g, g, g)
-	for _, zoom := range []int{0, -1, 1 << 40} {
-		if _, err := Grid([][]image.Image{{one}}, zoom); err == nil {
+	big, _ := Image(make([]float64, 1<<10), []int{32, 32}, 0, 1)
+	for _, zoom := range []int{0, -1, 1 << 10, 1 << 20, math.MaxInt} {
+		if _, err := Grid([][]image.Image{{big}}, zoom); err == nil {
 			t.Errorf("zoom %d: no error", zoom)
 		}
 	}

@@ -31,10 +31,10 @@ func TestPNG(t *testing.T) {
 		shape []int
 		x     []float64
 	}{
-		"gray":         {gray, []int{1, 2, 3}, bytes255(0, 1, 2, 128, 254, 255)},
-		"gray 16":      {deep, []int{1, 1, 2}, []float64{float64(float32(0x1234) / 65535), 1}},
-		"RGB":          {rgb, []int{3, 1, 2}, bytes255(1, 4, 2, 5, 3, 6)},
-		"RGB 16":       {deepRGB, []int{3, 1, 1}, []float64{float64(float32(1) / 65535), float64(float32(2) / 65535),
+		"gray":    {gray, []int{1, 2, 3}, bytes255(0, 1, 2, 128, 254, 255)},
+		"gray 16": {deep, []int{1, 1, 2}, []float64{float64(float32(0x1234) / 65535), 1}},
+		"RGB":     {rgb, []int{3, 1, 2}, bytes255(1, 4, 2, 5, 3, 6)},
+		"RGB 16": {deepRGB, []int{3, 1, 1}, []float64{float64(float32(1) / 65535), float64(float32(2) / 65535),
 			float64(float32(3) / 65535)}},
 		"gray palette": {bits, []int{1, 1, 2}, []float64{0, 1}},
 		"palette":      {palette, []int{3, 1, 2}, bytes255(9, 255, 8, 255, 7, 255)},
@@ -103,24 +103,24 @@ func TestFolder(t *testing.T) {
 		names, classes []string
 		labelsOfCaller string
 	}{
-		"no labels":      {map[string]string{"a.png": a, "b.PNG": b, "c.png": c, "README": "x", ".png": "x"}, nil,
+		"no labels": {map[string]string{"a.png": a, "b.PNG": b, "c.png": c, "README": "x", ".png": "x"}, nil,
 			[]string{"a.png", "b.PNG", "c.png"}, nil, ""},
-		"in the names":   {map[string]string{"1_c.png": a, "7_0001.png": b, "7_0002.png": c}, []int{1, 7, 7},
+		"in the names": {map[string]string{"1_c.png": a, "7_0001.png": b, "7_0002.png": c}, []int{1, 7, 7},
 			[]string{"1_c.png", "7_0001.png", "7_0002.png"}, nil, ""},
-		"numbers":        {map[string]string{"10/1.png": a, "2/2.png": b, "2/3.png": c, "3/README": "x"}, []int{10, 2, 2},
+		"numbers": {map[string]string{"10/1.png": a, "2/2.png": b, "2/3.png": c, "3/README": "x"}, []int{10, 2, 2},
 			[]string{"10/1.png", "2/2.png", "2/3.png"}, nil, ""},
-		"classes":        {map[string]string{"cat/1.png": a, "dog/2.png": b, "dog/3.png": c, ".git/x": ""}, []int{0, 1, 1},
+		"classes": {map[string]string{"cat/1.png": a, "dog/2.png": b, "dog/3.png": c, ".git/x": ""}, []int{0, 1, 1},
 			[]string{"cat/1.png", "dog/2.png", "dog/3.png"}, []string{"cat", "dog"}, ""},
-		"labels.csv":     {map[string]string{"a.png": a, "b.png": b, "c.png": c,
+		"labels.csv": {map[string]string{"a.png": a, "b.png": b, "c.png": c,
 			"labels.csv": "file,label\nb.png,4\na.png,3\nc.png,5\n"}, []int{3, 4, 5}, []string{"a.png", "b.png", "c.png"},
-				nil, ""},
-		"by position":    {map[string]string{"a.png": a, "b.png": b, "c.png": c, "labels.csv": "6\n5\n4\n"}, []int{6, 5, 4},
+			nil, ""},
+		"by position": {map[string]string{"a.png": a, "b.png": b, "c.png": c, "labels.csv": "6\n5\n4\n"}, []int{6, 5, 4},
 			[]string{"a.png", "b.png", "c.png"}, nil, ""},
-		"of the caller":  {map[string]string{"1_a.png": a, "2_b.png": b, "3_c.png": c, "labels.csv": "bad"}, []int{0, 0, 9},
+		"of the caller": {map[string]string{"1_a.png": a, "2_b.png": b, "3_c.png": c, "labels.csv": "bad"}, []int{0, 0, 9},
 			[]string{"1_a.png", "2_b.png", "3_c.png"}, nil, "0\n0\n9\n"},
 		"csv of classes": {map[string]string{"x/1.png": a, "x/2.png": b, "y/1.png": c,
 			"labels.csv": "x/1.png,1\nx/2.png,2\ny/1.png,3\n"}, []int{1, 2, 3}, []string{"x/1.png", "x/2.png", "y/1.png"},
-				nil, ""},
+			nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := write(t, f.files)
@@ -149,11 +149,11 @@ func TestFolderErrors(t *testing.T) {
 		files map[string]string
 		say   []string
 	}{
-		"nothing":      {map[string]string{"README": "x"}, []string{"no PNG files"}},
-		"empty class":  {map[string]string{"cat/1.png": a, "dog/README": "x"}, []string{`"dog"`, "class"}},
-		"some labels":  {map[string]string{"7_1.png": a, "b.png": a}, []string{`"7_1.png"`, `"b.png"`, "labels.csv"}},
-		"sizes":        {map[string]string{"a.png": a, "b.png": grayPNG(1, 2)}, []string{`"b.png"`, "[1 2 1]", "[1 2 2]"}},
-		"depths":       {map[string]string{"a.png": a, "b.png": pngText(image.NewGray16(image.Rect(0, 0, 2, 2)))},
+		"nothing":     {map[string]string{"README": "x"}, []string{"no PNG files"}},
+		"empty class": {map[string]string{"cat/1.png": a, "dog/README": "x"}, []string{`"dog"`, "class"}},
+		"some labels": {map[string]string{"7_1.png": a, "b.png": a}, []string{`"7_1.png"`, `"b.png"`, "labels.csv"}},
+		"sizes":       {map[string]string{"a.png": a, "b.png": grayPNG(1, 2)}, []string{`"b.png"`, "[1 2 1]", "[1 2 2]"}},
+		"depths": {map[string]string{"a.png": a, "b.png": pngText(image.NewGray16(image.Rect(0, 0, 2, 2)))},
 			[]string{"16 bits"}},
 		"damaged":      {map[string]string{"a.png": a, "b.png": a[:40]}, []string{"b.png: ", "damaged"}},
 		"no PNG":       {map[string]string{"a.png": "x"}, []string{"a.png: ", "no PNG"}},

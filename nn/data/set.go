@@ -137,7 +137,7 @@ func (s *Set) CheckRange(lo, hi float64) error {
 	}
 	e := &Error{Where: s.where(first),
 		Next: "scale the values to the range (--scale, --mean, --std), or state the range they have",
-		Why: fmt.Sprintf("the value %v is outside [%v, %v], as %d of %d values are", s.X[first], lo, hi, count, len(s.X))}
+		Why:  fmt.Sprintf("the value %v is outside [%v, %v], as %d of %d values are", s.X[first], lo, hi, count, len(s.X))}
 	if hi <= 1 && least >= 0 && most > 1 && most <= 255 {
 		e.Next = fmt.Sprintf("the values lie in [%v, %v] and look like bytes: --scale 1/255 brings them to [0, 1]", least, most)
 	}
