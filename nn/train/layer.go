@@ -75,7 +75,7 @@ type layer[T kernel.Float] interface {
 // scratch is the room of one worker. What it holds between calls does not matter.
 type scratch[T kernel.Float] struct {
 	mul             kernel.Multiplier[T]
-	col, side, ones []T
+	x, y, col, ones []T
 }
 
 // room returns n numbers of any value, in *buf.
