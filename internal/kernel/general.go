@@ -99,10 +99,6 @@ func Transpose[T Float](dst []T, ldd int, src []T, lds, m, n int) {
 	if ldd < m || lds < n || len(src) < (m-1)*lds+n {
 		tooShort()
 	}
-	if lds == 1 { // a column, in which gather would see the transpose of a row
-		copy(dst[:m], src)
-		return
-	}
 	gather(dst, ldd, src, lds, 1, m, n)
 }
 
