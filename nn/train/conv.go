@@ -34,7 +34,7 @@ func (l conv[T]) each(rows int, f func(line, lines, width int)) {
 // depth returns the length of a column, the K above.
 func (l conv[T]) depth() int { return l.c * l.k * l.k }
 
-func (l conv[T]) forward(w, in, out []T, rows int, s *scratch[T]) {
+func (l conv[T]) Forward(w, in, out []T, rows int, s *scratch[T]) {
 	inputs, outputs, depth := l.c*l.h*l.w, l.m*l.oh*l.ow, l.depth()
 	x, y := room(&s.x, inputs*rows), room(&s.y, outputs*rows)
 	kernel.Transpose(x, rows, in, inputs, rows, inputs)
@@ -50,7 +50,7 @@ func (l conv[T]) forward(w, in, out []T, rows int, s *scratch[T]) {
 	kernel.Transpose(out, outputs, y, rows, outputs, rows)
 }
 
-func (l conv[T]) backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
+func (l conv[T]) Backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
 	inputs, outputs, depth := l.c*l.h*l.w, l.m*l.oh*l.ow, l.depth()
 	plane := l.oh * l.ow * rows
 	dy := room(&s.y, outputs*rows)
