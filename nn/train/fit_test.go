@@ -45,12 +45,12 @@ func TestLearnsRings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		took := time.Since(start)
+		t.Logf("%T: %v", r.Optimiser, time.Since(start))
 		if a := accuracy(t, net, test); a < 0.95 || p.Accuracy < 0.95 {
 			t.Errorf("%T: %.3f of the test and %.3f of the training points are right", r.Optimiser, a, p.Accuracy)
 		}
-		if p.Step != 800 || p.Steps != 800 || p.Epoch != 10 || p.Left != 0 || took > 2*time.Second {
-			t.Errorf("%T: %+v after %v", r.Optimiser, p, took)
+		if p.Step != 800 || p.Steps != 800 || p.Epoch != 10 || p.Left != 0 {
+			t.Errorf("%T: %+v", r.Optimiser, p)
 		}
 	}
 }
