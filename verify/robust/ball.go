@@ -61,6 +61,9 @@ func (m *Model) Decide(ctx context.Context, x []float64, label int, eps float64,
 		return nil, err
 	}
 	b, err := s.decide(ctx, x, label, eps, seed.Derive(opt.Seed, "robust"))
+	if err == nil {
+		err = s.sharpen(ctx, b, x, label, eps)
+	}
 	if err == nil && b.Problem == nil {
 		b.Problem = opt.Domain.Problem(x, eps, label, m.Classes())
 	}
@@ -164,6 +167,24 @@ func (s *solver) decide(ctx context.Context, x []float64, label int, eps float64
 		return b, nil
 	}
 	return b, s.verify(inner, b, x, label, eps, root)
+}
+
+// sharpenTime bounds the search for a better counterexample than a thin one.
+const sharpenTime = time.Second
+
+// sharpen looks for a counterexample in every binary32 execution where an attack stopped at one in real arithmetic: the verifier's
+// search goes on to such a one.
+func (s *solver) sharpen(ctx context.Context, b *Ball, x []float64, label int, eps float64) error {
+	if w := b.Witness; w == nil || w.AnyOrder || b.By == "input" || s.m.proof == nil || s.opt.Norm != evasion.Linf {
+		return nil
+	}
+	r, err := verify.Program(ctx, s.m.proof, s.opt.Domain.Problem(x, eps, label, s.m.Classes()), verify.Options{Timeout: sharpenTime,
+		Method: "attack", Workers: s.opt.Workers, Seed: s.opt.Seed, Semantics: s.m.Semantics})
+	if err == nil && r.Witness != nil && r.Witness.AnyOrder {
+		b.Witness, b.By = s.a.witness(r.Witness, x, label), "search"
+		b.Margin = -b.Witness.Margin
+	}
+	return err
 }
 
 // verify asks the complete verifier.
