@@ -92,7 +92,7 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 	a.warn(warnings)
 	ctx, stop := signals(ctx)
 	defer stop()
-	t := newTally(it.set.Len(), show)
+	t := newEvalTally(it.set.Len(), show)
 	e.Earlier = func(r []*robust.Record) { t.earlier(r); a.notef("resumed   %d items of %s are there", len(r), f.out) }
 	e.Done = t.done
 	records, err := m.Evaluate(ctx, it.set, e)

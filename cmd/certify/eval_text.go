@@ -38,36 +38,36 @@ func encodeEval(w io.Writer, h *robust.Header, rows []robust.Row) error {
 	return json.NewEncoder(w).Encode(o)
 }
 
-// A tally counts finished items for the progress line.
-type tally struct {
+// An evalTally counts finished items for the progress line.
+type evalTally struct {
 	total, before int
 	records       []*robust.Record
 	start         time.Time
-	show          func(*tally)
+	show          func(*evalTally)
 }
 
-func newTally(total int, show func(*tally)) *tally {
-	return &tally{total: total, start: time.Now(), show: show}
+func newEvalTally(total int, show func(*evalTally)) *evalTally {
+	return &evalTally{total: total, start: time.Now(), show: show}
 }
 
-func (t *tally) earlier(r []*robust.Record) {
+func (t *evalTally) earlier(r []*robust.Record) {
 	t.records, t.before = append(t.records, r...), len(r)
 }
 
-func (t *tally) done(r *robust.Record) {
+func (t *evalTally) done(r *robust.Record) {
 	t.records = append(t.records, r)
 	t.show(t)
 }
 
 // rate is the number of items a second, and left the time for the rest at that rate.
-func (t *tally) rate() (rate float64, left time.Duration) {
+func (t *evalTally) rate() (rate float64, left time.Duration) {
 	n := len(t.records) - t.before
 	rate = float64(n) / max(time.Since(t.start).Seconds(), 1e-3)
 	return rate, time.Duration(float64(t.total-len(t.records)) / max(rate, 1e-9) * 1e9)
 }
 
 // text is the progress line: numbers of the largest radius, where least is certified.
-func (t *tally) text() string {
+func (t *evalTally) text() string {
 	rows := robust.Summary(t.records)
 	last := &rows[len(rows)-1]
 	rate, left := t.rate()
@@ -77,7 +77,7 @@ func (t *tally) text() string {
 }
 
 // evalProgress returns what shows the progress of a run in a --progress mode, and what ends it.
-func (a *app) evalProgress(mode string) (show func(*tally), end func(), err error) {
+func (a *app) evalProgress(mode string) (show func(*evalTally), end func(), err error) {
 	nothing := func() {}
 	live := terminal(a.err) && !a.quiet
 	var last time.Time
@@ -91,10 +91,10 @@ func (a *app) evalProgress(mode string) (show func(*tally), end func(), err erro
 	switch mode {
 	case "auto":
 		if !live {
-			return func(*tally) {}, nothing, nil
+			return func(*evalTally) {}, nothing, nil
 		}
 		width := 0
-		return func(t *tally) {
+		return func(t *evalTally) {
 				if due(100*time.Millisecond) || len(t.records) == t.total {
 					s := t.text()
 					fmt.Fprintf(a.err, "\r%s%s", s, strings.Repeat(" ", max(0, width-len(s))))
@@ -107,14 +107,14 @@ func (a *app) evalProgress(mode string) (show func(*tally), end func(), err erro
 			}, nil
 	case "plain":
 		last = time.Now()
-		return func(t *tally) {
+		return func(t *evalTally) {
 			if due(10*time.Second) || len(t.records) == t.total {
 				fmt.Fprintln(a.err, t.text())
 			}
 		}, nothing, nil
 	case "json":
 		enc := json.NewEncoder(a.err)
-		return func(t *tally) {
+		return func(t *evalTally) {
 			rate, left := t.rate()
 			_ = enc.Encode(struct { // progress is best effort: a closed pipe must not end the run
 				T     float64      `json:"t"`
@@ -126,7 +126,7 @@ func (a *app) evalProgress(mode string) (show func(*tally), end func(), err erro
 			}{time.Since(a.start).Seconds(), len(t.records), t.total, rate, left.Seconds(), robust.Summary(t.records)})
 		}, nothing, nil
 	case "none":
-		return func(*tally) {}, nothing, nil
+		return func(*evalTally) {}, nothing, nil
 	}
 	return nil, nil, usagef("", "--progress: %q is not one of auto, plain, json, none", mode)
 }
