@@ -52,6 +52,9 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 	if err != nil {
 		return err
 	}
+	if f.eps == "" {
+		return noRadius()
+	}
 	eps, texts, err := robust.ParseEpsList(f.eps)
 	if err != nil {
 		return usagef("write 0.1, or several as 1/255,2/255", "--eps: %s", trim(err))
@@ -75,7 +78,17 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 	if err := it.set.CheckLabels(m.Classes()); err != nil {
 		return dataError(err)
 	}
-	h := m.NewHeader(it.set, &e)
+	a.describe(path, m, it)
+	a.notef("data      %s   %d items of shape %v, %s   sha256 %s", it.spec, it.set.Len(), it.set.Shape, it.valid(), shortHash(it.set.Hash))
+	warnings, err := m.Inspect(ctx, it.set)
+	if err != nil {
+		return robustError(path, it.spec, err)
+	}
+	a.warn(warnings)
+	h, err := m.NewHeader(it.set, &e)
+	if err != nil {
+		return robustError(path, it.spec, err)
+	}
 	a.fillHeader(h, path, it.spec)
 	h.Options.EpsText = texts
 	if f.out != "" {
@@ -83,13 +96,6 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 			return err
 		}
 	}
-	a.describe(path, m, it)
-	a.notef("data      %s   %d items of shape %v, %s   sha256 %s", it.spec, it.set.Len(), it.set.Shape, it.valid(), shortHash(it.set.Hash))
-	warnings, err := m.Inspect(ctx, it.set)
-	if err != nil {
-		return robustError(it.spec, err)
-	}
-	a.warn(warnings)
 	ctx, stop := signals(ctx)
 	defer stop()
 	t := newEvalTally(it.set.Len(), show)
@@ -110,7 +116,7 @@ func (a *app) evalEnd(ctx context.Context, f *evalFlags, h *robust.Header, log *
 		}
 	}
 	if err != nil && !interrupted {
-		return robustError(h.Data.Spec, err)
+		return robustError(h.Model.Path, h.Data.Spec, err)
 	}
 	if len(records) > 0 {
 		if err := a.printEval(f.json, h, records); err != nil {
@@ -160,7 +166,7 @@ func openLog(path string, h any) (*robust.Log, error) {
 	}
 	l, err := robust.OpenLog(path, h, robust.HeaderMayDiffer...)
 	if err != nil {
-		return nil, robustError(path, err)
+		return nil, robustError(path, path, err)
 	}
 	return l, nil
 }

@@ -76,22 +76,22 @@ func (a *app) radius(ctx context.Context, f *radiusFlags, path string) error {
 	a.describe(path, m, it)
 	warnings, err := m.Inspect(ctx, it.set)
 	if err != nil {
-		return robustError(it.spec, err)
+		return robustError(path, it.spec, err)
 	}
 	a.warn(warnings)
 	ctx, stop := signals(ctx)
 	defer stop()
 	if single && f.out == "" && f.svg == "" {
-		return a.radiusOne(ctx, f, m, it, most, opt)
+		return a.radiusOne(ctx, f, m, it, path, most, opt)
 	}
 	return a.radii(ctx, f, m, it, path, most, opt)
 }
 
 // radiusOne narrows the bracket of one item on all threads.
-func (a *app) radiusOne(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, most float64, opt robust.Options) error {
+func (a *app) radiusOne(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, path string, most float64, opt robust.Options) error {
 	b, err := m.Radius(ctx, it.set.Item(0), it.set.Labels[0], most, opt)
 	if err != nil {
-		return robustError(it.spec, err)
+		return robustError(path, it.spec, err)
 	}
 	if f.json {
 		o := struct {
@@ -159,12 +159,14 @@ func (a *app) radii(ctx context.Context, f *radiusFlags, m *robust.Model, it *it
 	}
 	o := robust.RadiiOptions{Options: opt, Most: most}
 	if f.out != "" {
-		h := m.NewHeader(it.set, &robust.EvalOptions{Options: opt})
+		h, err := m.NewHeader(it.set, &robust.EvalOptions{Options: opt})
+		if err != nil {
+			return robustError(path, it.spec, err)
+		}
 		a.fillHeader(h, path, it.spec)
 		if h.Schema = robust.RadiusSchema; most > 0 {
 			h.Options.Eps = []float64{most}
 		}
-		var err error
 		if o.Log, err = openLog(f.out, h); err != nil {
 			return err
 		}
@@ -192,7 +194,7 @@ func (a *app) radii(ctx context.Context, f *radiusFlags, m *robust.Model, it *it
 		}
 	}
 	if err != nil && !interrupted {
-		return robustError(it.spec, err)
+		return robustError(path, it.spec, err)
 	}
 	if err := a.printRadii(f, path, it, records); err != nil {
 		return err

@@ -26,7 +26,7 @@ func (a *app) reportCmd() *cobra.Command {
 		for _, path := range args {
 			h, records, err := robust.ReadLog(path)
 			if err != nil {
-				return robustError(path, err)
+				return robustError(path, path, err)
 			}
 			if len(records) == 0 {
 				return malformedf("let `certify eval` finish one item at least", "%s holds no results yet", path)

@@ -39,6 +39,9 @@ func (a *app) robustCmd() *cobra.Command {
 			return err
 		}
 		b := &ballJob{path: args[0], f: f, opt: opt, text: eps, proof: proof, out: out}
+		if eps == "" {
+			return noRadius()
+		}
 		if b.eps, err = robust.ParseEps(eps); err != nil {
 			return usagef("write 0.1 or 2/255", "--eps: %q is no radius", eps)
 		}
@@ -56,6 +59,8 @@ func (a *app) robustCmd() *cobra.Command {
 	})
 	return c
 }
+
+func noRadius() error { return usagef("for example --eps 0.1 or --eps 2/255", "no radius is given") }
 
 // ballJob is one ε-ball as the command line asked for it.
 type ballJob struct {
@@ -83,7 +88,7 @@ func (a *app) ball(ctx context.Context, j *ballJob, sem verify.Semantics) error 
 	a.describe(j.path, j.m, j.it)
 	warnings, err := j.m.Inspect(ctx, j.it.set)
 	if err != nil {
-		return robustError(j.it.spec, err)
+		return robustError(j.path, j.it.spec, err)
 	}
 	a.warn(warnings)
 	a.notef("query     ‖x − x₀‖ in %v ≤ %s, %s; class %d must win", j.opt.Norm, j.text, j.it.valid(), j.label)
@@ -95,7 +100,7 @@ func (a *app) ball(ctx context.Context, j *ballJob, sem verify.Semantics) error 
 	defer stop()
 	b, err := j.m.Decide(ctx, j.x, j.label, j.eps, j.opt)
 	if err != nil {
-		return robustError(j.it.spec, err)
+		return robustError(j.path, j.it.spec, err)
 	}
 	j.done()
 	var cert *ballProof

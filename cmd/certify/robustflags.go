@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spai-project/certify/attacks/evasion"
+	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/verify"
 	"github.com/spai-project/certify/verify/robust"
 )
@@ -88,7 +89,7 @@ func (f *robustFlags) load(path string, sem verify.Semantics) (*robust.Model, *i
 	}
 	m, err := robust.NewModel(g, sem)
 	if err != nil {
-		return nil, nil, robustError(path, err)
+		return nil, nil, robustError(path, path, err)
 	}
 	it, err := f.read(g)
 	if err != nil {
@@ -97,8 +98,8 @@ func (f *robustFlags) load(path string, sem verify.Semantics) (*robust.Model, *i
 	return m, it, nil
 }
 
-// robustError classifies an error of package robust.
-func robustError(where string, err error) error {
+// robustError classifies an error of package robust about a model and where else it may be.
+func robustError(model, where string, err error) error {
 	var header *robust.HeaderError
 	var format *robust.FormatError
 	switch {
@@ -108,8 +109,12 @@ func robustError(where string, err error) error {
 	case errors.As(err, &format):
 		return &failure{code: exitMalformed, kind: "results", msg: fmt.Sprintf("%s:%d: %s", format.Path, format.Line, format.Why), err: err}
 	case errors.Is(err, robust.ErrUnattackable):
-		f := &failure{code: exitUnsupported, kind: "unsupported", msg: where + ": " + trim(err), err: err,
-			hint: "`certify inspect " + where + "` lists what cannot be bounded"}
+		f := &failure{code: exitUnsupported, kind: "unsupported", msg: model + ": " + trim(err), err: err,
+			hint: "`certify inspect " + model + "` lists what cannot be bounded"}
+		if uns, ok := errors.AsType[*nn.UnsupportedError](err); ok {
+			g := unsupportedOps(err, uns.Nodes)
+			f.msg, f.detail = model+": "+g.msg+", so there are no gradients, and every attack needs them", g.detail
+		}
 		return f
 	case errors.Is(err, robust.ErrInput):
 		return &failure{code: exitMalformed, kind: "input", msg: where + ": " + trim(err), err: err}
@@ -130,7 +135,7 @@ func (a *app) describe(path string, m *robust.Model, it *items) {
 	s := m.Graph.Summary()
 	a.notef("model     %s   %d→%d, %d ReLU, %d weights   sha256 %s", path, m.Inputs(), m.Classes(), s.Relus, s.Params, shortHash(m.Graph.Hash))
 	if m.Unverifiable != nil {
-		a.notef("note: the network can be attacked but not verified: %s", strings.ReplaceAll(trim(m.Unverifiable), "\n ", ""))
+		a.notef("note: nothing can be proved about the network: %s", strings.Join(strings.Fields(trim(m.Unverifiable)), " "))
 	}
 	for _, n := range it.notes {
 		a.notef("%s", n)

@@ -121,7 +121,7 @@ func TestResume(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		defer cancel(nil)
 		opt := options(2)
-		if opt.Log, err = OpenLog(path, m.NewHeader(set, &opt), HeaderMayDiffer...); err != nil {
+		if opt.Log, err = OpenLog(path, header(t, m, set, &opt), HeaderMayDiffer...); err != nil {
 			t.Fatal(err)
 		}
 		opt.Done = func(*Record) {
@@ -177,7 +177,7 @@ func TestOtherRun(t *testing.T) {
 	m, set := larger(t), points(6)
 	path := filepath.Join(t.TempDir(), "run.jsonl")
 	opt := options(1)
-	l, err := OpenLog(path, m.NewHeader(set, &opt), HeaderMayDiffer...)
+	l, err := OpenLog(path, header(t, m, set, &opt), HeaderMayDiffer...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,14 +201,14 @@ func TestOtherRun(t *testing.T) {
 	} {
 		o := options(1)
 		c.edit(&o)
-		_, err := OpenLog(path, m.NewHeader(c.set, &o), HeaderMayDiffer...)
+		_, err := OpenLog(path, header(t, m, c.set, &o), HeaderMayDiffer...)
 		var h *HeaderError
 		if !errors.As(err, &h) || !strings.Contains(strings.Join(h.Diffs, "\n"), name+": the file has ") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	o := options(8)
-	h := m.NewHeader(set, &o)
+	h := header(t, m, set, &o)
 	h.Command, h.Model.Path = "another", "elsewhere"
 	if _, err := OpenLog(path, h, HeaderMayDiffer...); err != nil {
 		t.Errorf("the same run from elsewhere: %v", err)
@@ -220,7 +220,7 @@ func TestBadLog(t *testing.T) {
 	m, set := larger(t), points(3)
 	opt := options(1)
 	dir := t.TempDir()
-	good, err := json.Marshal(m.NewHeader(set, &opt))
+	good, err := json.Marshal(header(t, m, set, &opt))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,8 +61,13 @@ type Header struct {
 // HeaderMayDiffer lists the fields that a run may be continued with whatever they are.
 var HeaderMayDiffer = []string{"command", "model.path", "data.spec", "data.sha256", "options.eps_text", "tool.cpu", "workers"}
 
-// NewHeader describes a run of Evaluate, or of Radii with no radii. Schema, Command, Tool, Model.Path and Data.Spec are the caller's.
-func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) *Header {
+// NewHeader describes a run of Evaluate, or of Radii with no radii, after a look at all of the data: its errors are those of the run.
+// Schema, Command, Tool, Model.Path and Data.Spec are the caller's.
+func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) (*Header, error) {
+	s, err := m.checked(set, opt.Options)
+	if err != nil {
+		return nil, err
+	}
 	h := &Header{Schema: Schema, Workers: opt.Workers}
 	h.Model.SHA256, h.Model.Inputs, h.Model.Classes, h.Model.Params = m.Graph.Hash, m.Inputs(), m.Classes(), m.Graph.Params
 	if h.Model.Cut = m.Cut; m.Unverifiable != nil {
@@ -74,12 +79,10 @@ func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) *Header {
 	o.Timeout, o.Verify, o.Method, o.Memory = opt.Timeout.Seconds(), !opt.NoVerify, opt.Method, opt.Memory
 	o.Semantics, o.Pictures, o.Seed = m.Semantics.String(), opt.Pictures, opt.Seed
 	o.Attacks = []string{}
-	if s, err := m.solver(opt.Options); err == nil {
-		for _, a := range s.a.methods {
-			o.Attacks = append(o.Attacks, a.text)
-		}
+	for _, a := range s.a.methods {
+		o.Attacks = append(o.Attacks, a.text)
 	}
-	return h
+	return h, nil
 }
 
 // hashItems is the SHA-256 of shape, values and labels.

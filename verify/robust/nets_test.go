@@ -56,6 +56,15 @@ func model(t testing.TB, g *nn.Graph, s verify.Semantics) *Model {
 	return m
 }
 
+func header(t testing.TB, m *Model, set *data.Set, opt *EvalOptions) *Header {
+	t.Helper()
+	h, err := m.NewHeader(set, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // points is a data set of pairs labelled by the larger one; every fifth has the wrong label.
 func points(n int) *data.Set {
 	s := &data.Set{Shape: []int{2}, Hash: "data"}

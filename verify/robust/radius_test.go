@@ -55,7 +55,7 @@ func TestRadiiResume(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "radii.jsonl")
 	for run := range 2 {
 		opt := RadiiOptions{Options: Options{Domain: unitBox, Timeout: 20 * time.Second, Workers: 1}}
-		h := m.NewHeader(set, &EvalOptions{Options: opt.Options})
+		h := header(t, m, set, &EvalOptions{Options: opt.Options})
 		h.Schema = RadiusSchema
 		var err error
 		if opt.Log, err = OpenLog(path, h, HeaderMayDiffer...); err != nil {

@@ -296,5 +296,7 @@ func one(b bool) int {
 // NotBroken is the number of items without a known counterexample.
 func (r row) NotBroken() int { return r.Items - r.Broken }
 
-// AllOpen is the number of open questions, listed or not.
-func (v *view) AllOpen() int { return len(v.Open) + v.MoreOpen }
+// OpenWords says how many questions are open, listed or not.
+func (v *view) OpenWords() string {
+	return count(len(v.Open)+v.MoreOpen, "question about an input and a radius is open", "questions about an input and a radius are open")
+}
