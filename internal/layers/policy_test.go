@@ -17,7 +17,7 @@ const policy = `
 	< nn/prog
 	< nn/op
 	< nn
-	< nn/onnx, nn/spec, nn/data
+	< nn/onnx, nn/spec, nn/data, nn/train
 	< verify/cert, verify/trace
 	< relax
 	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/access, attacks/...
@@ -60,7 +60,6 @@ const modules = `
 	gonum.org/v1/plot: benchmarks/...
 	gorgonia.org/tensor: nn
 	google.golang.org/protobuf: nn/onnx, nn/spec
-	github.com/sbinet/npyio: nn/data
 	github.com/tuneinsight/lattigo/v6: privacy/he
 	github.com/jedib0t/go-pretty/v6: cmd/certify/..., verify/report, benchmarks/...
 	github.com/BurntSushi/toml: benchmarks/..., cmd/certify/...

@@ -107,6 +107,12 @@ func (a *array) gather(from, to int) []byte {
 // decode fills dst from as many elements of src. It returns the position of the first whole number that has no exact float64,
 // −1 when there is none.
 func (e elem) decode(dst []float64, src []byte) int {
+	if e.kind == 'u' && e.size == 1 { // pictures
+		for k, b := range src {
+			dst[k] = float64(b)
+		}
+		return -1
+	}
 	for k := range dst {
 		b := src[k*e.size : (k+1)*e.size]
 		var u uint64

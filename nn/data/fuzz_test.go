@@ -121,6 +121,7 @@ func FuzzNPY(f *testing.F) {
 		"{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }\n", "{'shape': (-1,)}", "{'shape': (",
 		"{'descr': '",
 		"{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2), }\n",
+		"{'descr': '<f4', 'fortran_order': True, 'shape': (0, 1099511627776), }\n",
 	} {
 		f.Add([]byte(npy(h, 1, 2, 3, 4)), uint8(0), uint8(0))
 	}

@@ -14,10 +14,15 @@ import (
 	"testing"
 )
 
-// write puts files into a fresh folder and returns it.
+// write puts files into a fresh folder and returns it. The name of the test is not in its path: errors name the path, and would
+// seem to say what the test is called.
 func write(t *testing.T, files map[string]string) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	for name, text := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {

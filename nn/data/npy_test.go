@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -105,12 +106,16 @@ func TestNPYHeader(t *testing.T) {
 		"b4":             {npy("{'descr': '<b4', 'fortran_order': False, 'shape': (1,)}"), "<b4"},
 		"f16":            {npy("{'descr': '<f16', 'fortran_order': False, 'shape': (1,)}"), "<f16"},
 		"long":           {npy("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}", 1, 0, 0, 0, 0, 0, 32, 0), "2^53"},
+		"long unsigned":  {npy("{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}", 1, 0, 0, 0, 0, 0, 32, 0), "2^53"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := openText(t, c.text, "", Options{})
 			wantError(t, err, c.say)
 		})
 	}
+	// The dimensions of no items cost no memory, whatever is done with the values.
+	_, err := openText(t, npy(head("(0, 1099511627776)")), "", Options{Scale: 2, Mean: []float64{1}})
+	wantError(t, err, "empty")
 }
 
 // TestFloat16 compares every finite half with the value its bits spell.
@@ -186,31 +191,57 @@ func TestNPZ(t *testing.T) {
 	_, err = Open("testdata/plain.npz", Options{LabelKey: "x"})
 	wantError(t, err, "labels of shape [2 1 2 2]", "argmax")
 
-	archive := func(arrays ...Array) string {
-		var b bytes.Buffer
-		if err := WriteNPZ(&b, arrays...); err != nil {
-			t.Fatal(err)
-		}
-		return b.String()
-	}
-	one := NewArray("x", []int{1, 2}, []float64{1, 2})
-	s, err = openText(t, archive(one, NewArray("y", []int{1, 1}, []float64{3})), "", Options{})
-	want(t, s, err, []int{2}, []float64{1, 2}, []int{3})
-	_, err = openText(t, archive(one, NewArray("y", []int{2}, []int64{3, 4})), "", Options{})
-	wantError(t, err, "2 labels for 1 items")
-	_, err = openText(t, archive(one, NewArray("y", []int{1}, []float64{0.5})), "", Options{})
-	wantError(t, err, "0.5 is not a class")
-	_, err = openText(t, archive(NewArray("z", []int{1}, []float64{0.5})), "", Options{})
+	_, err = openText(t, archived(t, NewArray("z", []int{1}, []float64{0.5})), "", Options{})
 	wantError(t, err, `has "z"`)
-	_, err = openText(t, archive(), "", Options{})
-	wantError(t, err, "0 files", "numpy.savez")
-	whole := archive(one)
-	_, err = openText(t, whole[:len(whole)-30], "", Options{})
-	wantError(t, err, "damaged")
+	one := NewArray("x", []int{1, 2}, []float64{1, 2})
+	s, err = openText(t, archived(t, one, NewArray("y", []int{1, 1}, []float64{3})), "", Options{})
+	want(t, s, err, []int{2}, []float64{1, 2}, []int{3})
+	_, err = openText(t, archived(t, one, NewArray("y", []int{2}, []int64{3, 4})), "", Options{})
+	wantError(t, err, "2 labels for 1 items")
+	_, err = openText(t, archived(t, one, NewArray("y", []int{1}, []float64{0.5})), "", Options{})
+	wantError(t, err, "0.5 is not a class")
+	labels := filepath.Join(write(t, map[string]string{"labels": "4"}), "labels")
+	s, err = openText(t, archived(t, one, NewArray("y", []int{1}, []float64{0.5})), "", Options{Labels: labels})
+	want(t, s, err, []int{2}, []float64{1, 2}, []int{4})
+}
+
+// archived returns an .npz file.
+func archived(t *testing.T, arrays ...Array) string {
+	var b bytes.Buffer
+	if err := WriteNPZ(&b, arrays...); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestNPZErrors(t *testing.T) {
+	one := NewArray("x", []int{1, 2}, []float64{1, 2})
+	whole := archived(t, one)
 	flipped := []byte(whole)
 	flipped[bytes.Index(flipped, npyMagic)+130] ^= 1
-	_, err = openText(t, string(flipped), "", Options{})
-	wantError(t, err, "damaged", "checksum", `array "x"`)
+	// The name and the sizes of the directory are behind the data; the reader goes by them.
+	renamed := strings.Replace(archived(t, one, Array{name: "y", npy: one.npy}), "y.npy", "x.npy", 2)
+	declared := []byte(whole)
+	entry := bytes.Index(declared, []byte("PK\x01\x02"))
+	binary.LittleEndian.PutUint32(declared[entry+24:], 1<<20)
+	for name, c := range map[string]struct {
+		text string
+		opt  Options
+		say  []string
+	}{
+		"empty":    {archived(t), Options{}, []string{"0 files", "numpy.savez"}},
+		"cut":      {whole[:len(whole)-30], Options{}, []string{"damaged"}},
+		"checksum": {string(flipped), Options{}, []string{"damaged", "checksum", `array "x"`}},
+		"twice":    {renamed, Options{}, []string{`array "x"`, "2 times"}},
+		"declared": {string(declared), Options{}, []string{`array "x"`, "1048576 bytes", "cannot hold"}},
+		"limit":    {string(declared), Options{MaxBytes: 1<<20 - 1}, []string{`array "x"`, "limit of 1048575"}},
+		"inside":   {archived(t, Array{name: "x", npy: []byte("bad")}), Options{}, []string{`array "x", byte 0`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := openText(t, c.text, "", c.opt)
+			wantError(t, err, c.say...)
+		})
+	}
 }
 
 // TestWriteGolden compares the writer with numpy.save: the bytes are the same.

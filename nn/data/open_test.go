@@ -108,3 +108,22 @@ func TestOpenErrors(t *testing.T) {
 		wantError(t, err, "neither a file")
 	}
 }
+
+// TestSparseFile: a file above the limit is refused before there is memory for it.
+func TestSparseFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 30); err != nil {
+		t.Skip(err)
+	}
+	before := allocated()
+	_, err = Open(path, Options{MaxBytes: 1 << 10})
+	wantError(t, err, "limit of 1024")
+	if used := allocated() - before; used > 1<<20 {
+		t.Errorf("%d bytes allocated", used)
+	}
+}

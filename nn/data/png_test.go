@@ -170,4 +170,14 @@ func TestFolderErrors(t *testing.T) {
 			wantError(t, err, c.say...)
 		})
 	}
+	// Four pictures take 4·32 bytes as values; each of them and its file take less than the limit.
+	four := write(t, map[string]string{"a.png": a, "b.png": a, "c.png": a, "d.png": a})
+	_, err := Open(four, Options{MaxBytes: 127})
+	wantError(t, err, "limit of 127")
+	if !errors.Is(err, ErrLimit) {
+		t.Errorf("%v is not ErrLimit", err)
+	}
+	if _, err := Open(four, Options{MaxBytes: 128}); err != nil {
+		t.Error(err)
+	}
 }

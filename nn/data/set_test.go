@@ -105,7 +105,7 @@ func TestRescale(t *testing.T) {
 		"negative":   {Options{Scale: -1}, "scale -1"},
 		"NaN":        {Options{Scale: math.NaN()}, "scale NaN"},
 		"infinite":   {Options{Scale: math.Inf(1)}, "scale +Inf"},
-		"std 0":      {Options{Std: []float64{1, 0}}, "channel 1"},
+		"std 0":      {Options{Std: []float64{1, 0}}, "element 2 is 0"},
 		"std tiny":   {Options{Std: []float64{1e-50}}, "not positive in float32"},
 		"mean large": {Options{Mean: []float64{1e50}}, "not finite in float32"},
 		"three":      {Options{Mean: []float64{1, 2, 3}}, "take 1 or 2"},
