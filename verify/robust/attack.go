@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/spai-project/certify/attacks/access"
@@ -24,7 +25,8 @@ type Witness struct {
 	Rigorous, AnyOrder bool
 }
 
-// starts is the number of copies of an input that are attacked side by side, each with random numbers of its own.
+// starts is the number of copies of an input that are attacked side by side, each with random numbers of its own, by attacks that
+// start at random and are not made of several.
 const starts = 8
 
 // DefaultAttack is the attack that is used when none is named.
@@ -72,16 +74,23 @@ func parseAttacks(m *Model, norm evasion.Norm, texts []string) ([]method, error)
 	return out, nil
 }
 
-// gradientFree returns the first attack that needs scores only.
+// gradientFree returns the attack for networks without gradients, if there is one.
 func gradientFree(norm evasion.Norm) []string {
-	for _, e := range evasion.Methods() {
-		for _, n := range e.Norms {
-			if n == norm && e.Needs < access.NeedGradients && !e.ClassesOnly {
-				return []string{e.Name}
-			}
-		}
+	if m, ok := evasion.Lookup("square"); ok && slices.Contains(m.Norms, norm) {
+		return []string{m.Name}
 	}
 	return nil
+}
+
+// copies is the number of copies of an input that the attack gets.
+func (m *method) copies() int {
+	has := func(name string) bool {
+		return slices.ContainsFunc(m.m.Params, func(p evasion.Param) bool { return p.Name == name })
+	}
+	if has("restarts") && !has("targets") {
+		return starts
+	}
+	return 1
 }
 
 // name is the attack without its parameters.
@@ -93,45 +102,56 @@ func (m *method) name() string {
 // run looks for a counterexample within eps and returns the closest it found, nil when it found none, and the attack's name. The
 // result is a function of the arguments and the seed unless ctx ends it.
 func (a *attacker) run(ctx context.Context, x []float64, label int, eps float64, seed uint64, workers int) (*Witness, string, error) {
-	p := a.d.Problem(x, eps, label, a.m.Classes())
-	goal := evasion.Untargeted(label, a.m.Classes())
-	radius, lower, upper := a.region(p, eps)
 	for k := range a.methods {
 		m := &a.methods[k]
-		tasks := make([]evasion.Task, starts)
-		for i := range tasks {
-			tasks[i] = evasion.Task{X: x, Lower: lower, Upper: upper, Goal: goal}
-		}
-		found := make([]*Witness, starts)
-		opt := evasion.Options{Norm: a.norm, Eps: radius, Params: m.params, Seed: seed, Workers: workers, Shape: a.shape,
-			Judge: func(i int, y []float64) bool {
-				if found[i] = a.judge(p, x, y, label); found[i] != nil && a.norm != evasion.Linf && found[i].Distance > eps {
-					found[i] = nil // the radius was rounded with the unit
-				}
-				return found[i] != nil
-			}}
-		results, err := m.m.Run(ctx, a.m.scores, tasks, opt)
-		var best *Witness
-		for i := range results {
-			if s := results[i].Status; (s == evasion.Found || s == evasion.Already) && (best == nil || found[i].Distance < best.Distance) {
-				best = found[i]
-			}
-		}
-		if best != nil {
-			return best, m.name(), nil
-		}
-		if err != nil {
-			return nil, m.name(), err
+		if w, err := a.attack(ctx, m, x, label, eps, seed, workers); w != nil || err != nil {
+			return w, m.name(), err
 		}
 	}
 	return nil, "", nil
+}
+
+// attack runs one attack; with an infinite eps one that makes the perturbation small.
+func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int, eps float64, seed uint64, workers int) (*Witness, error) {
+	ball := eps
+	if math.IsInf(eps, 1) {
+		ball = 0 // of which nothing but the rows is used
+	}
+	p := a.d.Problem(x, ball, label, a.m.Classes())
+	radius, lower, upper := a.region(p, eps)
+	tasks := make([]evasion.Task, m.copies())
+	for i := range tasks {
+		tasks[i] = evasion.Task{X: x, Lower: lower, Upper: upper, Goal: evasion.Untargeted(label, a.m.Classes())}
+	}
+	if a.norm != evasion.Linf || math.IsInf(eps, 1) { // the rows matter, the distance is measured
+		p.Boxes = []spec.Box{everything(len(x))}
+	}
+	found := make([]*Witness, len(tasks))
+	results, err := m.m.Run(ctx, a.m.scores, tasks, evasion.Options{Norm: a.norm, Eps: radius, Params: m.params, Seed: seed, Workers: workers,
+		Shape: a.shape, Judge: func(i int, y []float64) bool {
+			found[i] = a.judge(p, x, y, label)
+			if found[i] != nil && a.norm != evasion.Linf && found[i].Distance > eps {
+				found[i] = nil // the radius was rounded with the unit
+			}
+			return found[i] != nil
+		}})
+	var best *Witness
+	for i := range results {
+		if s := results[i].Status; (s == evasion.Found || s == evasion.Already) && (best == nil || found[i].Distance < best.Distance) {
+			best = found[i]
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	return nil, err
 }
 
 // region returns the radius in the network's units and the float32 box of the valid inputs near x.
 func (a *attacker) region(p *spec.Problem, eps float64) (radius float64, lower, upper []float64) {
 	n := a.m.Inputs()
 	lower, upper = make([]float64, n), make([]float64, n)
-	if a.norm == evasion.Linf { // the box says it all
+	if a.norm == evasion.Linf && !math.IsInf(eps, 1) { // the box says it all
 		for i := range n {
 			lower[i], upper[i] = float64(p.Boxes[0].InLower[i]), float64(p.Boxes[0].InUpper[i])
 			radius = max(radius, timesUp(eps, at(a.d.Unit, i, 1)))
@@ -153,11 +173,6 @@ func (a *attacker) region(p *spec.Problem, eps float64) (radius float64, lower, 
 func (a *attacker) judge(p *spec.Problem, x, y []float64, label int) *Witness {
 	if a.m.replay == nil {
 		return a.replayed(x, y, label)
-	}
-	if a.norm != evasion.Linf { // the rows matter, the norm was measured
-		wide := *p
-		wide.Boxes = []spec.Box{everything(len(y))}
-		p = &wide
 	}
 	w, ok := p.Confirm(a.m.replay, y)
 	if !ok || a.m.Semantics != verify.Real && !w.AnyOrder {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/spai-project/certify/attacks/access"
+	"github.com/spai-project/certify/attacks/evasion"
 	"github.com/spai-project/certify/internal/seed"
 	"github.com/spai-project/certify/nn/data"
 )
@@ -92,6 +94,17 @@ func (s *solver) breakDown(ctx context.Context, b *Bracket, x []float64, label i
 		return nil
 	}
 	failed, eps := 0.0, most
+	if m, ok := s.minimiser(); ok {
+		b.Steps++
+		w, err := s.a.attack(ctx, m, x, label, math.Inf(1), root, s.opt.Workers)
+		switch {
+		case w != nil:
+			b.broken(w, "attack "+m.name())
+			eps = between(0, b.Broken)
+		case err != nil && ctx.Err() == nil:
+			return err
+		}
+	}
 	for ctx.Err() == nil && eps > 0 {
 		b.Steps++
 		w, name, err := s.a.run(ctx, x, label, eps, seed.Derive(root, strconv.FormatFloat(eps, 'g', -1, 64)), s.opt.Workers)
@@ -108,6 +121,18 @@ func (s *solver) breakDown(ctx context.Context, b *Bracket, x []float64, label i
 		}
 	}
 	return nil
+}
+
+// minimiser is the attack that makes perturbations small, if there is one for the norm and it is not asked for others.
+func (s *solver) minimiser() (*method, bool) {
+	m, ok := evasion.Lookup("fab")
+	if !ok || !m.Minimal || !slices.Contains(m.Norms, s.opt.Norm) || s.m.replay == nil || len(s.opt.Attacks) > 0 {
+		return nil, false
+	}
+	if _, uniform := constant(s.opt.Domain.Unit, 1); !uniform {
+		return nil, false // it would minimise another distance
+	}
+	return &method{text: m.Name, m: m}, true
 }
 
 // smallest is the least radius of interest: below it a bracket is not narrowed.
