@@ -2,9 +2,9 @@ package nn
 
 import "github.com/spai-project/certify/nn/op"
 
-// Logits returns g without the Softmax or LogSoftmax that makes its only output, and true; g and false when no such node is there.
-// In real arithmetic both order the classes, ties included, in the same way. A binary32 execution of the whole network may round
-// different logits to the same probability, so nothing about those follows. The hash stays that of the file.
+// Logits returns g without the Softmax or LogSoftmax that makes its only output, and true; g and false when no such node is
+// there. In real arithmetic both order the classes, ties included, in the same way. A binary32 execution of the whole network may
+// round different logits to the same probability, so nothing about those follows. The hash stays that of the file.
 func (g *Graph) Logits() (*Graph, bool) {
 	if len(g.Outputs) != 1 || len(g.Nodes) == 0 {
 		return g, false

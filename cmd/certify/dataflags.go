@@ -31,14 +31,16 @@ type dataFlags struct {
 // register adds the flags. one is for commands about a single item: --input is what --data is, --index and --label choose.
 func (f *dataFlags) register(c *cobra.Command, one bool) {
 	fs := c.Flags()
-	fs.StringVar(&f.data, "data", "", "the items: mnist:test, an IDX, .npy, .npz or CSV file, a PNG or a folder of them; with a range: mnist:test[0:100]")
+	fs.StringVar(&f.data, "data", "",
+		"the items: mnist:test, an IDX, .npy, .npz or CSV file, a PNG or a folder of them; with a range: mnist:test[0:100]")
 	fs.StringVar(&f.labels, "labels", "", "a `file` of labels (default: those the data bring along)")
 	fs.StringVar(&f.labelColumn, "label-column", "", "the column of a CSV file with the label: first, last, none or its name")
 	fs.StringVar(&f.scale, "scale", "", "factor for stored values, as 1/255 (default: 1/255 for bytes of pictures, else 1)")
 	fs.StringVar(&f.mean, "mean", "", "subtracted after scaling: one number, or one for each channel as 0.49,0.48,0.45")
 	fs.StringVar(&f.std, "std", "", "divided by after that, likewise; radii and --clip are in units before --mean and --std")
 	fs.StringVar(&f.clip, "clip", "", "the valid range of scaled values, as 0,1, or none (default: 0,1 if all values lie in it)")
-	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"), "`folder` of the four IDX files behind mnist:train and mnist:test (default: $CERTIFY_MNIST)")
+	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"),
+		"`folder` of the four IDX files behind mnist:train and mnist:test (default: $CERTIFY_MNIST)")
 	f.index, f.label = -1, -1
 	if one {
 		fs.StringVar(&f.input, "input", "", "the item: a file as for --data")
@@ -119,7 +121,8 @@ func (it *items) round() {
 		}
 	}
 	if changed > 0 {
-		it.notes = append(it.notes, fmt.Sprintf("note: %d of %d values are no float32 numbers and were rounded to the nearest", changed, len(it.set.X)))
+		it.notes = append(it.notes, fmt.Sprintf("note: %d of %d values are no float32 numbers and were rounded to the nearest",
+			changed, len(it.set.X)))
 	}
 }
 
@@ -165,15 +168,17 @@ func (f *dataFlags) validRange(it *items, mean, std []float64) error {
 		}
 	}
 	if bad > 0 && f.clip == "" && !looksLikeBytes(it.set) {
-		it.notes = append(it.notes, fmt.Sprintf("note: %d of %d values lie outside [0, 1]: no valid range is assumed; --clip states one", bad, len(it.set.X)))
+		it.notes = append(it.notes,
+			fmt.Sprintf("note: %d of %d values lie outside [0, 1]: no valid range is assumed; --clip states one", bad, len(it.set.X)))
 		return nil
 	}
 	if bad > 0 {
 		if len(mean) == 0 && len(std) == 0 {
 			return dataError(it.set.CheckRange(lo, hi))
 		}
-		return malformedf("check --scale, --mean and --std, or state the range with --clip", "%s: item %d (%s), element %d: the value %v stands for one outside [%v, %v], "+
-			"as %d of %d values do", it.spec, first/d, it.set.Names[first/d], first%d, it.set.X[first], lo, hi, bad, len(it.set.X))
+		return malformedf("check --scale, --mean and --std, or state the range with --clip",
+			"%s: item %d (%s), element %d: the value %v stands for one outside [%v, %v], "+
+				"as %d of %d values do", it.spec, first/d, it.set.Names[first/d], first%d, it.set.X[first], lo, hi, bad, len(it.set.X))
 	}
 	it.lo, it.hi, it.domain.Lower, it.domain.Upper = lo, hi, lower, upper
 	return nil

@@ -28,8 +28,10 @@ func (a *app) evalCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval MODEL --data SPEC --eps LIST",
 		Short: "Clean, attacked and certified accuracy of a data set at several radii",
-		Long: "For every item and radius: is it classified as its label, does an attack break it, does the verifier prove it? What holds at one\n" +
-			"radius holds at smaller ones and a counterexample breaks larger ones, so only what does not follow is asked. With -o every\n" +
+		Long: "For every item and radius: is it classified as its label, does an attack break it, does the verifier prove it? What " +
+			"holds at one\n" +
+			"radius holds at smaller ones and a counterexample breaks larger ones, so only what does not follow is asked. With -o " +
+			"every\n" +
 			"finished item is kept at once, and the same command goes on from there; `certify report` makes a page of the file.",
 		Example: "  certify eval net.onnx --data mnist:test[0:1000] --eps 2/255,4/255,8/255 -t 10 -j 2 -o run.jsonl\n" +
 			"  certify eval net.onnx --data val.npz --eps 0.1 --fail-on 'certified<0.9'",
@@ -38,11 +40,14 @@ func (a *app) evalCmd() *cobra.Command {
 	f.register(c, false, "time for each item and radius: 10, 10s, 2m (default: none)")
 	fs := c.Flags()
 	fs.StringVar(&f.eps, "eps", "", "the radii, as 0.1 or 1/255,2/255,4/255")
-	fs.StringVarP(&f.out, "out", "o", "", "keep results in this `file`, one JSON line for each item; a run that was stopped goes on from it")
+	fs.StringVarP(&f.out, "out", "o", "",
+		"keep results in this `file`, one JSON line for each item; a run that was stopped goes on from it")
 	fs.BoolVar(&f.noVerify, "no-verify", false, "run attacks only")
-	fs.IntVar(&f.pictures, "pictures", 256, "keep the values of the first `N` items in the file, for pictures in the report, where they are not proved")
+	fs.IntVar(&f.pictures, "pictures", 256,
+		"keep the values of the first `N` items in the file, for pictures in the report, where they are not proved")
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
-	fs.StringSliceVar(&f.failOn, "fail-on", nil, "exit with 1 if at some radius: violated, undecided, clean<0.98, attacked<0.95, certified<0.9")
+	fs.StringSliceVar(&f.failOn, "fail-on", nil,
+		"exit with 1 if at some radius: violated, undecided, clean<0.98, attacked<0.95, certified<0.9")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.eval(c.Context(), f, args[0]) })
 	return c
 }
@@ -79,7 +84,8 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 		return dataError(err)
 	}
 	a.describe(path, m, it)
-	a.notef("data      %s   %d items of shape %v, %s   sha256 %s", it.spec, it.set.Len(), it.set.Shape, it.valid(), shortHash(it.set.Hash))
+	a.notef("data      %s   %d items of shape %v, %s   sha256 %s", it.spec, it.set.Len(), it.set.Shape, it.valid(),
+		shortHash(it.set.Hash))
 	warnings, err := m.Inspect(ctx, it.set)
 	if err != nil {
 		return robustError(path, it.spec, err)
@@ -107,7 +113,8 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 }
 
 // evalEnd writes what there is, whether the run is complete or not.
-func (a *app) evalEnd(ctx context.Context, f *evalFlags, h *robust.Header, log *robust.Log, records []*robust.Record, err error) error {
+func (a *app) evalEnd(ctx context.Context, f *evalFlags, h *robust.Header, log *robust.Log, records []*robust.Record,
+	err error) error {
 	var sig *interrupt
 	interrupted := errors.As(context.Cause(ctx), &sig)
 	if log != nil {
@@ -204,7 +211,8 @@ func conditions(texts []string) ([]condition, error) {
 			}
 		}
 		if value == nil || !ok && !word {
-			return nil, usagef("the conditions are violated, undecided, clean<0.98, attacked<0.95 and certified<0.9", "--fail-on: %q is no condition", t)
+			return nil, usagef("the conditions are violated, undecided, clean<0.98, attacked<0.95 and certified<0.9",
+				"--fail-on: %q is no condition", t)
 		}
 		c.met = func(rows []robust.Row) bool {
 			for i := range rows {
@@ -225,7 +233,8 @@ func (a *app) printEval(asJSON bool, h *robust.Header, records []*robust.Record)
 	if asJSON {
 		return encodeEval(a.out, h, rows)
 	}
-	g := &grid{head: []string{"eps", "items", "clean", "attacked", "certified", "undecided", "timed out", "broken", "seconds"}, right: map[string]bool{}}
+	g := &grid{head: []string{"eps", "items", "clean", "attacked", "certified", "undecided", "timed out", "broken", "seconds"},
+		right: map[string]bool{}}
 	for _, c := range g.head[1:] {
 		g.right[c] = true
 	}
@@ -234,7 +243,8 @@ func (a *app) printEval(asJSON bool, h *robust.Header, records []*robust.Record)
 		if !verified(h) {
 			certified = "not attempted"
 		}
-		g.add(epsText(h, k, r.Eps), r.Items, percent(r.Clean, r.Items), percent(r.Items-r.Broken, r.Items), certified, r.Undecided, r.TimedOut, r.Broken,
+		g.add(epsText(h, k, r.Eps), r.Items, percent(r.Clean, r.Items), percent(r.Items-r.Broken, r.Items), certified, r.Undecided,
+			r.TimedOut, r.Broken,
 			fmt.Sprintf("%.1f", r.Seconds))
 	}
 	g.text(a.out)

@@ -71,7 +71,8 @@ func (t *evalTally) text() string {
 	rows := robust.Summary(t.records)
 	last := &rows[len(rows)-1]
 	rate, left := t.rate()
-	return fmt.Sprintf("%d/%d   clean %s   at ε %.4g: attacked %s   certified %s   undecided %d   %.3g/s   ~%s left", len(t.records), t.total,
+	return fmt.Sprintf("%d/%d   clean %s   at ε %.4g: attacked %s   certified %s   undecided %d   %.3g/s   ~%s left",
+		len(t.records), t.total,
 		percent(last.Clean, last.Items), last.Eps, percent(last.Items-last.Broken, last.Items), percent(last.Certified, last.Items),
 		last.Undecided, rate, left.Round(time.Second))
 }

@@ -28,7 +28,8 @@ func (a *app) radiusCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "radius MODEL --input FILE | --data SPEC [--index N]",
 		Short: "The largest proved and the smallest broken radius of one input, or of every item of a data set",
-		Long: "Narrow, from both sides, the largest radius at which an input keeps its class: attacks bring down the smallest radius that is\n" +
+		Long: "Narrow, from both sides, the largest radius at which an input keeps its class: attacks bring down the smallest " +
+			"radius that is\n" +
 			"broken, the verifier raises the largest that is proved. With --data and no --index this is done for every item.",
 		Example: "  certify radius net.onnx --input seven.png --label 7 -t 60\n" +
 			"  certify radius net.onnx --data mnist:test[0:100] -t 20 -o radii.jsonl --svg radii.svg",
@@ -38,7 +39,8 @@ func (a *app) radiusCmd() *cobra.Command {
 	fs := c.Flags()
 	fs.BoolVar(&f.noVerify, "no-verify", false, "run attacks only")
 	fs.StringVar(&f.most, "max", "", "the largest radius of interest (default: the width of the valid range)")
-	fs.StringVarP(&f.out, "out", "o", "", "keep results in this `file`, one JSON line for each item; a run that was stopped goes on from it")
+	fs.StringVarP(&f.out, "out", "o", "",
+		"keep results in this `file`, one JSON line for each item; a run that was stopped goes on from it")
 	fs.StringVar(&f.svg, "svg", "", "write a curve to this `file`: the share of items proved, and not broken, over the radius")
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.radius(c.Context(), f, args[0]) })
 	return c
@@ -88,7 +90,8 @@ func (a *app) radius(ctx context.Context, f *radiusFlags, path string) error {
 }
 
 // radiusOne narrows the bracket of one item on all threads.
-func (a *app) radiusOne(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, path string, most float64, opt robust.Options) error {
+func (a *app) radiusOne(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, path string, most float64,
+	opt robust.Options) error {
 	b, err := m.Radius(ctx, it.set.Item(0), it.set.Labels[0], most, opt)
 	if err != nil {
 		return robustError(path, it.spec, err)
@@ -106,7 +109,8 @@ func (a *app) radiusOne(ctx context.Context, f *radiusFlags, m *robust.Model, it
 			Incomplete bool     `json:"incomplete"`
 			Seconds    float64  `json:"seconds"`
 			Seed       uint64   `json:"seed"`
-		}{robust.RadiusSchema, b.Proved, finiteOrNil(b.Broken), b.By, nil, opt.Norm.String(), m.Semantics.String(), b.Steps, b.Incomplete, b.Wall.Seconds(), opt.Seed}
+		}{robust.RadiusSchema, b.Proved, finiteOrNil(b.Broken), b.By, nil, opt.Norm.String(), m.Semantics.String(), b.Steps,
+			b.Incomplete, b.Wall.Seconds(), opt.Seed}
 		if b.Witness != nil {
 			o.Class = &b.Witness.Class
 		}
@@ -153,7 +157,8 @@ func in255(r float64) string {
 }
 
 // radii narrows the brackets of all items, each on one thread.
-func (a *app) radii(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, path string, most float64, opt robust.Options) error {
+func (a *app) radii(ctx context.Context, f *radiusFlags, m *robust.Model, it *items, path string, most float64,
+	opt robust.Options) error {
 	if opt.Timeout <= 0 {
 		opt.Timeout = time.Minute
 	}

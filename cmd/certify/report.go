@@ -12,10 +12,11 @@ import (
 func (a *app) reportCmd() *cobra.Command {
 	var out string
 	c := &cobra.Command{
-		Use:     "report RUN.jsonl...",
-		Short:   "Make one HTML page of the results of `certify eval`: words, tables, curves, examples, how to repeat it",
-		Example: "  certify eval net.onnx --data mnist:test[0:100] --eps 0.1 -t 10 -o run.jsonl && certify report run.jsonl -o report.html",
-		Args:    cobra.MinimumNArgs(1),
+		Use:   "report RUN.jsonl...",
+		Short: "Make one HTML page of the results of `certify eval`: words, tables, curves, examples, how to repeat it",
+		Example: "  certify eval net.onnx --data mnist:test[0:100] --eps 0.1 -t 10 -o run.jsonl && certify report run.jsonl -o " +
+			"report.html",
+		Args: cobra.MinimumNArgs(1),
 	}
 	c.Flags().StringVarP(&out, "out", "o", "report.html", "the `file` to write; it needs no other file and no network")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {

@@ -22,7 +22,8 @@ func (a *app) robustCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "robust MODEL --input FILE | --data SPEC --index N",
 		Short: "Decide one ε-ball: is every valid input near this one classified as its label?",
-		Long: "Decide whether some valid input within --eps of the given one makes another class score at least as much as the label: first\n" +
+		Long: "Decide whether some valid input within --eps of the given one makes another class score at least as much as the " +
+			"label: first\n" +
 			"the input itself, then attacks, then the complete verifier. A tie counts as misclassified. No query file is needed.",
 		Example: "  certify robust net.onnx --input seven.png --label 7 --eps 2/255\n" +
 			"  certify robust net.onnx --data mnist:test --index 3 --eps 0.1 -t 60 --proof ball.cert --out evidence",
@@ -30,8 +31,10 @@ func (a *app) robustCmd() *cobra.Command {
 	}
 	f.register(c, true, "answer before this limit: 60, 60s, 2m (default: none)")
 	c.Flags().StringVar(&eps, "eps", "", "the radius, as 0.1 or 2/255")
-	c.Flags().StringVar(&proof, "proof", "", "write a certificate to this `file`, and the query it is about to FILE.vnnlib; 'certify check' takes both")
-	c.Flags().StringVar(&out, "out", "", "write the counterexample into this `folder`: cex.npy, cex.png, cex.vnnlib and the query, ball.vnnlib")
+	c.Flags().StringVar(&proof, "proof", "",
+		"write a certificate to this `file`, and the query it is about to FILE.vnnlib; 'certify check' takes both")
+	c.Flags().StringVar(&out, "out", "",
+		"write the counterexample into this `folder`: cex.npy, cex.png, cex.vnnlib and the query, ball.vnnlib")
 	c.Flags().StringVar(&progress, "progress", "auto", "auto, plain, json or none")
 	c.RunE = runE(func(c *cobra.Command, args []string) error {
 		opt, sem, err := f.options()
@@ -169,9 +172,11 @@ func ballHeadline(j *ballJob, b *robust.Ball) string {
 		return "PROVED    no valid input in the ball is classified differently"
 	case robust.Violated:
 		if b.By == "input" {
-			return fmt.Sprintf("VIOLATED  the input itself is not classified as %d: class %d scores as much or more", j.label, b.Witness.Class)
+			return fmt.Sprintf("VIOLATED  the input itself is not classified as %d: class %d scores as much or more", j.label,
+				b.Witness.Class)
 		}
-		return fmt.Sprintf("VIOLATED  class %d reachable at distance %s (found by %s)", b.Witness.Class, robust.FormatUp(b.Witness.Distance), b.By)
+		return fmt.Sprintf("VIOLATED  class %d reachable at distance %s (found by %s)", b.Witness.Class,
+			robust.FormatUp(b.Witness.Distance), b.By)
 	case robust.Timeout:
 		return "TIMED OUT not decided" + reachedBound(b)
 	}
@@ -190,7 +195,8 @@ func ballDetails(j *ballJob, b *robust.Ball, cert *ballProof, files []string) (l
 	if w := b.Witness; w != nil {
 		switch {
 		case w.AnyOrder:
-			lines = append(lines, fmt.Sprintf("margin %.4g at least, under every float32 summation order: any IEEE runtime replays it", w.Margin))
+			lines = append(lines, fmt.Sprintf("margin %.4g at least, under every float32 summation order: any IEEE runtime replays it",
+				w.Margin))
 		case w.Rigorous:
 			lines = append(lines, fmt.Sprintf("margin %.4g at least in real arithmetic; a float32 runtime may round it away", w.Margin))
 		default:
@@ -274,7 +280,8 @@ type ballWitness struct {
 }
 
 func (a *app) ballObject(j *ballJob, b *robust.Ball, cert *ballProof) *ballObject {
-	o := &ballObject{Schema: ballSchema, Verdict: b.Verdict, Reason: b.Reason, By: b.By, Semantics: j.m.Semantics.String(), Eps: j.eps,
+	o := &ballObject{Schema: ballSchema, Verdict: b.Verdict, Reason: b.Reason, By: b.By, Semantics: j.m.Semantics.String(),
+		Eps:     j.eps,
 		EpsText: j.text, Norm: j.opt.Norm.String(), Bound: finiteOrNil(b.Margin), Tool: tool(), Seed: j.opt.Seed,
 		Model: report.File{Path: j.path, SHA256: j.m.Graph.Hash}}
 	o.Input.Spec, o.Input.Name, o.Input.SHA256, o.Input.Label = j.it.spec, j.it.set.Names[0], j.it.set.Hash, j.label
@@ -287,10 +294,12 @@ func (a *app) ballObject(j *ballJob, b *robust.Ball, cert *ballProof) *ballObjec
 	}
 	o.Time.Wall, o.Time.Attack, o.Time.Verify = b.Wall.Seconds(), b.Attack.Seconds(), b.Verify.Seconds()
 	if r := b.Result; r != nil {
-		o.Search = &report.Search{Branches: r.Stats.Branches, Open: r.Stats.Open, Closed: r.Stats.Closed, Volume: finiteOrNil(r.Stats.Volume)}
+		o.Search = &report.Search{Branches: r.Stats.Branches, Open: r.Stats.Open, Closed: r.Stats.Closed,
+			Volume: finiteOrNil(r.Stats.Volume)}
 	}
 	if cert != nil && cert.data != nil {
-		o.Proof = &report.Proof{Path: j.proof, Bytes: len(cert.data), Leaves: cert.leaves, Make: cert.made.Seconds(), Check: cert.checked.Seconds()}
+		o.Proof = &report.Proof{Path: j.proof, Bytes: len(cert.data), Leaves: cert.leaves, Make: cert.made.Seconds(),
+			Check: cert.checked.Seconds()}
 	}
 	return o
 }

@@ -30,7 +30,8 @@ type ballProof struct {
 // queryFile is where the query of a certificate is written.
 func queryFile(proof string) string { return proof + ".vnnlib" }
 
-// proveBall makes a certificate and has the kernel check it. The query is read by the kernel from the very bytes that are written.
+// proveBall makes a certificate and has the kernel check it. The query is read by the kernel from the very bytes that are
+// written.
 func (a *app) proveBall(ctx context.Context, j *ballJob, b *robust.Ball) *ballProof {
 	p := &ballProof{}
 	if b.Verdict != robust.Holds {

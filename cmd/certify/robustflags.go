@@ -39,7 +39,8 @@ func (f *robustFlags) register(c *cobra.Command, one bool, timeout string) {
 	fs.Var(&f.memory, "memory", "memory budget of all searches together (default: 4 GiB)")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of everything random")
 	fs.StringVar(&f.norm, "norm", "linf", "linf, l2, l1 or l0; norms other than linf are attacked and not verified")
-	fs.StringArrayVar(&f.attacks, "attack", nil, "an `attack` with parameters, as pgd:steps=100; can be repeated (default: "+robust.DefaultAttack+")")
+	fs.StringArrayVar(&f.attacks, "attack", nil,
+		"an `attack` with parameters, as pgd:steps=100; can be repeated (default: "+robust.DefaultAttack+")")
 	fs.BoolVar(&f.noAttack, "no-attack", false, "run no attack before verifying")
 	fs.StringVar(&f.semantics, "semantics", "real", "the arithmetic the answer is about: real, float32 or both")
 	fs.StringVar(&f.method, "method", "", "limit the verifier to the method of this `name` ('certify list methods')")
@@ -104,10 +105,12 @@ func robustError(model, where string, err error) error {
 	var format *robust.FormatError
 	switch {
 	case errors.As(err, &header):
-		return &failure{code: exitUsage, kind: "resume", msg: header.Path + " holds the results of another run", detail: header.Diffs, err: err,
+		return &failure{code: exitUsage, kind: "resume", msg: header.Path + " holds the results of another run",
+			detail: header.Diffs, err: err,
 			hint: "name another file with -o, delete this one, or repeat what it was made with"}
 	case errors.As(err, &format):
-		return &failure{code: exitMalformed, kind: "results", msg: fmt.Sprintf("%s:%d: %s", format.Path, format.Line, format.Why), err: err}
+		return &failure{code: exitMalformed, kind: "results", msg: fmt.Sprintf("%s:%d: %s", format.Path, format.Line, format.Why),
+			err: err}
 	case errors.Is(err, robust.ErrUnattackable):
 		f := &failure{code: exitUnsupported, kind: "unsupported", msg: model + ": " + trim(err), err: err,
 			hint: "`certify inspect " + model + "` lists what cannot be bounded"}
@@ -133,7 +136,8 @@ func parseNumber(s string) (float64, error) { return strconv.ParseFloat(strings.
 // describe writes what is asked of which network on stderr.
 func (a *app) describe(path string, m *robust.Model, it *items) {
 	s := m.Graph.Summary()
-	a.notef("model     %s   %d→%d, %d ReLU, %d weights   sha256 %s", path, m.Inputs(), m.Classes(), s.Relus, s.Params, shortHash(m.Graph.Hash))
+	a.notef("model     %s   %d→%d, %d ReLU, %d weights   sha256 %s", path, m.Inputs(), m.Classes(), s.Relus, s.Params,
+		shortHash(m.Graph.Hash))
 	if m.Unverifiable != nil {
 		a.notef("note: nothing can be proved about the network: %s", strings.Join(strings.Fields(trim(m.Unverifiable)), " "))
 	}

@@ -101,7 +101,8 @@ func (m *method) name() string {
 
 // run looks for a counterexample within eps and returns the closest it found, nil when it found none, and the attack's name. The
 // result is a function of the arguments and the seed unless ctx ends it.
-func (a *attacker) run(ctx context.Context, x []float64, label int, eps float64, seed uint64, workers int) (*Witness, string, error) {
+func (a *attacker) run(ctx context.Context, x []float64, label int, eps float64, seed uint64, workers int) (*Witness, string,
+	error) {
 	for k := range a.methods {
 		m := &a.methods[k]
 		if w, err := a.attack(ctx, m, x, label, eps, seed, workers); w != nil || err != nil {
@@ -112,7 +113,8 @@ func (a *attacker) run(ctx context.Context, x []float64, label int, eps float64,
 }
 
 // attack runs one attack; with an infinite eps one that makes the perturbation small.
-func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int, eps float64, seed uint64, workers int) (*Witness, error) {
+func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int, eps float64, seed uint64,
+	workers int) (*Witness, error) {
 	ball := eps
 	if math.IsInf(eps, 1) {
 		ball = 0 // of which nothing but the rows is used
@@ -127,8 +129,9 @@ func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int
 		p.Boxes = []spec.Box{everything(len(x))}
 	}
 	found := make([]*Witness, len(tasks))
-	results, err := m.m.Run(ctx, a.m.scores, tasks, evasion.Options{Norm: a.norm, Eps: radius, Params: m.params, Seed: seed, Workers: workers,
-		Shape: a.shape, Judge: func(i int, y []float64) bool {
+	results, err := m.m.Run(ctx, a.m.scores, tasks, evasion.Options{Norm: a.norm, Eps: radius, Params: m.params, Seed: seed,
+		Workers: workers,
+		Shape:   a.shape, Judge: func(i int, y []float64) bool {
 			found[i] = a.judge(p, x, y, label)
 			if found[i] != nil && a.norm != evasion.Linf && found[i].Distance > eps {
 				found[i] = nil // the radius was rounded with the unit
@@ -168,8 +171,8 @@ func (a *attacker) region(p *spec.Problem, eps float64) (radius float64, lower, 
 	return eps * unit, lower, upper
 }
 
-// judge returns the witness that y is, nil when it is none: the violation must be shown by a rigorous evaluation, for every binary32
-// execution where the question is about these.
+// judge returns the witness that y is, nil when it is none: the violation must be shown by a rigorous evaluation, for every
+// binary32 execution where the question is about these.
 func (a *attacker) judge(p *spec.Problem, x, y []float64, label int) *Witness {
 	if a.m.replay == nil {
 		return a.replayed(x, y, label)
@@ -184,7 +187,8 @@ func (a *attacker) judge(p *spec.Problem, x, y []float64, label int) *Witness {
 // witness makes a Witness of a confirmed one.
 func (a *attacker) witness(w *spec.Witness, x []float64, label int) *Witness {
 	class, _ := rival(w.Y, label)
-	return &Witness{X: w.X, Y: w.Y, Class: class, Distance: a.d.distance(a.norm, w.X, x), Margin: w.Margin, Rigorous: true, AnyOrder: w.AnyOrder}
+	return &Witness{X: w.X, Y: w.Y, Class: class, Distance: a.d.distance(a.norm, w.X, x), Margin: w.Margin, Rigorous: true,
+		AnyOrder: w.AnyOrder}
 }
 
 // replayed is judge for a network that cannot be enclosed: plain evaluations in float64 and float32 must both show the violation.

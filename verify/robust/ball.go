@@ -48,7 +48,8 @@ type Ball struct {
 }
 
 // Decide answers whether a valid input within eps of x makes another class score at least as much as label: the input itself is
-// looked at, then one pass of bounds, then attacks, then the complete verifier. x must hold float32 numbers of the domain. An error means bad input.
+// looked at, then one pass of bounds, then attacks, then the complete verifier. x must hold float32 numbers of the domain. An
+// error means bad input.
 func (m *Model) Decide(ctx context.Context, x []float64, label int, eps float64, opt Options) (*Ball, error) {
 	s, err := m.solver(opt)
 	if err != nil {
@@ -176,7 +177,8 @@ func (s *solver) decide(ctx context.Context, x []float64, label int, eps float64
 	return b, s.verify(inner, b, x, label, eps, root)
 }
 
-// root tries a single pass of bounds, which costs less than an attack and settles what is easily proved: there no attack is needed.
+// root tries a single pass of bounds, which costs less than an attack and settles what is easily proved: there no attack is
+// needed.
 func (s *solver) root(ctx context.Context, b *Ball, x []float64, label int, eps float64, root uint64) error {
 	t := *s
 	t.opt.NoAttack, t.opt.Method = true, "crown"
@@ -186,8 +188,8 @@ func (s *solver) root(ctx context.Context, b *Ball, x []float64, label int, eps 
 // sharpenTime bounds the search for a better counterexample than a thin one.
 const sharpenTime = time.Second
 
-// sharpen looks for a counterexample in every binary32 execution where an attack stopped at one in real arithmetic: the verifier's
-// search goes on to such a one.
+// sharpen looks for a counterexample in every binary32 execution where an attack stopped at one in real arithmetic: the
+// verifier's search goes on to such a one.
 func (s *solver) sharpen(ctx context.Context, b *Ball, x []float64, label int, eps float64) error {
 	if w := b.Witness; w == nil || w.AnyOrder || b.By == "input" || s.m.proof == nil || s.opt.Norm != evasion.Linf {
 		return nil

@@ -53,8 +53,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestTie: at the radius itself the only counterexample is a tie, which no proof may overlook. Rounding may keep it from being shown,
-// too, even where the input is the tie.
+// TestTie: at the radius itself the only counterexample is a tie, which no proof may overlook. Rounding may keep it from being
+// shown, too, even where the input is the tie.
 func TestTie(t *testing.T) {
 	m := larger(t)
 	for _, attack := range []bool{true, false} {
@@ -117,7 +117,8 @@ func TestNorms(t *testing.T) {
 			t.Errorf("%v: %v, %q below the radius", c.norm, b.Verdict, b.Reason)
 		}
 	}
-	if _, err := m.Decide(t.Context(), x, 0, 1, Options{Norm: evasion.L2, Domain: Domain{Unit: []float64{1, 2}}}); !errors.Is(err, ErrInput) {
+	if _, err := m.Decide(t.Context(), x, 0, 1, Options{Norm: evasion.L2, Domain: Domain{Unit: []float64{1, 2}}}); !errors.Is(err,
+		ErrInput) {
 		t.Errorf("two units in the norm l2: %v", err)
 	}
 }
@@ -193,8 +194,8 @@ func TestSoftmax(t *testing.T) {
 	}
 }
 
-// TestUnbounded: a network that cannot be bounded is attacked if some attack works without gradients, and refused with the reason if
-// none does.
+// TestUnbounded: a network that cannot be bounded is attacked if some attack works without gradients, and refused with the reason
+// if none does.
 func TestUnbounded(t *testing.T) {
 	m := model(t, chain(t, layer("MatMul", nil, "w"), layer("Cos", nil)), verify.Real)
 	if m.Unverifiable == nil || !strings.Contains(m.Unverifiable.Error(), "Cos") {
@@ -207,7 +208,8 @@ func TestUnbounded(t *testing.T) {
 		}
 		return
 	}
-	if err != nil || b.Verdict == Holds || b.Verdict == Violated && (b.Witness.Rigorous || math.Cos(b.Witness.X[1]) < math.Cos(b.Witness.X[0])) {
+	if err != nil || b.Verdict == Holds || b.Verdict == Violated && (b.Witness.Rigorous ||
+		math.Cos(b.Witness.X[1]) < math.Cos(b.Witness.X[0])) {
 		t.Errorf("%+v, %v", b, err)
 	}
 	// An input that is misclassified as it is needs no attack to be found out.

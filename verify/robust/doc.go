@@ -1,10 +1,10 @@
-// Package robust says how robust a classifier is: at one input and one radius (Decide), on a data set and several radii (Evaluate),
-// and up to which radius (Radius).
+// Package robust says how robust a classifier is: at one input and one radius (Decide), on a data set and several radii
+// (Evaluate), and up to which radius (Radius).
 //
-// An input is robust at radius ε when no valid input within ε of it makes another class score at least as much as its label: a tie
-// counts as misclassified. Every answer has one of four verdicts. Holds was proved by package verify; Violated comes with an input
-// that was replayed; Unknown and Timeout are neither, and are counted as neither: the share of inputs that hold is a lower bound
-// on the robust accuracy, the share that no attack broke an upper one.
+// An input is robust at radius ε when no valid input within ε of it makes another class score at least as much as its label: a
+// tie counts as misclassified. Every answer has one of four verdicts. Holds was proved by package verify; Violated comes with an
+// input that was replayed; Unknown and Timeout are neither, and are counted as neither: the share of inputs that hold is a lower
+// bound on the robust accuracy, the share that no attack broke an upper one.
 package robust
 
 import (

@@ -12,8 +12,8 @@ import (
 // decimals is a decimal number or a quotient of two, with exponents that keep exact arithmetic small.
 var decimals = regexp.MustCompile(`^[0-9.]{1,40}(e[+-]?[0-9]{1,2})?(/[0-9.]{1,40}(e[+-]?[0-9]{1,2})?)?$`)
 
-// ParseEps reads a radius: a decimal number, or a quotient of two as in 2/255. The result is the least float64 that is not below it,
-// so that a proof covers the radius as it was written.
+// ParseEps reads a radius: a decimal number, or a quotient of two as in 2/255. The result is the least float64 that is not below
+// it, so that a proof covers the radius as it was written.
 func ParseEps(text string) (float64, error) {
 	bad := fmt.Errorf("%w: %q is no radius: write 0.1 or 2/255", ErrInput, text)
 	text = strings.ToLower(strings.TrimSpace(text))

@@ -12,8 +12,9 @@ import (
 
 func TestParseEps(t *testing.T) {
 	for text, want := range map[string]*big.Rat{
-		"0.1": big.NewRat(1, 10), "2/255": big.NewRat(2, 255), "0": new(big.Rat), "1e-3": big.NewRat(1, 1000), " 0.25 ": big.NewRat(1, 4),
-		"0.5/2": big.NewRat(1, 4), "1E2": big.NewRat(100, 1), ".5": big.NewRat(1, 2),
+		"0.1": big.NewRat(1, 10), "2/255": big.NewRat(2, 255), "0": new(big.Rat), "1e-3": big.NewRat(1, 1000),
+		" 0.25 ": big.NewRat(1, 4),
+		"0.5/2":  big.NewRat(1, 4), "1E2": big.NewRat(100, 1), ".5": big.NewRat(1, 2),
 	} {
 		f, err := ParseEps(text)
 		if err != nil {
@@ -24,7 +25,8 @@ func TestParseEps(t *testing.T) {
 			t.Errorf("%q gives %v, not the least float64 that is not below it", text, f)
 		}
 	}
-	for _, text := range []string{"", "-1", "NaN", "inf", "1/0", "1/", "/2", "1/2/3", "1e999999999", "1e-999999999", "0x1p-3", "1_0", "a", "1e99", "1..2", "."} {
+	for _, text := range []string{"", "-1", "NaN", "inf", "1/0", "1/", "/2", "1/2/3", "1e999999999", "1e-999999999", "0x1p-3",
+		"1_0", "a", "1e99", "1..2", "."} {
 		if f, err := ParseEps(text); err == nil {
 			t.Errorf("%q gives %v", text, f)
 		}
@@ -33,7 +35,8 @@ func TestParseEps(t *testing.T) {
 
 func TestParseEpsList(t *testing.T) {
 	eps, texts, err := ParseEpsList("0.2, 2/255,0.1,0.10")
-	if err != nil || len(eps) != 3 || texts[0] != "2/255" || texts[1] != "0.1" || texts[2] != "0.2" || !(eps[0] < eps[1] && eps[1] < eps[2]) {
+	if err != nil || len(eps) != 3 || texts[0] != "2/255" || texts[1] != "0.1" || texts[2] != "0.2" || !(eps[0] < eps[1] &&
+		eps[1] < eps[2]) {
 		t.Errorf("%v %q %v", eps, texts, err)
 	}
 	if _, _, err := ParseEpsList("0.1,,0.2"); err == nil {
@@ -87,7 +90,8 @@ func TestProblemCovers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x := []float64{float64(rapid.Float32Range(0, 1).Draw(t, "x")), float64(rapid.Float32Range(0, 1).Draw(t, "y"))}
 		eps := rapid.Float64Range(0, 2).Draw(t, "eps")
-		d := Domain{Lower: []float64{0}, Upper: []float64{1}, Unit: []float64{rapid.Float64Range(0.1, 9).Draw(t, "u"), rapid.Float64Range(0.1, 9).Draw(t, "v")}}
+		d := Domain{Lower: []float64{0}, Upper: []float64{1}, Unit: []float64{rapid.Float64Range(0.1, 9).Draw(t, "u"),
+			rapid.Float64Range(0.1, 9).Draw(t, "v")}}
 		p := d.Problem(x, eps, 0, 2)
 		for i, v := range x {
 			r := new(big.Rat).Mul(rat(eps), rat(d.Unit[i]))

@@ -32,8 +32,8 @@ type EvalOptions struct {
 
 // Evaluate answers for every item of the set and every radius, and returns the records by index. A radius is not asked about when
 // the answer follows: what holds at one radius holds at smaller ones, and a counterexample breaks every radius from its distance
-// on. So radii are tried from the largest down, to the first that holds. When ctx is cancelled, the records that were finished are
-// returned with its cause.
+// on. So radii are tried from the largest down, to the first that holds. When ctx is cancelled, the records that were finished
+// are returned with its cause.
 func (m *Model) Evaluate(ctx context.Context, set *data.Set, opt EvalOptions) ([]*Record, error) {
 	eps := slices.Clone(opt.Eps)
 	slices.Sort(eps)
@@ -61,7 +61,8 @@ func (m *Model) checked(set *data.Set, opt Options) (*solver, error) {
 		return nil, err
 	}
 	if set.Dim() != m.Inputs() {
-		return nil, fmt.Errorf("%w: items of shape %v have %d values, the network has %d inputs", ErrInput, set.Shape, set.Dim(), m.Inputs())
+		return nil, fmt.Errorf("%w: items of shape %v have %d values, the network has %d inputs", ErrInput, set.Shape, set.Dim(),
+			m.Inputs())
 	}
 	if err := set.CheckLabels(m.Classes()); err != nil {
 		return nil, err
@@ -223,7 +224,8 @@ func (s *solver) item(ctx context.Context, set *data.Set, i int, eps []float64, 
 }
 
 // ladder fills r.Eps from the largest radius down and returns the closest counterexample.
-func (s *solver) ladder(ctx context.Context, r *Record, x []float64, label int, eps []float64, root uint64) (closest *Witness, err error) {
+func (s *solver) ladder(ctx context.Context, r *Record, x []float64, label int, eps []float64, root uint64) (closest *Witness,
+	err error) {
 	var source At // of the closest
 	for k := len(eps) - 1; k >= 0; k-- {
 		if closest != nil && closest.Distance <= eps[k] {
@@ -260,7 +262,8 @@ func answer(b *Ball, eps float64) At {
 	a := At{Eps: eps, Verdict: b.Verdict, Reason: b.Reason, By: b.By, Seconds: b.Wall.Seconds()}
 	if w := b.Witness; w != nil {
 		a.Distance, a.Class, a.AnyOrder, a.Replayed = &w.Distance, &w.Class, w.AnyOrder, !w.Rigorous
-	} else if v := verify.Verdict(b.Verdict); (v == verify.Unknown || v == verify.Timeout) && !math.IsInf(b.Margin, 0) && !math.IsNaN(b.Margin) {
+	} else if v := verify.Verdict(b.Verdict); (v == verify.Unknown || v == verify.Timeout) && !math.IsInf(b.Margin, 0) &&
+		!math.IsNaN(b.Margin) {
 		a.Bound = &b.Margin
 	}
 	return a

@@ -35,7 +35,8 @@ func TestEvaluate(t *testing.T) {
 	kinds := map[string]int{}
 	for i, r := range records {
 		x := set.Item(i)
-		if r.Index != i || r.Name != set.Names[i] || r.Label != set.Labels[i] || r.Clean != robustAt(x, r.Label, 0) || r.Clean != (r.Pred == r.Label) {
+		if r.Index != i || r.Name != set.Names[i] || r.Label != set.Labels[i] || r.Clean != robustAt(x, r.Label, 0) ||
+			r.Clean != (r.Pred == r.Label) {
 			t.Errorf("record %d: %+v", i, r)
 		}
 		for k, a := range r.Eps {
@@ -112,8 +113,8 @@ func read(t *testing.T, path string) (string, int) {
 	return timeless(t, records), len(records)
 }
 
-// TestResume stops a run after some items, cuts the last line as a kill would, and goes on: the file is that of a run that was never
-// stopped. A third run asks nothing.
+// TestResume stops a run after some items, cuts the last line as a kill would, and goes on: the file is that of a run that was
+// never stopped. A third run asks nothing.
 func TestResume(t *testing.T) {
 	m, set := larger(t), points(15)
 	dir := t.TempDir()
@@ -261,14 +262,15 @@ func TestEvaluateRefuses(t *testing.T) {
 		set *data.Set
 		eps []float64
 	}{
-		"no radius":                  {points(5), nil},
-		"the radius -1":              {points(5), []float64{-1}},
-		"the data set is empty":      {&data.Set{Shape: []int{2}}, radii},
-		"the data have no labels":    {change(func(s *data.Set) { s.Labels = nil }), radii},
-		"labels outside 0 … 1":       {change(func(s *data.Set) { s.Labels[2] = 7 }), radii},
-		"only finite numbers":        {change(func(s *data.Set) { s.X[3] = math.NaN() }), radii},
-		"item 1 (B)":                 {change(func(s *data.Set) { s.X[2] = 1.5 }), radii},
-		"network has 2 inputs":       {&data.Set{Shape: []int{3}, X: make([]float64, 3), Labels: []int{0}, Names: []string{"0"}}, radii},
+		"no radius":               {points(5), nil},
+		"the radius -1":           {points(5), []float64{-1}},
+		"the data set is empty":   {&data.Set{Shape: []int{2}}, radii},
+		"the data have no labels": {change(func(s *data.Set) { s.Labels = nil }), radii},
+		"labels outside 0 … 1":    {change(func(s *data.Set) { s.Labels[2] = 7 }), radii},
+		"only finite numbers":     {change(func(s *data.Set) { s.X[3] = math.NaN() }), radii},
+		"item 1 (B)":              {change(func(s *data.Set) { s.X[2] = 1.5 }), radii},
+		"network has 2 inputs": {&data.Set{Shape: []int{3}, X: make([]float64, 3), Labels: []int{0}, Names: []string{"0"}},
+			radii},
 		"which is no float32 number": {change(func(s *data.Set) { s.X[0] = 0.1 }), radii},
 	} {
 		o := options(1)
@@ -300,14 +302,16 @@ func TestSummary(t *testing.T) {
 		}
 		return r
 	}
-	rows := Summary([]*Record{rec(true, Holds, Holds), rec(true, Holds, Timeout), rec(true, Holds, Violated), rec(false, Violated, Violated),
+	rows := Summary([]*Record{rec(true, Holds, Holds), rec(true, Holds, Timeout), rec(true, Holds, Violated), rec(false, Violated,
+		Violated),
 		rec(true, Unknown, Unknown)})
 	want := []Row{{0, 5, 4, 1, 3, 1, 0, 10}, {1, 5, 4, 2, 1, 2, 1, 10}}
 	if !reflect.DeepEqual(rows, want) {
 		t.Fatalf("%+v, want %+v", rows, want)
 	}
 	r := &rows[1]
-	if r.CleanAccuracy() != 0.8 || r.Attacked() != 0.6 || r.CertifiedAccuracy() != 0.2 || r.Broken+r.Certified+r.Undecided != r.Items {
+	if r.CleanAccuracy() != 0.8 || r.Attacked() != 0.6 || r.CertifiedAccuracy() != 0.2 ||
+		r.Broken+r.Certified+r.Undecided != r.Items {
 		t.Errorf("shares of %+v", r)
 	}
 	if Summary(nil) != nil {

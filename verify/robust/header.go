@@ -61,8 +61,8 @@ type Header struct {
 // HeaderMayDiffer lists the fields that a run may be continued with whatever they are.
 var HeaderMayDiffer = []string{"command", "model.path", "data.spec", "data.sha256", "options.eps_text", "tool.cpu", "workers"}
 
-// NewHeader describes a run of Evaluate, or of Radii with no radii, after a look at all of the data: its errors are those of the run.
-// Schema, Command, Tool, Model.Path and Data.Spec are the caller's.
+// NewHeader describes a run of Evaluate, or of Radii with no radii, after a look at all of the data: its errors are those of the
+// run. Schema, Command, Tool, Model.Path and Data.Spec are the caller's.
 func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) (*Header, error) {
 	s, err := m.checked(set, opt.Options)
 	if err != nil {
@@ -73,7 +73,8 @@ func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) (*Header, error) {
 	if h.Model.Cut = m.Cut; m.Unverifiable != nil {
 		h.Model.Unverifiable = m.Unverifiable.Error()
 	}
-	h.Data.SHA256, h.Data.Values, h.Data.Items, h.Data.Shape, h.Data.Names = set.Hash, hashItems(set), set.Len(), set.Shape, set.Classes
+	h.Data.SHA256, h.Data.Values, h.Data.Items, h.Data.Shape, h.Data.Names = set.Hash, hashItems(set), set.Len(), set.Shape,
+		set.Classes
 	o := &h.Options
 	o.Eps, o.Norm, o.Lower, o.Upper, o.Unit = opt.Eps, opt.Norm.String(), opt.Domain.Lower, opt.Domain.Upper, opt.Domain.Unit
 	o.Timeout, o.Verify, o.Method, o.Memory = opt.Timeout.Seconds(), !opt.NoVerify, opt.Method, opt.Memory
@@ -108,7 +109,8 @@ func ReadLog(path string) (h *Header, records []*Record, err error) {
 		return nil, nil, &FormatError{path, 1, err.Error()}
 	}
 	if h.Schema != Schema {
-		return nil, nil, &FormatError{path, 1, fmt.Sprintf("the schema is %q, expected %s: certify eval writes such files", h.Schema, Schema)}
+		return nil, nil, &FormatError{path, 1, fmt.Sprintf("the schema is %q, expected %s: certify eval writes such files", h.Schema,
+			Schema)}
 	}
 	if records, err = decodeLines[*Record](path, lines, h.Data.Items); err != nil {
 		return nil, nil, err

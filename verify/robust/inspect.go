@@ -41,20 +41,24 @@ func (m *Model) Inspect(ctx context.Context, set *data.Set) ([]Warning, error) {
 	}
 	var out []Warning
 	if m.Cut {
-		out = append(out, Warning{"softmax", "the network ends in a Softmax, which is left out: real arithmetic orders the scores below it as it orders the " +
-			"probabilities, and their gradients do not vanish"})
+		out = append(out, Warning{"softmax",
+			"the network ends in a Softmax, which is left out: real arithmetic orders the scores below it as it orders the " +
+				"probabilities, and their gradients do not vanish"})
 	}
 	if probabilities {
-		out = append(out, Warning{"softmax", "the outputs are probabilities: gradients vanish where the network is sure, so attacks look weaker than " +
-			"they are; export the network without its Softmax"})
+		out = append(out, Warning{"softmax",
+			"the outputs are probabilities: gradients vanish where the network is sure, so attacks look weaker than " +
+				"they are; export the network without its Softmax"})
 	}
 	if m.replay != nil && set.Labels != nil && moving == 0 {
-		out = append(out, Warning{"gradients", fmt.Sprintf("the gradient is zero at each of the first %d items: it is likely masked, and gradient attacks "+
-			"find nothing whatever the network is worth; try an attack that needs scores only, or BPDA", n)})
+		out = append(out, Warning{"gradients",
+			fmt.Sprintf("the gradient is zero at each of the first %d items: it is likely masked, and gradient attacks "+
+				"find nothing whatever the network is worth; try an attack that needs scores only, or BPDA", n)})
 	}
 	if classes := m.Classes(); set.Labels != nil && n >= 8 && correct*classes < n {
-		out = append(out, Warning{"data", fmt.Sprintf("%d of the first %d items are classified as their labels, no better than guessing: check the scale of the "+
-			"values (--scale, --mean, --std), the order of the classes and that these are the data of this network", correct, n)})
+		out = append(out, Warning{"data",
+			fmt.Sprintf("%d of the first %d items are classified as their labels, no better than guessing: check the scale of the "+
+				"values (--scale, --mean, --std), the order of the classes and that these are the data of this network", correct, n)})
 	}
 	return out, nil
 }

@@ -42,8 +42,8 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return fmt.Sprintf("robust: %s:%d: %s", e.Path, e.Line, e.Why) }
 
-// OpenLog opens a results file for appending, or makes it. The header of an existing file must agree with the given one, but for the
-// fields whose dotted names are listed; if not, the error is a *HeaderError. An incomplete last line is cut off.
+// OpenLog opens a results file for appending, or makes it. The header of an existing file must agree with the given one, but for
+// the fields whose dotted names are listed; if not, the error is a *HeaderError. An incomplete last line is cut off.
 func OpenLog(path string, header any, ignore ...string) (*Log, error) {
 	h, err := json.Marshal(header)
 	if err != nil {

@@ -22,8 +22,9 @@ func chain(t testing.TB, nodes ...nn.DraftNode) *nn.Graph {
 	matrix := func(name string, v ...float64) nn.DraftConst {
 		return nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Float32, Shape: []int{2, 2}, Data: v}}
 	}
-	d := &nn.Draft{Opset: 13, Hash: "hash", Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 2}}}, Outputs: []nn.DraftPort{{Name: "y"}},
-		Consts: []nn.DraftConst{matrix("w", 1, 0, 0, 1), matrix("zero", 0, 0, 0, 0), matrix("bias", 0.25, 0.75, 0, 0)}}
+	d := &nn.Draft{Opset: 13, Hash: "hash", Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 2}}},
+		Outputs: []nn.DraftPort{{Name: "y"}},
+		Consts:  []nn.DraftConst{matrix("w", 1, 0, 0, 1), matrix("zero", 0, 0, 0, 0), matrix("bias", 0.25, 0.75, 0, 0)}}
 	d.Consts[2].Tensor.Shape, d.Consts[2].Tensor.Data = []int{2}, []float64{0.25, 0.75}
 	from := "x"
 	for i, n := range nodes {
@@ -41,8 +42,8 @@ func chain(t testing.TB, nodes ...nn.DraftNode) *nn.Graph {
 	return g
 }
 
-// larger tells which of two inputs that are not negative is larger: y = relu(x). The radius of x is half of their difference, as long
-// as there is no clipping.
+// larger tells which of two inputs that are not negative is larger: y = relu(x). The radius of x is half of their difference, as
+// long as there is no clipping.
 func larger(t testing.TB) *Model {
 	return model(t, chain(t, layer("MatMul", nil, "w"), layer("Relu", nil), layer("MatMul", nil, "w")), verify.Real)
 }

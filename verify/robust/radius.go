@@ -87,8 +87,8 @@ func (d *Domain) width(x []float64) float64 {
 	return most
 }
 
-// breakDown shrinks Broken by attacks: an attack that minimises where there is one, then attacks at radii between the largest that
-// failed and the smallest that did not.
+// breakDown shrinks Broken by attacks: an attack that minimises where there is one, then attacks at radii between the largest
+// that failed and the smallest that did not.
 func (s *solver) breakDown(ctx context.Context, b *Bracket, x []float64, label int, most float64, root uint64) error {
 	if len(s.a.methods) == 0 {
 		return nil
@@ -147,7 +147,8 @@ func (b *Bracket) broken(w *Witness, by string) {
 
 // proveUp raises Proved: first towards the broken radius, then between what is proved and what was not. A question gets at most a
 // third of the time that is left, so that a hard one does not use it all.
-func (s *solver) proveUp(ctx context.Context, b *Bracket, x []float64, label int, most float64, root uint64, end time.Time) error {
+func (s *solver) proveUp(ctx context.Context, b *Bracket, x []float64, label int, most float64, root uint64,
+	end time.Time) error {
 	for ctx.Err() == nil {
 		top := min(b.Broken, b.Open)
 		if math.IsInf(top, 1) {
@@ -182,8 +183,8 @@ func (s *solver) proveUp(ctx context.Context, b *Bracket, x []float64, label int
 	return nil
 }
 
-// between returns a decimal number of at most three digits between lo and hi, rounded up to a float64: the middle, or far below hi
-// the geometric mean, as long as it lies strictly between them.
+// between returns a decimal number of at most three digits between lo and hi, rounded up to a float64: the middle, or far below
+// hi the geometric mean, as long as it lies strictly between them.
 func between(lo, hi float64) float64 {
 	mid := lo + (hi-lo)/2
 	if lo < hi/8 {
@@ -248,8 +249,9 @@ func (m *Model) Radii(ctx context.Context, set *data.Set, opt RadiiOptions) ([]*
 
 func radiusRecord(b *Bracket, i int, set *data.Set, y []float64) *RadiusRecord {
 	_, margin := rival(y, set.Labels[i])
-	r := &RadiusRecord{Index: i, Name: set.Names[i], Label: set.Labels[i], Pred: access.Argmax(y), Clean: margin > 0, Proved: b.Proved,
-		By: b.By, Steps: b.Steps, Incomplete: b.Incomplete, Seconds: b.Wall.Seconds()}
+	r := &RadiusRecord{Index: i, Name: set.Names[i], Label: set.Labels[i], Pred: access.Argmax(y), Clean: margin > 0,
+		Proved: b.Proved,
+		By:     b.By, Steps: b.Steps, Incomplete: b.Incomplete, Seconds: b.Wall.Seconds()}
 	if b.Witness != nil {
 		r.Broken, r.Class = &b.Broken, &b.Witness.Class
 	}

@@ -44,7 +44,8 @@ func TestRadiusUnbreakable(t *testing.T) {
 
 // TestRadiusAttacksOnly proves nothing.
 func TestRadiusAttacksOnly(t *testing.T) {
-	b, err := larger(t).Radius(t.Context(), []float64{0.75, 0.25}, 0, 0, Options{Domain: unitBox, NoVerify: true, Timeout: 10 * time.Second})
+	b, err := larger(t).Radius(t.Context(), []float64{0.75, 0.25}, 0, 0, Options{Domain: unitBox, NoVerify: true,
+		Timeout: 10 * time.Second})
 	if err != nil || b.Proved != 0 || b.Broken < 0.25 || b.Broken > 0.27 {
 		t.Errorf("%+v, %v", b, err)
 	}

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// A Curve is a step function of the radius: it has Y[i] from X[i] on, up to X[i+1], and ends at the chart's edge. With Before it has
-// Y[i] up to and including X[i] instead, from X[i−1] on. X increases.
+// A Curve is a step function of the radius: it has Y[i] from X[i] on, up to X[i+1], and ends at the chart's edge. With Before it
+// has Y[i] up to and including X[i] instead, from X[i−1] on. X increases.
 type Curve struct {
 	Name   string
 	Class  string // the CSS class: proved, open or clean
@@ -44,7 +44,8 @@ func (c *Chart) WriteSVG(w io.Writer) error {
 // readable and free of generated identifiers, so that a page may hold several.
 func (c *Chart) svg(alone bool) string {
 	var b strings.Builder
-	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="cv" role="img" viewBox="0 0 ` + strconv.Itoa(chartW) + " " + strconv.Itoa(chartH) + `"`)
+	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" class="cv" role="img" viewBox="0 0 ` + strconv.Itoa(chartW) + " " +
+		strconv.Itoa(chartH) + `"`)
 	if alone {
 		fmt.Fprintf(&b, ` width="%d" height="%d"`, chartW, chartH)
 	}
@@ -95,13 +96,15 @@ func (c *Chart) points(k *Curve) (out []string) {
 func (c *Chart) axes(b *strings.Builder) {
 	for k := range 6 {
 		v := float64(k) / 5
-		fmt.Fprintf(b, "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%d %%</text>\n",
+		fmt.Fprintf(b, "<line class=\"rule\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/><text x=\"%d\" y=\"%.1f\" "+
+			"text-anchor=\"end\">%d %%</text>\n",
 			left, chartW-right, c.y(v), c.y(v), left-8, c.y(v)+4, 20*k)
 	}
 	step := niceStep(c.Most / 6)
 	for k := 0; float64(k)*step <= c.Most*(1+1e-9); k++ {
 		v := float64(k) * step
-		fmt.Fprintf(b, "<line class=\"rule\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+		fmt.Fprintf(b, "<line class=\"rule\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text x=\"%.1f\" y=\"%d\" "+
+			"text-anchor=\"middle\">%s</text>\n",
 			c.x(v), c.x(v), top, top+plotH, c.x(v), top+plotH+18, strconv.FormatFloat(v, 'g', 3, 64))
 	}
 	fmt.Fprintf(b, "<line class=\"axis\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>\n", left, chartW-right, top+plotH, top+plotH)
@@ -116,7 +119,8 @@ func (c *Chart) legend(b *strings.Builder) {
 	}
 	for i := range c.Curves {
 		yy := y + 18*i + 8
-		fmt.Fprintf(b, "<polyline class=\"%s\" points=\"%d,%d %d,%d\"/><text class=\"key\" x=\"%d\" y=\"%d\">%s</text>\n", c.Curves[i].Class, x, yy, x+24, yy,
+		fmt.Fprintf(b, "<polyline class=\"%s\" points=\"%d,%d %d,%d\"/><text class=\"key\" x=\"%d\" y=\"%d\">%s</text>\n",
+			c.Curves[i].Class, x, yy, x+24, yy,
 			x+31, yy+4, html.EscapeString(c.Curves[i].Name))
 	}
 }

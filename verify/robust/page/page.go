@@ -26,8 +26,8 @@ type Run struct {
 	Records []*robust.Record
 }
 
-// Write writes a page about the runs: counts in words, tables, curves, examples, what was not decided, times, and how to repeat it.
-// The page holds no script and refers to nothing outside itself.
+// Write writes a page about the runs: counts in words, tables, curves, examples, what was not decided, times, and how to repeat
+// it. The page holds no script and refers to nothing outside itself.
 func Write(w io.Writer, runs []Run, tool string) error {
 	v := struct {
 		Title, Tool string
@@ -102,8 +102,10 @@ type decider struct {
 
 func newView(r *Run) (*view, error) {
 	h := r.Header
-	v := &view{Model: path.Base(h.Model.Path), Data: h.Data.Spec, Path: path.Base(r.Path), H: h, Items: len(r.Records), Total: h.Data.Items,
-		Verified: h.Options.Verify && h.Options.Norm == "linf" && h.Model.Unverifiable == "", Norm: normName(h.Options.Norm), Domain: domainWords(h)}
+	v := &view{Model: path.Base(h.Model.Path), Data: h.Data.Spec, Path: path.Base(r.Path), H: h, Items: len(r.Records),
+		Total:    h.Data.Items,
+		Verified: h.Options.Verify && h.Options.Norm == "linf" && h.Model.Unverifiable == "", Norm: normName(h.Options.Norm),
+		Domain: domainWords(h)}
 	sort.Slice(r.Records, func(i, j int) bool { return r.Records[i].Index < r.Records[j].Index })
 	for k, s := range robust.Summary(r.Records) {
 		v.Rows = append(v.Rows, newRow(s, epsText(h, k)))
@@ -126,7 +128,8 @@ func newView(r *Run) (*view, error) {
 }
 
 func newRow(s robust.Row, text string) row {
-	r := row{Row: s, Text: text, CleanPct: pct(s.Clean, s.Items), AttackedPct: pct(s.Items-s.Broken, s.Items), CertPct: pct(s.Certified, s.Items),
+	r := row{Row: s, Text: text, CleanPct: pct(s.Clean, s.Items), AttackedPct: pct(s.Items-s.Broken, s.Items),
+		CertPct: pct(s.Certified, s.Items),
 		OpenPct: pct(s.Undecided, s.Items), BrokenPct: pct(s.Broken, s.Items), Time: seconds(s.Seconds)}
 	width := func(n int) string { return strconv.FormatFloat(100*float64(n)/float64(s.Items), 'f', 2, 64) }
 	r.WProved, r.WOpen, r.WBroken = width(s.Certified), width(s.Undecided), width(s.Broken)
@@ -134,7 +137,8 @@ func newRow(s robust.Row, text string) row {
 	return r
 }
 
-// headline chooses the radius that says most: the largest at which at least half of the items are proved; without proofs, not broken.
+// headline chooses the radius that says most: the largest at which at least half of the items are proved; without proofs, not
+// broken.
 func headline(rows []row, verified bool) row {
 	best := rows[0]
 	for _, r := range rows {
@@ -161,16 +165,19 @@ func lead(v *view) string {
 	fmt.Fprintf(&b, "for %d a wrong answer is known (%s)", m.Broken, m.BrokenPct)
 	switch {
 	case !v.Verified:
-		fmt.Fprintf(&b, ", and nothing is known about the other %d: no proof was attempted. The accuracy under attack is at most %s.", m.Undecided, m.AttackedPct)
+		fmt.Fprintf(&b, ", and nothing is known about the other %d: no proof was attempted. The accuracy under attack is at most "+
+			"%s.", m.Undecided, m.AttackedPct)
 	case m.Undecided == 0:
 		fmt.Fprintf(&b, ", and none is left open. The accuracy under the worst such change is %s exactly.", m.CertPct)
 	default:
-		fmt.Fprintf(&b, ", and %d could not be decided. The accuracy under the worst such change lies between %s and %s.", m.Undecided, m.CertPct, m.AttackedPct)
+		fmt.Fprintf(&b, ", and %d could not be decided. The accuracy under the worst such change lies between %s and %s.",
+			m.Undecided, m.CertPct, m.AttackedPct)
 	}
 	return b.String()
 }
 
-// accuracyChart draws bounds that hold between the radii too: what is proved at one holds below it, what is broken is broken above.
+// accuracyChart draws bounds that hold between the radii too: what is proved at one holds below it, what is broken is broken
+// above.
 func accuracyChart(v *view) *Chart {
 	last := v.Rows[len(v.Rows)-1]
 	c := &Chart{Title: "Accuracy over the radius", XName: "radius ε (" + v.Norm + ")", Most: last.Eps * 1.02}
@@ -298,5 +305,6 @@ func (r row) NotBroken() int { return r.Items - r.Broken }
 
 // OpenWords says how many questions are open, listed or not.
 func (v *view) OpenWords() string {
-	return count(len(v.Open)+v.MoreOpen, "question about an input and a radius is open", "questions about an input and a radius are open")
+	return count(len(v.Open)+v.MoreOpen, "question about an input and a radius is open",
+		"questions about an input and a radius are open")
 }

@@ -28,8 +28,10 @@ func run() Run {
 	wrong.Distance, wrong.Class, wrong.AnyOrder = &zero, &class, true
 	x, y := robust.Vector{0, 1, 0.5, 0.25}, robust.Vector{0.125, 0.875, 0.5, 0.25}
 	records := []*robust.Record{
-		{Index: 2, Name: "c & d", Label: 1, Pred: 1, Clean: true, Margin: 2, Eps: []robust.At{at(robust.Holds, "proof"), broken}, X: x, Adversarial: y},
-		{Index: 0, Name: "a", Label: 0, Pred: 0, Clean: true, Margin: 5, Eps: []robust.At{at(robust.Holds, "proof"), at(robust.Holds, "proof")}, Seconds: 2},
+		{Index: 2, Name: "c & d", Label: 1, Pred: 1, Clean: true, Margin: 2, Eps: []robust.At{at(robust.Holds, "proof"), broken},
+			X: x, Adversarial: y},
+		{Index: 0, Name: "a", Label: 0, Pred: 0, Clean: true, Margin: 5, Eps: []robust.At{at(robust.Holds, "proof"), at(robust.Holds,
+			"proof")}, Seconds: 2},
 		{Index: 1, Name: "b", Label: 0, Pred: 0, Clean: true, Margin: 3, Eps: []robust.At{at(robust.Holds, "proof"), open}, X: x},
 		{Index: 3, Name: "e", Label: 0, Pred: 2, Margin: -1, Eps: []robust.At{wrong, wrong}},
 	}
@@ -87,19 +89,22 @@ func TestPage(t *testing.T) {
 	words, elements := text(t, page)
 	for _, want := range []string{
 		"How robust is <net>.onnx?", "4 inputs of set[0:4] · L∞ · values in [0, 1]",
-		"Of 4 inputs, the network classifies 3 as labelled (75.0 %). When every input may be changed by up to ε = 1/10 (each value by at most that much), " +
+		"Of 4 inputs, the network classifies 3 as labelled (75.0 %). When every input may be changed by up to ε = 1/10 (each value " +
+			"by at most that much), " +
 			"3 of them provably stay right whatever the change (75.0 %), for 1 a wrong answer is known (25.0 %), and none is left open. " +
 			"The accuracy under the worst such change is 75.0 % exactly.",
 		"1/10 75.0 % (3) 75.0 % (3) 0 1", "0.2 25.0 % (1) 50.0 % (2) 1 2",
 		"Item c & d: class 1 (dog) becomes 2 (<b>) at distance 0.15", "full colour 0.125", "Item b, class 0 (cat), proved at ε = 1/10",
-		"1 question about an input and a radius is open", "timed-out: deadline -0.25", "certify eval <net> --data 'x & y'", "In 1 of 3 cases the margin is so thin",
+		"1 question about an input and a radius is open", "timed-out: deadline -0.25", "certify eval <net> --data 'x & y'",
+		"In 1 of 3 cases the margin is so thin",
 		"Made by certify test", "run.jsonl", "pgd:steps=40",
 	} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	for name, n := range map[string]int{"img": 4, "script": 0, "link": 0, "article": 1, "svg": 2 + 1 + len(newTimes(t)), "figure": 2} {
+	for name, n := range map[string]int{"img": 4, "script": 0, "link": 0, "article": 1, "svg": 2 + 1 + len(newTimes(t)),
+		"figure": 2} {
 		if elements[name] != n {
 			t.Errorf("%d elements %s, want %d", elements[name], name, n)
 		}
@@ -128,7 +133,8 @@ func TestPages(t *testing.T) {
 	attacked := run()
 	attacked.Header.Options.Norm, attacked.Header.Options.Verify = "l2", false
 	words, elements := text(t, write(t, cut, attacked))
-	for _, want := range []string{"This run is not complete: 2 of 4 inputs are finished", "No proof was attempted: the verifier works in the norm L∞ only",
+	for _, want := range []string{"This run is not complete: 2 of 4 inputs are finished",
+		"No proof was attempted: the verifier works in the norm L∞ only",
 		"by that Euclidean length"} {
 		if !strings.Contains(words, want) {
 			t.Errorf("the page lacks %q", want)
@@ -163,7 +169,8 @@ func TestRadiusChart(t *testing.T) {
 	if err := c.WriteSVG(&b); err != nil {
 		t.Fatal(err)
 	}
-	if words, elements := text(t, b.Bytes()); elements["polyline"] != 4 || elements["polygon"] != 1 || !strings.Contains(words, "a & b") {
+	if words, elements := text(t, b.Bytes()); elements["polyline"] != 4 || elements["polygon"] != 1 || !strings.Contains(words,
+		"a & b") {
 		t.Errorf("%v %s", elements, words)
 	}
 	RadiusChart("none", nil).svg(true)

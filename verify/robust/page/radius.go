@@ -27,11 +27,13 @@ func RadiusChart(title string, records []*robust.RadiusRecord) *Chart {
 	for c.Most > 1.3*most && c.Most > 0 { // 1, 2, 5 are coarse for an edge
 		c.Most *= 0.9
 	}
-	c.Curves = []Curve{survivors("no counterexample found", "open", broken, len(records), false), survivors("proved robust", "proved", proved, len(records), true)}
+	c.Curves = []Curve{survivors("no counterexample found", "open", broken, len(records), false), survivors("proved robust",
+		"proved", proved, len(records), true)}
 	return c
 }
 
-// survivors counts the items that are left at a radius. A counterexample at distance d breaks the radius d, a proof at r holds at r.
+// survivors counts the items that are left at a radius. A counterexample at distance d breaks the radius d, a proof at r holds at
+// r.
 func survivors(name, class string, ends []float64, n int, before bool) Curve {
 	slices.Sort(ends)
 	c := Curve{Name: name, Class: class, Before: before}
