@@ -18,54 +18,15 @@ func (s *Searcher) candidate(l *lanes, r int) bool {
 		return false
 	}
 	x := l.get(make([]float64, s.pr.NumInputs), r)
-	s.coarsen(ci, x)
-	if s.confirm(ci, x) {
-		return true
-	}
 	s.failed[ci] = l.margin[r]
 	s.pushing = true
-	done := s.push(ci, x, l.margin[r])
+	done := s.ask(ci, x) || s.push(ci, x, l.margin[r])
 	s.pushing = false
 	s.pushes++
 	if done || s.best != nil && s.pushes >= maxPushes {
 		s.over = true
 	}
 	return s.over
-}
-
-// coarsen moves x, if it stays a candidate, to numbers of few digits: multiples of the largest power of two that will do, up to half the
-// least width of the box. Sums over small integers are exact in any order, and with step functions in the network nothing else keeps an
-// argument at a jump from going either way.
-func (s *Searcher) coarsen(ci int, x []float64) {
-	g := s.groupOf[s.pr.Cases[ci].Box]
-	if !s.steps || len(s.groups[g].active) == 0 {
-		return
-	}
-	b := &s.pr.Boxes[s.groups[g].box]
-	width := math.Inf(1)
-	for _, i := range s.groups[g].active {
-		width = min(width, float64(b.InUpper[i])-float64(b.InLower[i]))
-	}
-	_, e := math.Frexp(width / 2)
-	l := s.pushLanes()
-	s.pushing = true
-	defer func() { s.pushing = false }()
-	for r := range l.R {
-		l.setBox(r, s, g, ci)
-		u := math.Ldexp(1, e-1-r)
-		for i, v := range x {
-			l.put(i, r, math.Round(v/u)*u)
-		}
-	}
-	if !s.evaluate(l) {
-		return
-	}
-	for r := range l.R {
-		if l.margin[r] >= 0 {
-			l.get(x, r)
-			return
-		}
-	}
 }
 
 // confirm asks for the verdict on one point, keeps it if it is the best, and reports whether the search has its witness.
@@ -132,13 +93,16 @@ func (s *Searcher) push(ci int, x []float64, margin float64) bool {
 		size = min(size, 0.25)
 		l.get(x, b)
 		if margin >= 2*asked || asked <= 0 {
-			if asked = margin; s.confirm(ci, x) {
+			if asked = margin; s.ask(ci, x) {
 				return true
 			}
 		}
 		s.direction(dir, l, b)
 	}
 	s.failed[ci] = max(s.failed[ci], margin)
+	if s.steps {
+		return s.shake(ci, x)
+	}
 	return s.confirm(ci, x)
 }
 

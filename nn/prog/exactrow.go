@@ -46,19 +46,32 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 // unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 or less than it for maps whose
 // coefficients would have to be enumerated and for those of no small unit.
 func unitOfMap(m Linear) float64 {
-	var list []float64
 	switch m := m.(type) {
 	case *denseMap:
-		list = m.w
+		return unitOfAll(m.w)
 	case *convMap:
-		list = m.w
+		return unitOfAll(m.w)
 	case *sparseMap:
-		list = m.csr.Val
-	case *diagMap:
-		list = m.csr.Val
-	default:
-		return 0
+		return m.unit()
+	case diagMap:
+		return m.unit()
 	}
+	return 0
+}
+
+func (s *sparseMap) unit() float64 {
+	w := math.Inf(1)
+	for i := range s.m {
+		_, val := s.csr.Row(i)
+		if w = min(w, unitOfAll(val)); w == 0 {
+			break
+		}
+	}
+	return w
+}
+
+// unitOfAll is the least unitOf, 0 below 2⁻⁶⁰.
+func unitOfAll(list []float64) float64 {
 	w := math.Inf(1)
 	for _, v := range list {
 		if w = min(w, unitOf(v)); w < 0x1p-60 {
