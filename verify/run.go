@@ -141,7 +141,11 @@ func (r *run) decide() {
 		return
 	}
 	if r.opt.Method == "attack" {
-		if !r.attack(false, func() attacks.Options { return attacks.Options{Seed: r.opt.Seed} }) {
+		work := int64(0)
+		if _, ok := r.ctx.Deadline(); ok { // then that is the limit
+			work = math.MaxInt64 / 2
+		}
+		if !r.attack(false, func() attacks.Options { return attacks.Options{Seed: r.opt.Seed, Work: work} }) {
 			r.undecided("incomplete")
 		}
 		return
