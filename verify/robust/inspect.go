@@ -19,7 +19,8 @@ const inspected = 16
 // whether the network classifies the data at all.
 func (m *Model) Inspect(ctx context.Context, set *data.Set) ([]Warning, error) {
 	if set.Dim() != m.Inputs() {
-		return nil, fmt.Errorf("%w: items of shape %v have %d values, the network has %d inputs", ErrInput, set.Shape, set.Dim(), m.Inputs())
+		return nil, fmt.Errorf("%w: items of shape %v have %d values, the network has %d inputs", ErrInput, set.Shape, set.Dim(),
+			m.Inputs())
 	}
 	if set.Labels != nil {
 		if err := set.CheckLabels(m.Classes()); err != nil {
