@@ -28,11 +28,10 @@ func (a *app) evalCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "eval MODEL --data SPEC --eps LIST",
 		Short: "Clean, attacked and certified accuracy of a data set at several radii",
-		Long: "For every item and radius: is it classified as its label, does an attack break it, does the verifier prove it? What " +
-			"holds at one\n" +
-			"radius holds at smaller ones and a counterexample breaks larger ones, so only what does not follow is asked. With -o " +
-			"every\n" +
-			"finished item is kept at once, and the same command goes on from there; `certify report` makes a page of the file.",
+		Long: "For every item and radius: is it classified as its label, does an attack break it, does the verifier prove it? What\n" +
+			"holds at one radius holds at smaller ones and a counterexample breaks larger ones, so only what does not follow is\n" +
+			"asked. With -o every finished item is kept at once, and the same command goes on from there; `certify report` makes\n" +
+			"a page of the file.",
 		Example: "  certify eval net.onnx --data mnist:test[0:1000] --eps 2/255,4/255,8/255 -t 10 -j 2 -o run.jsonl\n" +
 			"  certify eval net.onnx --data val.npz --eps 0.1 --fail-on 'certified<0.9'",
 		Args: cobra.ExactArgs(1),

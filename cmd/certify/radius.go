@@ -29,8 +29,8 @@ func (a *app) radiusCmd() *cobra.Command {
 		Use:   "radius MODEL --input FILE | --data SPEC [--index N]",
 		Short: "The largest proved and the smallest broken radius of one input, or of every item of a data set",
 		Long: "Narrow, from both sides, the largest radius at which an input keeps its class: attacks bring down the smallest " +
-			"radius that is\n" +
-			"broken, the verifier raises the largest that is proved. With --data and no --index this is done for every item.",
+			"radius\n" +
+			"that is broken, the verifier raises the largest that is proved. With --data and no --index this is done for every item.",
 		Example: "  certify radius net.onnx --input seven.png --label 7 -t 60\n" +
 			"  certify radius net.onnx --data mnist:test[0:100] -t 20 -o radii.jsonl --svg radii.svg",
 		Args: cobra.ExactArgs(1),

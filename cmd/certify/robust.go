@@ -22,9 +22,9 @@ func (a *app) robustCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "robust MODEL --input FILE | --data SPEC --index N",
 		Short: "Decide one ε-ball: is every valid input near this one classified as its label?",
-		Long: "Decide whether some valid input within --eps of the given one makes another class score at least as much as the " +
-			"label: first\n" +
-			"the input itself, then attacks, then the complete verifier. A tie counts as misclassified. No query file is needed.",
+		Long: "Decide whether some valid input within --eps of the given one makes another class score at least as much as the\n" +
+			"label: the input itself is looked at, then bounds, attacks and the complete verifier. A tie counts as misclassified.\n" +
+			"No query file is needed.",
 		Example: "  certify robust net.onnx --input seven.png --label 7 --eps 2/255\n" +
 			"  certify robust net.onnx --data mnist:test --index 3 --eps 0.1 -t 60 --proof ball.cert --out evidence",
 		Args: cobra.ExactArgs(1),

@@ -34,6 +34,10 @@ func queryFile(proof string) string { return proof + ".vnnlib" }
 // written.
 func (a *app) proveBall(ctx context.Context, j *ballJob, b *robust.Ball) *ballProof {
 	p := &ballProof{}
+	if b.Verdict == robust.Violated {
+		p.why = "a counterexample needs none; --out keeps it"
+		return p
+	}
 	if b.Verdict != robust.Holds {
 		p.why = "nothing was proved"
 		return p

@@ -103,7 +103,11 @@ func (f *robustFlags) load(path string, sem verify.Semantics) (*robust.Model, *i
 func robustError(model, where string, err error) error {
 	var header *robust.HeaderError
 	var format *robust.FormatError
+	var internal *robust.InternalError
 	switch {
+	case errors.As(err, &internal):
+		return &failure{code: exitInternal, kind: "internal", msg: err.Error(), detail: []string{string(internal.Stack)}, err: err,
+			hint: "this is a defect of certify: please report it with the command line and the output of `certify doctor`"}
 	case errors.As(err, &header):
 		return &failure{code: exitUsage, kind: "resume", msg: header.Path + " holds the results of another run",
 			detail: header.Diffs, err: err,

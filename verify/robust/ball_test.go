@@ -217,3 +217,29 @@ func TestUnbounded(t *testing.T) {
 		t.Errorf("a plain replay gives %+v", w)
 	}
 }
+
+// TestJudge: what an attack offers is a witness only where it is one under the semantics.
+func TestJudge(t *testing.T) {
+	relu := chain(t, layer("MatMul", nil, "w"), layer("Relu", nil), layer("MatMul", nil, "w"))
+	for _, s := range []verify.Semantics{verify.Real, verify.Float32} {
+		m := model(t, relu, s)
+		x, a := []float64{0.75, 0.25}, &attacker{m: m, d: unitBox}
+		p := a.d.Problem(x, 0.5, 0, 2)
+		if w := a.judge(p, x, []float64{0.5, 0.625}, 0); w == nil || !w.AnyOrder || w.Distance != 0.375 {
+			t.Errorf("%v: a clear counterexample gives %+v", s, w)
+		}
+		if w := a.judge(p, x, []float64{0.5, 0.375}, 0); w != nil {
+			t.Errorf("%v: no counterexample gives %+v", s, w)
+		}
+		if w := a.judge(p, x, []float64{0.125, 0.625}, 0); w != nil {
+			t.Errorf("%v: a point outside the ball gives %+v", s, w)
+		}
+		if w := a.judge(p, x, []float64{0.5, 0.5}, 0); w != nil && s == verify.Float32 && !w.AnyOrder {
+			t.Errorf("%v: a thin counterexample gives %+v", s, w)
+		}
+	}
+	cos := &attacker{m: model(t, chain(t, layer("MatMul", nil, "w"), layer("Cos", nil)), verify.Real)}
+	if w := cos.replayed([]float64{0.25, 0.75}, []float64{0.25, 0.75}, 0); w != nil {
+		t.Errorf("a replay of what is right gives %+v", w)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync"
@@ -160,7 +161,7 @@ func (p *pool[R]) run(ctx context.Context, workers int, one func(ctx context.Con
 				if k >= len(missing) || inner.Err() != nil {
 					return
 				}
-				r, err := one(inner, missing[k])
+				r, err := guarded(func() (R, error) { return one(inner, missing[k]) })
 				if inner.Err() != nil && err == nil { // what was cut short says nothing
 					return
 				}
@@ -176,6 +177,24 @@ func (p *pool[R]) run(ctx context.Context, workers int, one func(ctx context.Con
 		return p.err
 	}
 	return context.Cause(ctx)
+}
+
+// An InternalError is a panic while an item was at work, a defect of certify: the records made before are kept.
+type InternalError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *InternalError) Error() string { return fmt.Sprintf("robust: internal error: %v", e.Value) }
+
+// guarded calls f and turns a panic into an *InternalError, never into an answer.
+func guarded[R any](f func() (R, error)) (r R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &InternalError{p, debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // take keeps a record and reports whether to go on.

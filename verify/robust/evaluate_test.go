@@ -335,3 +335,18 @@ func TestVector(t *testing.T) {
 		}
 	}
 }
+
+// TestPanic: a defect ends the run with an error that says so; what was finished before is there.
+func TestPanic(t *testing.T) {
+	set := points(4)
+	records, err := each(t.Context(), set, nil, 1, nil, nil, func(_ context.Context, i int) (*Record, error) {
+		if i == 2 {
+			panic("defect")
+		}
+		return &Record{Index: i}, nil
+	})
+	var e *InternalError
+	if !errors.As(err, &e) || e.Value != "defect" || len(e.Stack) == 0 || len(records) != 2 {
+		t.Errorf("%v, %d records", err, len(records))
+	}
+}

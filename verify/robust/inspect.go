@@ -18,6 +18,15 @@ const inspected = 16
 // Inspect looks at the first items of a set: at whether the outputs are probabilities, whether there are gradients to follow, and
 // whether the network classifies the data at all.
 func (m *Model) Inspect(ctx context.Context, set *data.Set) ([]Warning, error) {
+	if set.Dim() != m.Inputs() {
+		return nil, fmt.Errorf("%w: items of shape %v have %d values, the network has %d inputs", ErrInput, set.Shape, set.Dim(),
+			m.Inputs())
+	}
+	if set.Labels != nil {
+		if err := set.CheckLabels(m.Classes()); err != nil {
+			return nil, err
+		}
+	}
 	n := min(set.Len(), inspected)
 	probabilities, correct, moving := true, 0, 0
 	for i := range n {

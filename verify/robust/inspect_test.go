@@ -44,4 +44,8 @@ func TestInspect(t *testing.T) {
 	if w, err := larger(t).Inspect(t.Context(), wrong); err != nil || len(w) != 1 || w[0].Kind != "data" {
 		t.Errorf("labels turned round: %v, %v", w, err)
 	}
+	wrong.Labels[3] = 2
+	if _, err := larger(t).Inspect(t.Context(), wrong); err == nil {
+		t.Error("a label without a class passes")
+	}
 }
