@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/png"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,14 +132,6 @@ func (r *attackReport) encode(a *app, rows []robust.Assault, names []string) err
 		o.Rows = append(o.Rows, w)
 	}
 	return json.NewEncoder(a.out).Encode(o)
-}
-
-// finiteOrNil is nil for what JSON cannot say.
-func finiteOrNil(v float64) *float64 {
-	if math.IsInf(v, 0) || math.IsNaN(v) {
-		return nil
-	}
-	return &v
 }
 
 // shown is the number of rows of the sheet of pictures.
