@@ -17,7 +17,7 @@ const policy = `
 	< nn/prog
 	< nn/op
 	< nn
-	< nn/onnx, nn/spec, nn/data
+	< nn/onnx, nn/spec, nn/data, nn/train
 	< verify/cert, verify/trace
 	< relax
 	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/access, attacks/...
