@@ -13,7 +13,7 @@ const (
 	Brightness Property = iota
 	// Contrast scales the differences from the picture's mean by 1 + its value.
 	Contrast
-	// Rotation turns the picture about its centre, in radians.
+	// Rotation turns the picture clockwise about its centre, in radians.
 	Rotation
 	// ShiftX and ShiftY move the picture to the right and down, in pixels.
 	ShiftX
