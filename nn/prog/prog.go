@@ -156,7 +156,8 @@ func (p *Program) EvalNode(k, R int, v [][]float64) {
 	}
 }
 
-// Gradient computes, for R lanes, ∂(c·output)/∂input at the point whose node values are v (from Eval): dx[In×R]. c is
+// Gradient computes, for R lanes, ∂(c·output)/∂input at the point whose node values are v (from Eval), step functions replaced by
+// smooth ones (Fn.Guide): dx[In×R]. c is
 // Out×R. buf is scratch as for Eval (one slice per node), allocated when nil; its contents are overwritten.
 func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64) {
 	if buf == nil {
@@ -189,7 +190,7 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 		case Curve:
 			d := buf[n.Src]
 			for i, z := range v[n.Src] {
-				d[i] += g[i] * n.Fn.Slope(z)
+				d[i] += g[i] * n.Fn.Guide(z)
 			}
 		case Product:
 			a, b := buf[n.Src], buf[n.Src2]
