@@ -53,19 +53,12 @@ func (t *tv) mask(draw uint64) []float64 {
 	return m
 }
 
-// edges visits every pair of neighbours.
-func (t *tv) edges(f func(i, j int)) {
-	for ch := range t.c {
-		for r := range t.h {
-			for c := range t.w {
-				i := (ch*t.h+r)*t.w + c
-				if c+1 < t.w {
-					f(i, i+1)
-				}
-				if r+1 < t.h {
-					f(i, i+t.w)
-				}
-			}
+// edges visits every pair of neighbours, n pairs (i+k, j+k) at a time.
+func (t *tv) edges(f func(i, j, n int)) {
+	for r := range t.c * t.h {
+		f(r*t.w, r*t.w+1, t.w-1)
+		if (r+1)%t.h != 0 {
+			f(r*t.w, (r+1)*t.w, t.w)
 		}
 	}
 }
@@ -76,11 +69,13 @@ func (t *tv) descend(z, g, x, m []float64) {
 		g[i] = 2 * m[i] * (v - x[i])
 	}
 	bb := t.o.Bend * t.o.Bend
-	t.edges(func(i, j int) {
-		d := z[j] - z[i]
-		s := t.o.Weight * d / math.Sqrt(d*d+bb)
-		g[j] += s
-		g[i] -= s
+	t.edges(func(i, j, n int) {
+		for k := range n {
+			d := z[j+k] - z[i+k]
+			s := t.o.Weight * d / math.Sqrt(d*d+bb)
+			g[j+k] += s
+			g[i+k] -= s
+		}
 	})
 	for i, v := range g {
 		z[i] -= t.step * v
@@ -118,12 +113,14 @@ func (t *tv) Pull(dx, x, dy []float64, draw uint64) {
 			g[i] = 2 * m[i] * a[i]
 			dx[i] += t.step * g[i]
 		}
-		t.edges(func(i, j int) {
-			d := z[j] - z[i]
-			s := d*d + bb
-			e := t.o.Weight * bb / (s * math.Sqrt(s)) * (a[j] - a[i])
-			g[j] += e
-			g[i] -= e
+		t.edges(func(i, j, n int) {
+			for k := range n {
+				d := z[j+k] - z[i+k]
+				s := d*d + bb
+				e := t.o.Weight * bb / (s * math.Sqrt(s)) * (a[j+k] - a[i+k])
+				g[j+k] += e
+				g[i+k] -= e
+			}
 		})
 		for i, v := range g {
 			a[i] -= t.step * v
