@@ -167,7 +167,7 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 		clear(buf[k])
 	}
 	copy(buf[p.Output], c)
-	for k := len(p.Nodes) - 1; k > 0; k-- {
+	for k := p.Output; k > 0; k-- {
 		n := &p.Nodes[k]
 		g := buf[k]
 		switch n.Kind {
