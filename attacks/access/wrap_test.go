@@ -86,17 +86,22 @@ func scores(t testing.TB, m Scores, b Batch) []float64 {
 	return y
 }
 
-// weights pulls the sum of the outputs times fixed, different numbers.
-func weights(_ int, y, dy []float64) {
+// weights pulls the sum of the outputs times fixed numbers, different for every point.
+func weights(i int, y, dy []float64) {
 	for j := range y {
-		dy[j] = float64(j+1) - 1.7
+		dy[j] = float64(j+1) - 1.7 + 0.3*float64(i)
 	}
 }
 
-func loss(y []float64) float64 {
+// same is weights for a point wherever it is in a batch.
+func same(_ int, y, dy []float64) { weights(0, y, dy) }
+
+func loss(i int, y []float64) float64 {
+	w := make([]float64, len(y))
+	weights(i, y, w)
 	s := 0.0
 	for j, v := range y {
-		s += v * (float64(j+1) - 1.7)
+		s += v * w[j]
 	}
 	return s
 }
@@ -124,9 +129,9 @@ func checkGradient(t *testing.T, name string, m Gradients, b Batch) {
 		z := Batch{N: b.N, X: slices.Clone(b.X), Draws: b.Draws}
 		i := k / in
 		z.X[k] = b.X[k] + h
-		up := loss(scores(t, m, z)[i*out : (i+1)*out])
+		up := loss(i, scores(t, m, z)[i*out:(i+1)*out])
 		z.X[k] = b.X[k] - h
-		down := loss(scores(t, m, z)[i*out : (i+1)*out])
+		down := loss(i, scores(t, m, z)[i*out:(i+1)*out])
 		if d := (up - down) / (2 * h); math.Abs(d-dx[k]) > 1e-6*(1+math.Abs(d)) {
 			t.Errorf("%s: point %d input %d: gradient %v, differences %v", name, i, k%in, dx[k], d)
 		}
@@ -155,10 +160,10 @@ func TestCompositionsDifferentiate(t *testing.T) {
 func TestPointsAreAlone(t *testing.T) {
 	m := must(EOT(must(Compose(smallNet(t, 1, 6, 9, 3), warp{4}, warp{5})), 3))
 	b := points(1, 9, 4)
-	y, dx := gradients(t, m, b, weights)
+	y, dx := gradients(t, m, b, same)
 	for i := range b.N {
 		one := Batch{N: 1, X: b.X[i*4 : (i+1)*4], Draws: b.Draws[i : i+1]}
-		y1, dx1 := gradients(t, m, one, weights)
+		y1, dx1 := gradients(t, m, one, same)
 		if !slices.Equal(y1, y[i*3:(i+1)*3]) || !slices.Equal(dx1, dx[i*4:(i+1)*4]) {
 			t.Errorf("point %d alone differs from the same point in a batch", i)
 		}
@@ -307,6 +312,17 @@ func TestSuccessRate(t *testing.T) {
 	if err != nil || r.Draws != 1000 || r.Hits < 420 || r.Hits > 580 || r.Low > 0.5 || r.High < 0.5 || r.High-r.Low > 0.07 {
 		t.Errorf("%v, %v", r, err)
 	}
+	doubled := 0
+	for seed := range uint64(20) {
+		half, _ := SuccessRate(ctx, m, []float64{1}, above, 64, seed)
+		whole, _ := SuccessRate(ctx, m, []float64{1}, above, 128, seed)
+		if whole.Hits == 2*half.Hits {
+			doubled++
+		}
+	}
+	if doubled > 10 {
+		t.Errorf("of 20 seeds, %d give the second 64 draws the hits of the first", doubled)
+	}
 	again, _ := SuccessRate(ctx, m, []float64{1}, above, 1000, 5)
 	other, _ := SuccessRate(ctx, m, []float64{1}, above, 1000, 6)
 	if again != r || other == r {
@@ -363,6 +379,8 @@ func TestSemantic(t *testing.T) {
 	near("quarter turn", quarter[6:19], func(c, r, k int) float64 { i := r*5 + k + 6; return turned(c, i/5, i%5) })
 	z := Batch{N: 1, X: []float64{0.03, -0.1, 0.2, 0.35, -0.41, 0.11}, Draws: []uint64{0}}
 	checkGradient(t, "semantic", Lift(must(Semantic(x, shape, 0, 1, all...))), z)
+	dark := Batch{N: 1, X: []float64{-0.4, 0.1, 0.2, 0.35, -0.41, 0.11}, Draws: []uint64{0}} // many pixels are clipped
+	checkGradient(t, "clipped", Lift(must(Semantic(x, shape, 0, 1, all...))), dark)
 	twice := Lift(must(Semantic(x, shape, 0, 1, Brightness, Brightness)))
 	checkGradient(t, "the same property twice", twice, Batch{N: 1, X: []float64{0.03, -0.1}, Draws: []uint64{0}})
 	for i, err := range []error{second(Semantic(x, []int{5, 5}, 0, 1, Zoom)), second(Semantic(x, shape, 0, 1)), second(Semantic(x, shape, 0, 1, Property(9)))} {

@@ -85,6 +85,19 @@ func TestDiagnoseHonest(t *testing.T) {
 	}
 }
 
+// TestDiagnoseAlready: inputs that are wrong from the start are no success of anybody.
+func TestDiagnoseAlready(t *testing.T) {
+	m := linear(t, []float64{1, -1, 1}, 5)
+	lo, hi := unit(3)
+	var tasks []evasion.Task
+	for range 40 {
+		tasks = append(tasks, evasion.Task{X: []float64{0.5, 0.25, 0.5}, Lower: lo, Upper: hi, Goal: evasion.Untargeted(1, 2)})
+	}
+	if f, err := Diagnose(context.Background(), m, tasks, DiagnoseOptions{Eps: 0.1}); err != nil || len(f) > 0 {
+		t.Errorf("%v, %v", f, err)
+	}
+}
+
 func sum(w []float64) float64 {
 	s := 0.0
 	for _, v := range w {

@@ -35,7 +35,7 @@ func signs(w []float64) []float64 {
 // valid inputs; the sources of an ensemble take turns.
 func TestAugmentSteps(t *testing.T) {
 	w := []float64{1, -2, 3, -0.5}
-	other := []float64{-1, -1, 1, 1}
+	other, third := []float64{-1, -1, 1, 1}, []float64{-1, 1, -1, 1}
 	x := []float64{0.5, 0.5, 0.02, 0.99, 0.5, 0.5, 0.02, 0.99}
 	want := func(w []float64, label int, eps float64) []float64 {
 		v := slices.Clone(x[:4])
@@ -46,8 +46,8 @@ func TestAugmentSteps(t *testing.T) {
 	}
 	net, source := dense(t, w), dense(t, other)
 	for _, o := range []Perturb{{Eps: 0.1, Steps: 1, Alpha: 0.1, Still: true}, {Eps: 0.1, Steps: 20, Seed: 3}, {Eps: 0.1, Seed: 3}} {
-		h := must(EnsembleAdversarialTraining(o, source))
-		for turn, from := range [][]float64{w, other, w} {
+		h := must(EnsembleAdversarialTraining(o, source, dense(t, third)))
+		for turn, from := range [][]float64{w, other, third, w} {
 			b := &train.Samples[float64]{X: slices.Clone(x), Labels: []int{0, 1}}
 			if err := h(context.Background(), net, b); err != nil {
 				t.Fatal(err)
@@ -260,4 +260,41 @@ func TestActivationPruning(t *testing.T) {
 	if _, err := Cut(must(Program(must(train.New[float32](3, []int{5}, train.Dense{Out: 2}))))); err == nil {
 		t.Error("a network without ReLU was cut")
 	}
+}
+
+// TestDistillSoftLabels: of a fifth of wrong labels the teacher learns how sure one can be, and the student learns it from the teacher.
+// The teacher's answers without the temperature would make the student as sure as can be.
+func TestDistillSoftLabels(t *testing.T) {
+	const d = 5
+	data := blobs(1, 2000, d, 0.2, false)
+	rng := rand.New(rand.NewPCG(9, 9))
+	for i := range data.Labels {
+		if rng.Float64() < 0.2 {
+			data.Labels[i] = 1 - data.Labels[i]
+		}
+	}
+	teacher, student := dense(t, make([]float64, d)), dense(t, make([]float64, d))
+	if err := Distill(context.Background(), teacher, student, data, train.Recipe{Epochs: 40, LR: 0.3, Temperature: 20}, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := 20 * math.Log(4)
+	a, b := sureness(t, must(Model(teacher)), data), sureness(t, must(Model(student)), data)
+	if math.Abs(a-want) > 0.15*want || math.Abs(b-a) > 0.1*a {
+		t.Errorf("mean margin of the teacher %.2f, of the student %.2f, want about %.2f", a, b, want)
+	}
+}
+
+// sureness is the mean margin between the two logits.
+func sureness(t *testing.T, m access.Gradients, s *train.Samples[float64]) float64 {
+	t.Helper()
+	n := len(s.Labels)
+	y := make([]float64, 2*n)
+	if err := m.Scores(context.Background(), access.Batch{N: n, X: s.X, Draws: make([]uint64, n)}, y); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for i := range n {
+		sum += math.Abs(y[2*i]-y[2*i+1]) / float64(n)
+	}
+	return sum
 }

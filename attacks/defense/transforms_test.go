@@ -230,6 +230,22 @@ func TestTVMinimises(t *testing.T) {
 	}
 }
 
+// TestTVChannels: the channels of a picture do not mix.
+func TestTVChannels(t *testing.T) {
+	f := must(TotalVariation([]int{2, 4, 4}, TV{Keep: 1, Weight: 0.3, Bend: 0.05, Steps: 8}))
+	x := make([]float64, 32)
+	for i := range x {
+		x[i] = float64(i%5) / 5
+	}
+	z := slices.Clone(x)
+	for i := range 16 {
+		z[i] = 1 - z[i]
+	}
+	if a, b := apply(f, x, 0), apply(f, z, 0); !slices.Equal(a[16:], b[16:]) || slices.Equal(a[:16], b[:16]) {
+		t.Error("a change of the first channel moves the second")
+	}
+}
+
 // TestResampling: the whole window is the picture, a crop of one pixel is flat, padding is zero, means of linear ramps are kept.
 func TestResampling(t *testing.T) {
 	shape := []int{1, 6, 6}

@@ -76,6 +76,35 @@ func TestATN(t *testing.T) {
 			t.Errorf("ε = %.4g: %d of 100 reached, %d within reach", eps, reached, already)
 		}
 	}
+	// What the network's outputs are turned into lies between the ends, and changes as it says.
+	a, err := TrainATN(context.Background(), b.model, seen, ATNOptions{Eps: 0.1, Hidden: []int{24}, Steps: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bias := a.net.Weights[len(a.net.Weights)-d:]
+	at := func(v float64) (x, slope []float64) {
+		for i := range bias {
+			bias[i] += v
+		}
+		x, slope, err := a.forward(context.Background(), a.net.NewPass(1), fresh[:1])
+		for i := range bias {
+			bias[i] -= v
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x, slope
+	}
+	up, _ := at(1e-5)
+	_, slope := at(0)
+	down, _ := at(-1e-5)
+	far32, _ := at(30)
+	lo, hi := region(&fresh[0], Linf, 0.1)
+	for i := range up {
+		if got := (up[i] - down[i]) / 2e-5; math.Abs(got-slope[i]) > 1e-6 || math.Abs(far32[i]-hi[i]) > 1e-9 || up[i] < lo[i] || up[i] > hi[i] {
+			t.Errorf("input %d: slope %v, %v by differences; %v between %v and %v, at the end %v", i, slope[i], got, up[i], lo[i], hi[i], far32[i])
+		}
+	}
 	for i, bad := range [][]Task{nil, {{X: []float64{1}, Goal: Untargeted(0, 2)}}, {{X: fresh[0].X, Goal: Untargeted(0, 3)}}} {
 		if _, err := TrainATN(context.Background(), b.model, bad, ATNOptions{Eps: 0.1}); err == nil {
 			t.Errorf("case %d was accepted", i)
@@ -85,5 +114,35 @@ func TestATN(t *testing.T) {
 	cancel()
 	if _, err := TrainATN(ctx, b.model, seen, ATNOptions{Eps: 0.1}); err == nil {
 		t.Error("a cancelled training ended well")
+	}
+}
+
+// TestMeanLoss: of a model that averages over draws, the probe returns the mean loss, and the gradient of that.
+func TestMeanLoss(t *testing.T) {
+	b := newBinary(t, rand.New(rand.NewPCG(1, 1)), 4)
+	mean, err := access.EOT(b.model, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(m access.Gradients) (v float64, dx []float64) {
+		method := &Method{Name: "look", Needs: access.NeedGradients, Norms: allNorms, run: func(p *Probe) {
+			x := slices.Clone(p.X0)
+			v, dx, _, _ = p.Gradient(LogOdds, x)
+			dx = slices.Clone(dx)
+		}}
+		if _, err := method.Run(context.Background(), m, []Task{b.task()}, Options{Eps: 0.001}); err != nil {
+			t.Fatal(err)
+		}
+		return v, dx
+	}
+	v, dx := look(b.model)
+	w, dw := look(mean)
+	if math.Abs(v-w) > 1e-12 || v == 0 {
+		t.Errorf("loss %v, mean of five equal ones %v", v, w)
+	}
+	for i := range dx {
+		if math.Abs(dx[i]-dw[i]) > 1e-12 {
+			t.Errorf("input %d: gradient %v, mean %v", i, dx[i], dw[i])
+		}
 	}
 }

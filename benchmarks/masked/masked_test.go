@@ -2,6 +2,7 @@ package masked
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -95,8 +96,45 @@ func TestRandomisedRows(t *testing.T) {
 		t.Errorf("one worker: %.4f %.4f %.4f, two: %.4f %.4f %.4f", a.Clean, a.Plain[0], a.Seen[0], b.Clean, b.Plain[0], b.Seen[0])
 	}
 	t.Logf("clean %.3f, single draws %.3f, averaged %.3f", a.Clean, a.Plain[0], a.Seen[0])
+	if n := a.Clean * 60; math.Abs(n-math.Round(n)) < 1e-9 {
+		t.Errorf("%v of 60 images are right: that is no mean over draws", n)
+	}
 	if a.Seen[0] > a.Plain[0] || a.Seen[0] > a.Clean-0.1 {
 		t.Errorf("clean %.3f, single draws %.3f, averaged %.3f", a.Clean, a.Plain[0], a.Seen[0])
+	}
+}
+
+// ripple adds a small wave of random phase to every pixel: hardly anything changes but the slope, which is as good as random for a draw
+// and 1 in the mean.
+type ripple struct{ n int }
+
+func (r ripple) Dims() (int, int) { return r.n, r.n }
+func (r ripple) wave(draw uint64, f func(i int, phase float64)) {
+	rng := rand.New(rand.NewPCG(draw, 1))
+	for i := range r.n {
+		f(i, 2*math.Pi*rng.Float64())
+	}
+}
+func (r ripple) Forward(dst, x []float64, draw uint64) {
+	r.wave(draw, func(i int, phase float64) { dst[i] = x[i] + 0.005*math.Sin(2000*x[i]+phase) })
+}
+func (r ripple) Pull(dx, x, dy []float64, draw uint64) {
+	r.wave(draw, func(i int, phase float64) { dx[i] = dy[i] * (1 + 10*math.Cos(2000*x[i]+phase)) })
+}
+
+// TestRandomSlopes: where the slope of a draw says little, single draws leave most standing and the mean of draws hardly anything.
+func TestRandomSlopes(t *testing.T) {
+	d := Defence{Name: "ripple", Random: true, build: func(ctx context.Context, l *Lab) (*subject, error) {
+		n, err := l.undefended(ctx)
+		return l.averaged(n, err, ripple{64}, false)
+	}}
+	rows, err := toyLab(0).Run(context.Background(), []Defence{d}, []float64{0.25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rows[0]
+	if r.Clean < 0.95 || r.Plain[0] < 0.8 || r.Seen[0] > 0.05 {
+		t.Errorf("clean %.3f, single draws %.3f, averaged %.3f", r.Clean, r.Plain[0], r.Seen[0])
 	}
 }
 
