@@ -43,6 +43,9 @@ const policy = `
 	# Proofs are searched for with what the search is made of, after it.
 	verify/bab, verify/kernel < verify/prove < cmd/...;
 
+	# Robustness asks attacks and the verifier; its pages are written from its records.
+	attacks/evasion, verify < verify/robust < verify/robust/page < cmd/...;
+
 	# The oracle knows networks and exact arithmetic; verifiers come to it as callbacks.
 	internal/..., nn/onnx, nn/spec, nn/data < verify/verifytest < cmd/...;
 `

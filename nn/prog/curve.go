@@ -66,16 +66,36 @@ func (f Fn) Slope(z float64) float64 {
 	return -1 / (z * z)
 }
 
-// Guide is Slope for searches: of a step function, the slope of a smooth function in its place (the straight-through estimator of
-// Bengio, Léonard and Courville, 2013, and of the attack BPDA).
-func (f Fn) Guide(z float64) float64 {
-	switch f {
-	case Sign:
-		return 1 / (1 + math.Abs(z))
-	case Floor:
-		return 1
+// guideWidth is how far from a jump, in mean magnitudes of the layer's arguments, the stand-in of Sign is steep.
+const guideWidth = 0.1
+
+// guide adds to d the gradient g of a step function's results, times the slope of a smooth function in its place, for R lanes of
+// arguments z: the straight-through estimator of Bengio, Léonard and Courville ("Estimating or propagating gradients through
+// stochastic neurons", 2013) and of the attack BPDA. For Sign that is 1/(1 + (z/τ)²)/τ, whose width τ follows the layer: only arguments
+// near their jump, by the layer's own measure, can be moved across it.
+func (f Fn) guide(d, g, z []float64, R int) {
+	if f != Sign {
+		for i, v := range g {
+			d[i] += v
+		}
+		return
 	}
-	return f.Slope(z)
+	var room [64]float64
+	tau := room[:]
+	if R > len(tau) {
+		tau = make([]float64, R)
+	}
+	for i, v := range z {
+		tau[i%R] += math.Abs(v)
+	}
+	for r := range R {
+		tau[r] = max(tau[r]*guideWidth*float64(R)/float64(len(z)), 1e-30)
+	}
+	for i, v := range z {
+		t := tau[i%R]
+		q := v / t
+		d[i] += g[i] / ((1 + q*q) * t)
+	}
 }
 
 // Convex reports whether the function is convex on z ≥ 0 (side > 0) or on z ≤ 0 (side < 0); where it is not, it is concave.

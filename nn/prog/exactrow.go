@@ -30,22 +30,10 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	for _, v := range n.Bias {
 		b = min(b, unitOf(v))
 	}
-	fits := func() bool { return w >= 0x1p-60 && x >= 0x1p-60 && b >= 0x1p-100 && top < 0x1p24*min(w*x, b) }
-	row := []float64(nil)
-	for _, t := range n.Terms { // one row says no for nearly every network of ordinary weights
-		row = append(row[:0], make([]float64, e.p.Nodes[t.Src].N)...)
-		t.Map.Row(row, 1, 0, 0, 1)
-		for _, v := range row {
-			w = min(w, unitOf(v))
-		}
-	}
-	if !fits() {
-		return false
-	}
 	for _, t := range n.Terms {
-		t.Map.Each(func(_, _ int, v float64) { w = min(w, unitOf(v)) })
+		w = min(w, unitOfMap(t.Map))
 	}
-	if !fits() {
+	if !(w >= 0x1p-60 && x >= 0x1p-60 && b >= 0x1p-100 && top < 0x1p24*min(w*x, b)) {
 		return false
 	}
 	e.local[k] = make([]float64, n.N)
@@ -53,6 +41,44 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 		e.L[k][i], e.U[k][i], e.rad[k][i] = v, v, 0
 	}
 	return true
+}
+
+// unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 or less than it for maps whose
+// coefficients would have to be enumerated and for those of no small unit.
+func unitOfMap(m Linear) float64 {
+	switch m := m.(type) {
+	case *denseMap:
+		return unitOfAll(m.w)
+	case *convMap:
+		return unitOfAll(m.w)
+	case *sparseMap:
+		return m.unit()
+	case diagMap:
+		return m.unit()
+	}
+	return 0
+}
+
+func (s *sparseMap) unit() float64 {
+	w := math.Inf(1)
+	for i := range s.m {
+		_, val := s.csr.Row(i)
+		if w = min(w, unitOfAll(val)); w == 0 {
+			break
+		}
+	}
+	return w
+}
+
+// unitOfAll is the least unitOf, 0 below 2⁻⁶⁰.
+func unitOfAll(list []float64) float64 {
+	w := math.Inf(1)
+	for _, v := range list {
+		if w = min(w, unitOf(v)); w < 0x1p-60 {
+			return 0
+		}
+	}
+	return w
 }
 
 // unitOf returns the largest power of two that v is a multiple of, +Inf for 0.

@@ -79,3 +79,32 @@ func TestExactRowLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestStepAtJump: a sum that is 0, and a unit away in some binary32 order, leaves the sign open; one that is exact does not.
+func TestStepAtJump(t *testing.T) {
+	b := NewBuilder(4)
+	z := b.Affine("z", 1, nil, 0, Term{0, Dense(1, 4, []float64{1, 1, 1, 1})})
+	y := b.Curve("sign", Sign, z)
+	p, err := b.Program(b.Affine("y", 1, nil, 0, Term{y, Dense(1, 1, []float64{3})}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 8))
+	for _, c := range []struct {
+		x    []float64
+		open bool
+	}{{[]float64{1 << 24, 1, -1 << 24, -1}, true}, {[]float64{1 << 20, 1, -1 << 20, -1}, false}} {
+		pt := p.NewPoint(c.x, Unit32)
+		seen := map[float64]bool{}
+		for range 1000 {
+			f := f32Eval(p, c.x, r)[p.Output][0]
+			seen[f] = true
+			if lo, hi := pt.Bound([]float64{1}); !(lo <= f && f <= hi) {
+				t.Fatalf("%v: %v outside [%v, %v]", c.x, f, lo, hi)
+			}
+		}
+		if lo, hi := pt.Bound([]float64{1}); (len(seen) > 1) != c.open || (hi-lo > 1) != c.open {
+			t.Errorf("%v: values %v, bounds [%v, %v]", c.x, seen, lo, hi)
+		}
+	}
+}

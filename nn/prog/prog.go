@@ -157,7 +157,7 @@ func (p *Program) EvalNode(k, R int, v [][]float64) {
 }
 
 // Gradient computes, for R lanes, ∂(c·output)/∂input at the point whose node values are v (from Eval), step functions replaced by
-// smooth ones (Fn.Guide): dx[In×R]. c is
+// smooth ones: dx[In×R]. c is
 // Out×R. buf is scratch as for Eval (one slice per node), allocated when nil; its contents are overwritten.
 func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64) {
 	if buf == nil {
@@ -189,8 +189,12 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 			}
 		case Curve:
 			d := buf[n.Src]
+			if n.Fn.Step() {
+				n.Fn.guide(d, g, v[n.Src], R)
+				continue
+			}
 			for i, z := range v[n.Src] {
-				d[i] += g[i] * n.Fn.Guide(z)
+				d[i] += g[i] * n.Fn.Slope(z)
 			}
 		case Product:
 			a, b := buf[n.Src], buf[n.Src2]

@@ -137,6 +137,10 @@ func (c *confirmer) confirm(index int) (*Witness, bool) {
 		}
 		_, w.AnyOrder = c.rows(cs, c.tight, prog.Unit32)
 	}
+	if !w.AnyOrder {
+		inner, ok := c.beforeSoftmax(index)
+		w.AnyOrder = ok && inner.AnyOrder
+	}
 	return w, true
 }
 

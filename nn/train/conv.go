@@ -2,9 +2,10 @@ package train
 
 import "github.com/spai-project/certify/internal/kernel"
 
-// Convolution as matrix products (im2col; Chellapilla et al. 2006): for a few images at a time, what the kernel sees at each
-// place becomes a column, so that W[out×K] times these columns is the output. The columns are made again on the way back,
-// which is cheaper than keeping them for a whole batch.
+// Convolution as matrix products (im2col; Chellapilla et al. 2006): what the kernel sees at each place of the output becomes a
+// column, so that W[m×K] times the columns is the output. Here the rows of the shard are innermost, pixel i of row r at i*R+r:
+// then a column's entries for all rows are neighbours, columns are made of whole copies, and products need no rearranging. A few
+// lines of the output are done at a time, and their columns are made again on the way back, which is cheaper than to keep them.
 
 // geometry is a convolution's shape: [c h w] to [m oh ow].
 type geometry struct{ c, h, w, m, k, stride, pad, oh, ow int }
@@ -20,117 +21,116 @@ type conv[T kernel.Float] struct{ geometry }
 // columnNumbers is about how many numbers of columns are made at a time: they stay in the second cache.
 const columnNumbers = 1 << 16
 
-// images returns the number of images whose columns are made at a time, and the numbers of a column and of an output plane.
-func (l conv[T]) images() (images, depth, plane int) {
-	depth, plane = l.c*l.k*l.k, l.oh*l.ow
-	return max(columnNumbers/(depth*plane), 1), depth, plane
-}
-
-func (l conv[T]) forward(w, in, out []T, rows int, s *scratch[T]) {
-	images, depth, plane := l.images()
-	weight, bias := w[:l.m*depth], w[l.m*depth:]
-	for r := 0; r < rows; r += images {
-		n := min(images, rows-r)
-		width := n * plane
-		col := room(&s.col, depth*width)
-		l.columns(in[r*l.c*l.h*l.w:], n, col)
-		y := room(&s.side, l.m*width)
-		for m, b := range bias {
-			fill(y[m*width:][:width], b)
-		}
-		s.mul.Mul(l.m, width, depth, 1, matrix(weight, depth), matrix(col, width), matrix(y, width))
-		l.planes(out[r*l.m*plane:], y, n, func(o, y []T) { copy(o, y) })
+// each calls f for parts of the output: lines from one on, and the numbers that they have per channel.
+func (l conv[T]) each(rows int, f func(line, lines, width int)) {
+	perLine := l.ow * rows
+	step := max(columnNumbers/(l.depth()*perLine), 1)
+	for line := 0; line < l.oh; line += step {
+		lines := min(step, l.oh-line)
+		f(line, lines, lines*perLine)
 	}
 }
 
-func (l conv[T]) backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
-	images, depth, plane := l.images()
-	for r := 0; r < rows; r += images {
-		n := min(images, rows-r)
-		width := n * plane
+// depth returns the length of a column, the K above.
+func (l conv[T]) depth() int { return l.c * l.k * l.k }
+
+func (l conv[T]) Forward(w, in, out []T, rows int, s *scratch[T]) {
+	inputs, outputs, depth := l.c*l.h*l.w, l.m*l.oh*l.ow, l.depth()
+	x, y := room(&s.x, inputs*rows), room(&s.y, outputs*rows)
+	kernel.Transpose(x, rows, in, inputs, rows, inputs)
+	plane := l.oh * l.ow * rows
+	for m, b := range w[l.m*depth:] {
+		fill(y[m*plane:][:plane], b)
+	}
+	l.each(rows, func(line, lines, width int) {
 		col := room(&s.col, depth*width)
-		dy := room(&s.side, l.m*width)
-		l.planes(dout[r*l.m*plane:], dy, n, func(o, y []T) { copy(y, o) })
-		if dw != nil {
-			l.columns(in[r*l.c*l.h*l.w:], n, col)
-			s.mul.Mul(l.m, depth, width, 1, matrix(dy, width), transposed(col, width), matrix(dw, depth))
-			bias, ones := dw[l.m*depth:], room(&s.ones, width)
-			fill(ones, 1)
-			for m := range bias {
-				bias[m] += kernel.Dot(dy[m*width:][:width], ones)
-			}
+		l.columns(x, col, rows, line, lines)
+		s.mul.Mul(l.m, width, depth, 1, matrix(w, depth), matrix(col, width), matrix(y[line*l.ow*rows:], plane))
+	})
+	kernel.Transpose(out, outputs, y, rows, outputs, rows)
+}
+
+func (l conv[T]) Backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
+	inputs, outputs, depth := l.c*l.h*l.w, l.m*l.oh*l.ow, l.depth()
+	plane := l.oh * l.ow * rows
+	dy := room(&s.y, outputs*rows)
+	kernel.Transpose(dy, rows, dout, outputs, rows, outputs)
+	if dw != nil {
+		x, ones := room(&s.x, inputs*rows), room(&s.ones, plane)
+		kernel.Transpose(x, rows, in, inputs, rows, inputs)
+		fill(ones, 1)
+		bias := dw[l.m*depth:]
+		for m := range bias {
+			bias[m] += kernel.Dot(dy[m*plane:][:plane], ones)
 		}
-		if din != nil {
+		l.each(rows, func(line, lines, width int) {
+			col := room(&s.col, depth*width)
+			l.columns(x, col, rows, line, lines)
+			s.mul.Mul(l.m, depth, width, 1, matrix(dy[line*l.ow*rows:], plane), transposed(col, width), matrix(dw, depth))
+		})
+	}
+	if din != nil {
+		dx := room(&s.x, inputs*rows)
+		clear(dx)
+		l.each(rows, func(line, lines, width int) {
+			col := room(&s.col, depth*width)
 			clear(col)
-			s.mul.Mul(depth, width, l.m, 1, transposed(w, depth), matrix(dy, width), matrix(col, width))
-			l.scatter(din[r*l.c*l.h*l.w:], n, col)
-		}
+			s.mul.Mul(depth, width, l.m, 1, transposed(w, depth), matrix(dy[line*l.ow*rows:], plane), matrix(col, width))
+			l.scatter(dx, col, rows, line, lines)
+		})
+		kernel.Transpose(din, inputs, dx, rows, inputs, rows)
 	}
 }
 
-// planes calls move for every plane of the n images in out, [n m plane], and its place in y, [m n plane].
-func (l conv[T]) planes(out, y []T, n int, move func(out, y []T)) {
-	plane := l.oh * l.ow
-	for i := range n {
-		for m := range l.m {
-			move(out[(i*l.m+m)*plane:][:plane], y[(m*n+i)*plane:][:plane])
-		}
-	}
-}
-
-// columns writes the columns of n images: row (c,ky,kx) of col holds, image by image, the pixel that each place of the
-// output sees there.
-func (l conv[T]) columns(in []T, n int, col []T) {
-	l.each(n, func(at, row, from, lo, hi int) {
-		dst := col[row:][:l.ow]
-		if lo >= hi {
-			clear(dst)
-			return
-		}
-		clear(dst[:lo])
-		clear(dst[hi:])
-		src := in[at:]
-		if l.stride == 1 {
-			copy(dst[lo:hi], src[from:])
-			return
-		}
-		for x := lo; x < hi; x++ {
-			dst[x] = src[from]
-			from += l.stride
+// columns writes the columns of some lines of the output: row (c,ky,kx) of col holds the pixel that each place sees there.
+func (l conv[T]) columns(x, col []T, rows, line, lines int) {
+	l.runs(rows, line, lines, func(at, to, n int) {
+		if at < 0 {
+			clear(col[to : to+n])
+		} else {
+			copy(col[to:to+n], x[at:])
 		}
 	})
 }
 
-// scatter adds the columns up where columns took them from, and overwrites the n images in.
-func (l conv[T]) scatter(in []T, n int, col []T) {
-	clear(in[:n*l.c*l.h*l.w])
-	l.each(n, func(at, row, from, lo, hi int) {
-		dst, src := in[at:], col[row:][:l.ow]
-		for x := lo; x < hi; x++ {
-			dst[from] += src[x]
-			from += l.stride
+// scatter adds the columns up where columns took them from.
+func (l conv[T]) scatter(dx, col []T, rows, line, lines int) {
+	l.runs(rows, line, lines, func(at, to, n int) {
+		if at >= 0 {
+			kernel.Axpy(dx[at:at+n], col[to:], 1)
 		}
 	})
 }
 
-// each calls f for every line of outputs of n images and every (c,ky,kx). Column entries row+lo … row+hi−1 belong to the
-// inputs from at+from on, a stride apart; the rest of the line sees padding.
-func (l conv[T]) each(n int, f func(at, row, from, lo, hi int)) {
-	plane, row := l.oh*l.ow, 0
+// runs calls f for the parts of the columns of some lines of the output: the n entries from to on belong to the inputs from
+// at on, or to padding where at is negative.
+func (l conv[T]) runs(rows, line, lines int, f func(at, to, n int)) {
+	to := 0
+	run := func(at, places int) {
+		f(at, to, places*rows)
+		to += places * rows
+	}
 	for c := range l.c {
 		for ky := range l.k {
 			for kx := range l.k {
 				lo, hi := l.inside(kx)
-				for i := range n {
-					at := (i*l.c + c) * l.h * l.w
-					for oy := range l.oh {
-						if y := oy*l.stride + ky - l.pad; y < 0 || y >= l.h {
-							f(0, row+oy*l.ow, 0, 0, 0)
-						} else {
-							f(at+y*l.w, row+oy*l.ow, lo*l.stride+kx-l.pad, lo, hi)
+				for oy := line; oy < line+lines; oy++ {
+					y := oy*l.stride + ky - l.pad
+					if y < 0 || y >= l.h || lo == hi {
+						run(-1, l.ow)
+						continue
+					}
+					run(-1, lo)
+					at := ((c*l.h+y)*l.w + lo*l.stride + kx - l.pad) * rows
+					if l.stride == 1 {
+						run(at, hi-lo)
+					} else {
+						for range hi - lo {
+							run(at, 1)
+							at += l.stride * rows
 						}
 					}
-					row += plane
+					run(-1, l.ow-hi)
 				}
 			}
 		}

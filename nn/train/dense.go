@@ -6,7 +6,7 @@ import "github.com/spai-project/certify/internal/kernel"
 // in place; only the gradient of X transposes.
 type dense[T kernel.Float] struct{ in, out int }
 
-func (d dense[T]) forward(w, in, out []T, rows int, s *scratch[T]) {
+func (d dense[T]) Forward(w, in, out []T, rows int, s *scratch[T]) {
 	weight, bias := w[:d.in*d.out], w[d.in*d.out:]
 	for r := range rows {
 		copy(out[r*d.out:][:d.out], bias)
@@ -14,7 +14,7 @@ func (d dense[T]) forward(w, in, out []T, rows int, s *scratch[T]) {
 	s.mul.Mul(rows, d.out, d.in, 1, matrix(in, d.in), matrix(weight, d.out), matrix(out, d.out))
 }
 
-func (d dense[T]) backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
+func (d dense[T]) Backward(w, in, _, dout, din, dw []T, rows int, s *scratch[T]) {
 	if dw != nil {
 		s.mul.Mul(d.in, d.out, rows, 1, transposed(in, d.in), matrix(dout, d.out), matrix(dw, d.out))
 		bias := dw[d.in*d.out:]

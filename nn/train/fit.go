@@ -187,7 +187,7 @@ func (t *trainer[T]) step(ctx context.Context) error {
 	}
 	t.at.LR = t.LR * t.Schedule(float64(t.at.Step)/float64(t.at.Steps))
 	t.keep = T(1 - t.at.LR*t.WeightDecay)
-	t.optimiser.begin(t.at.LR)
+	t.optimiser.Begin(t.at.LR)
 	if err := t.pass.pool.run(context.Background(), len(t.pass.chunks), t.updateChunk); err != nil {
 		return err
 	}
@@ -237,7 +237,7 @@ func (t *trainer[T]) update(_, i int) {
 	if c.decays {
 		keep = t.keep
 	}
-	t.optimiser.update(c.from, t.net.Weights[c.from:c.to], t.grad[c.from:c.to], keep)
+	t.optimiser.Update(c.from, t.net.Weights[c.from:c.to], t.grad[c.from:c.to], keep)
 }
 
 // count adds a step to the progress.

@@ -45,12 +45,12 @@ func TestLearnsRings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		took := time.Since(start)
+		t.Logf("%T: %v", r.Optimiser, time.Since(start))
 		if a := accuracy(t, net, test); a < 0.95 || p.Accuracy < 0.95 {
 			t.Errorf("%T: %.3f of the test and %.3f of the training points are right", r.Optimiser, a, p.Accuracy)
 		}
-		if p.Step != 800 || p.Steps != 800 || p.Epoch != 10 || p.Left != 0 || took > 2*time.Second {
-			t.Errorf("%T: %+v after %v", r.Optimiser, p, took)
+		if p.Step != 800 || p.Steps != 800 || p.Epoch != 10 || p.Left != 0 {
+			t.Errorf("%T: %+v", r.Optimiser, p)
 		}
 	}
 }
@@ -152,7 +152,7 @@ func TestAugment(t *testing.T) {
 	doubled := fitWith(t, r, Hooks[float32]{Augment: func(_ context.Context, _ *Net[float32], b *Samples[float32]) error {
 		rows = append(rows, len(b.Labels))
 		if len(b.Soft)+len(b.Weights) != 0 || len(b.X) != 2*len(b.Labels) {
-			return fmt.Errorf("a batch of %d numbers, %d labels, %d soft labels, %d weights", len(b.X), len(b.Labels), len(b.Soft), len(b.Weights))
+			return fmt.Errorf("%d numbers, %d labels, %d soft, %d weights", len(b.X), len(b.Labels), len(b.Soft), len(b.Weights))
 		}
 		// The second half is junk that counts nothing: the gradient is that of the first.
 		for range len(b.Labels) {
@@ -180,7 +180,8 @@ func TestAugment(t *testing.T) {
 		"empty":         func(b *Samples[float32]) error { *b = Samples[float32]{}; return nil },
 	} {
 		before := slices.Clone(net.Weights)
-		p, err := Fit(ctx, net, rings[float32](1, 100), Recipe{}, Hooks[float32]{Augment: func(_ context.Context, _ *Net[float32], b *Samples[float32]) error { return f(b) }})
+		augment := func(_ context.Context, _ *Net[float32], b *Samples[float32]) error { return f(b) }
+		p, err := Fit(ctx, net, rings[float32](1, 100), Recipe{}, Hooks[float32]{Augment: augment})
 		if err == nil || name == "its own error" && !errors.Is(err, sentinel) || p.Step != 0 || !slices.Equal(before, net.Weights) {
 			t.Errorf("%s: error %v after %d steps", name, err, p.Step)
 		}
@@ -206,6 +207,104 @@ func TestCancel(t *testing.T) {
 	}
 	if !slices.Equal(last, net.Weights) {
 		t.Error("the parameters are not those after the last whole step")
+	}
+}
+
+// TestCancelBeforeUpdate ends the context when the gradients of the second step are ready: that step is finished.
+func TestCancelBeforeUpdate(t *testing.T) {
+	over, cancel := context.WithCancel(ctx)
+	calls := 0
+	schedule := func(float64) float64 {
+		if calls++; calls == 2 {
+			cancel()
+		}
+		return 1
+	}
+	net := mustNew[float32](t, 1, []int{2}, Dense{3})
+	p, err := Fit(over, net, rings[float32](1, 100), Recipe{Batch: 10, Schedule: schedule}, Hooks[float32]{})
+	if !errors.Is(err, context.Canceled) || p.Step != 2 {
+		t.Errorf("error %v after %d steps, want 2", err, p.Step)
+	}
+}
+
+// TestOneStep compares a step with the loss and gradient it is made of.
+func TestOneStep(t *testing.T) {
+	const temperature, rate = 3, 0.5
+	data := rings[float64](1, 40)
+	for i := range data.Labels {
+		data.Weights = append(data.Weights, float64(i%3))
+	}
+	net := mustNew[float64](t, 1, []int{2}, Dense{8}, ReLU{}, Dense{3})
+	pass := net.NewPass(1)
+	logits, err := pass.Forward(ctx, data.X)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dlogits := make([]float64, len(logits))
+	loss := CrossEntropy(dlogits, logits, 3, data, temperature)
+	grad, err := pass.Backward(ctx, dlogits, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Clone(net.Weights)
+	for i, g := range grad {
+		want[i] -= rate / 2 * g
+	}
+	r := Recipe{Optimiser: SGD{}, LR: rate, Schedule: StepDecay(0.5, 0), Temperature: temperature}
+	p, err := Fit(ctx, net, data, r, Hooks[float64]{})
+	if err != nil || p.Step != 1 || math.Abs(p.Loss-loss) > 1e-15 || p.LR != rate/2 {
+		t.Errorf("%+v, error %v, want loss %v", p, err, loss)
+	}
+	near(t, "parameters", net.Weights, want, 1e-15)
+}
+
+// TestBatches wants every row once per epoch, in another order each time, with its label, soft label and weight.
+func TestBatches(t *testing.T) {
+	const n = 100
+	data := &Samples[float64]{}
+	for i := range n {
+		v := float64(i) / n
+		data.X, data.Labels = append(data.X, v), append(data.Labels, i%2)
+		data.Soft, data.Weights = append(data.Soft, v, 1-v), append(data.Weights, v)
+	}
+	var order []float64
+	_, err := Fit(ctx, mustNew[float64](t, 1, []int{1}, Dense{2}), data, Recipe{Epochs: 2, Batch: 30}, Hooks[float64]{
+		Augment: func(_ context.Context, _ *Net[float64], b *Samples[float64]) error {
+			for i, v := range b.X {
+				if b.Labels[i] != int(math.Round(v*n))%2 || b.Soft[2*i] != v || b.Soft[2*i+1] != 1-v || b.Weights[i] != v {
+					return fmt.Errorf("row %v: label %d, soft label %v, weight %v", v, b.Labels[i], b.Soft[2*i:2*i+2], b.Weights[i])
+				}
+			}
+			order = append(order, b.X...)
+			return nil
+		}})
+	if err != nil || len(order) != 2*n {
+		t.Fatalf("%d rows, error %v", len(order), err)
+	}
+	first, second := order[:n], order[n:]
+	if slices.Equal(first, second) || slices.Equal(first, data.X) {
+		t.Error("the rows are not shuffled anew")
+	}
+	slices.Sort(first)
+	slices.Sort(second)
+	if !slices.Equal(first, data.X) || !slices.Equal(second, data.X) {
+		t.Error("an epoch is not every row once")
+	}
+}
+
+// TestNoise checks the standard deviation, within four of its own.
+func TestNoise(t *testing.T) {
+	const n, noise = 20000, 0.25
+	sum := 0.0
+	_, err := Fit(ctx, mustNew[float64](t, 1, []int{1}, Dense{2}), &Samples[float64]{X: make([]float64, n), Labels: make([]int, n)},
+		Recipe{Noise: noise}, Hooks[float64]{Augment: func(_ context.Context, _ *Net[float64], b *Samples[float64]) error {
+			for _, v := range b.X {
+				sum += v * v
+			}
+			return nil
+		}})
+	if got := sum / n / (noise * noise); err != nil || math.Abs(got-1) > 4*math.Sqrt(2.0/n) {
+		t.Errorf("the variance is %v times what it should be, error %v", got, err)
 	}
 }
 

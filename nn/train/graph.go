@@ -23,7 +23,8 @@ func (n *Net[T]) Graph() (*nn.Graph, error) {
 		for i, v := range p.Data {
 			data[i] = float64(float32(v))
 		}
-		d.Consts = append(d.Consts, nn.DraftConst{Name: p.Name, Tensor: &op.Tensor{Type: op.Float32, Shape: slices.Clone(p.Shape), Data: data}})
+		d.Consts = append(d.Consts, nn.DraftConst{Name: p.Name,
+			Tensor: &op.Tensor{Type: op.Float32, Shape: slices.Clone(p.Shape), Data: data}})
 	}
 	value, shape := "input", n.input
 	node := func(name, kind, out string, attrs map[string]op.Attr, params ...string) {

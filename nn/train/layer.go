@@ -66,16 +66,16 @@ func (ReLU) plan(in []int) (plan, error) { return plan{out: in}, nil }
 
 // layer runs one layer on the rows of a shard. w holds its parameters, in and out are row-major with one row per sample.
 type layer[T kernel.Float] interface {
-	forward(w, in, out []T, rows int, s *scratch[T])
-	// backward takes the gradient of the outputs to that of the inputs, which it overwrites, and adds to that of the
+	Forward(w, in, out []T, rows int, s *scratch[T])
+	// Backward takes the gradient of the outputs to that of the inputs, which it overwrites, and adds to that of the
 	// parameters; either is nil if nobody wants it.
-	backward(w, in, out, dout, din, dw []T, rows int, s *scratch[T])
+	Backward(w, in, out, dout, din, dw []T, rows int, s *scratch[T])
 }
 
 // scratch is the room of one worker. What it holds between calls does not matter.
 type scratch[T kernel.Float] struct {
 	mul             kernel.Multiplier[T]
-	col, side, ones []T
+	x, y, col, ones []T
 }
 
 // room returns n numbers of any value, in *buf.

@@ -14,7 +14,8 @@ type lossCase struct {
 }
 
 var lossCases = []lossCase{
-	{"hard", false, false, 1}, {"hard, warm, weighted", false, true, 20}, {"soft", true, false, 1}, {"soft, warm, weighted", true, true, 3},
+	{"hard", false, false, 1}, {"hard, warm, weighted", false, true, 20},
+	{"soft", true, false, 1}, {"soft, warm, weighted", true, true, 3},
 }
 
 // samples draws targets. The rows of soft labels are no distributions: the gradient must be right all the same.
@@ -63,13 +64,16 @@ func TestCrossEntropyKnown(t *testing.T) {
 func TestCrossEntropyExtremes(t *testing.T) {
 	grad := make([]float64, 2)
 	loss := CrossEntropy(grad, []float64{0, -50}, 2, &Samples[float64]{Labels: []int{0}}, 1)
-	if p := math.Exp(-50); math.Abs(loss/p-1) > 1e-15 || math.Abs(grad[0]/-p-1) > 1e-15 || math.Abs(grad[1]/p-1) > 1e-15 {
+	p := math.Exp(-50)
+	if math.Abs(loss/p-1) > 1e-15 || math.Abs(grad[0]/-p-1) > 1e-15 || math.Abs(grad[1]/p-1) > 1e-15 {
 		t.Errorf("p is 1−exp(−50): loss %v, gradient %v, want %v", loss, grad, p)
 	}
-	if loss := CrossEntropy(grad, []float64{1e5, -1e5}, 2, &Samples[float64]{Labels: []int{1}}, 1); loss != 2e5 || grad[0] != 1 || grad[1] != -1 {
+	loss = CrossEntropy(grad, []float64{1e5, -1e5}, 2, &Samples[float64]{Labels: []int{1}}, 1)
+	if loss != 2e5 || grad[0] != 1 || grad[1] != -1 {
 		t.Errorf("logits ±1e5: loss %v, gradient %v", loss, grad)
 	}
-	for _, z := range [][]float64{{math.NaN(), 0}, {0, math.NaN()}, {math.Inf(1), 0}, {0, math.Inf(1)}, {math.Inf(-1), math.Inf(-1)}} {
+	nan, inf := math.NaN(), math.Inf(1)
+	for _, z := range [][]float64{{nan, 0}, {0, nan}, {inf, 0}, {0, inf}, {-inf, -inf}} {
 		for y := range 2 {
 			if loss := CrossEntropy(grad, z, 2, &Samples[float64]{Labels: []int{y}}, 1); loss-loss == 0 {
 				t.Errorf("logits %v, label %d: loss %v is finite", z, y, loss)

@@ -70,7 +70,8 @@ func New[T kernel.Float](root uint64, input []int, layers ...Layer) (*Net[T], er
 			if !bounded(p.weight) || total+op.Size(p.weight)+p.bias > maxNumbers {
 				return nil, fmt.Errorf("train: %s has weights of shape %v: more than %d parameters", name, p.weight, maxNumbers)
 			}
-			n.params = append(n.params, Param[T]{Name: name + ".weight", Shape: p.weight}, Param[T]{Name: name + ".bias", Shape: []int{p.bias}})
+			n.params = append(n.params, Param[T]{Name: name + ".weight", Shape: p.weight},
+				Param[T]{Name: name + ".bias", Shape: []int{p.bias}})
 			total += op.Size(p.weight) + p.bias
 		}
 		s.to = total

@@ -54,6 +54,9 @@ func TestInitialise(t *testing.T) {
 			t.Errorf("%s has variance %v, want %v", p.Name, got, want)
 		}
 	}
+	if w := mustNew[float64](t, 9, []int{3}, Dense{3}, Dense{3}).Weights; slices.Equal(w[:9], w[12:21]) {
+		t.Error("two layers have the same weights")
+	}
 	same, _ := New[float64](9, []int{4, 30, 30}, Conv2D{Out: 200, Kernel: 5, Stride: 5}, ReLU{}, Dense{21})
 	other, _ := New[float64](10, []int{4, 30, 30}, Conv2D{Out: 200, Kernel: 5, Stride: 5}, ReLU{}, Dense{20})
 	first := func(n *Net[float64]) []float64 { return n.Params()[0].Data }

@@ -36,11 +36,11 @@ func (s SGD) check() error {
 func (Adam) defaultLR() float64 { return 1e-3 }
 func (SGD) defaultLR() float64  { return 0.1 }
 
-// stepper is the state of an optimiser: begin opens a step, update moves the parameters w from an index on by gradients g.
+// stepper is the state of an optimiser: Begin opens a step, Update moves the parameters w from an index on by gradients g.
 // keep is what is left of a parameter after weight decay, which is decoupled from the gradient (Loshchilov and Hutter 2019).
 type stepper[T kernel.Float] interface {
-	begin(rate float64)
-	update(from int, w, g []T, keep T)
+	Begin(rate float64)
+	Update(from int, w, g []T, keep T)
 }
 
 func newStepper[T kernel.Float](o Optimiser, params int) stepper[T] {
@@ -68,9 +68,9 @@ type sgd[T kernel.Float] struct {
 	v              []T
 }
 
-func (s *sgd[T]) begin(rate float64) { s.rate = T(rate) }
+func (s *sgd[T]) Begin(rate float64) { s.rate = T(rate) }
 
-func (s *sgd[T]) update(from int, w, g []T, keep T) {
+func (s *sgd[T]) Update(from int, w, g []T, keep T) {
 	v := s.v[from:][:len(w)]
 	g = g[:len(w)]
 	for i := range w {
@@ -87,13 +87,13 @@ type adam[T kernel.Float] struct {
 	m, v          []T
 }
 
-func (a *adam[T]) begin(rate float64) {
+func (a *adam[T]) Begin(rate float64) {
 	a.step++
 	bias := func(beta float64) float64 { return 1 - math.Pow(beta, float64(a.step)) } // of a moment that started at 0
 	a.rate, a.correct = T(rate/bias(a.beta1)), T(1/bias(a.beta2))
 }
 
-func (a *adam[T]) update(from int, w, g []T, keep T) {
+func (a *adam[T]) Update(from int, w, g []T, keep T) {
 	m, v := a.m[from:][:len(w)], a.v[from:][:len(w)]
 	g = g[:len(w)]
 	b1, b2, c1, c2 := T(a.beta1), T(a.beta2), T(1-a.beta1), T(1-a.beta2)

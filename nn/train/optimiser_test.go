@@ -28,8 +28,8 @@ func TestSteps(t *testing.T) {
 		s := newStepper[float64](c.o, 3)
 		w := []float64{0, 0, 1}
 		for i, g := range c.grads {
-			s.begin(0.1)
-			s.update(2, w[2:], []float64{g}, c.keep)
+			s.Begin(0.1)
+			s.Update(2, w[2:], []float64{g}, c.keep)
 			if math.Abs(w[2]-c.want[i]) > 1e-15 {
 				t.Errorf("%s, step %d: %v, want %v", c.name, i+1, w[2], c.want[i])
 			}

@@ -114,7 +114,7 @@ func (p *Pass[T]) forward(worker, shard int) {
 	x := p.x
 	for l := range p.net.stages {
 		s := &p.net.stages[l]
-		s.layer.forward(p.net.Weights[s.from:s.to], x[from*s.in:], p.act[l][from*s.out:], n, &p.scratch[worker])
+		s.layer.Forward(p.net.Weights[s.from:s.to], x[from*s.in:], p.act[l][from*s.out:], n, &p.scratch[worker])
 		x = p.act[l]
 	}
 }
@@ -184,7 +184,7 @@ func (p *Pass[T]) backward(worker, shard int) {
 		if grad != nil && s.to > s.from {
 			dw = grad[s.from:s.to]
 		}
-		s.layer.backward(p.net.Weights[s.from:s.to], in[from*s.in:], p.act[l][from*s.out:], cur, din, dw, n, &p.scratch[worker])
+		s.layer.Backward(p.net.Weights[s.from:s.to], in[from*s.in:], p.act[l][from*s.out:], cur, din, dw, n, &p.scratch[worker])
 		if l > 0 && !s.inPlace() {
 			cur, next = next, cur
 		}

@@ -7,7 +7,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/spai-project/certify/internal/kernel"
 )
@@ -51,13 +53,16 @@ var networks = []struct {
 	{"relu first and last", []int{6}, []Layer{ReLU{}, ReLU{}, Dense{4}, ReLU{}}},
 	{"wide", []int{3}, []Layer{Dense{150}, ReLU{}, Dense{3}}},
 	{"conv", []int{2, 5, 6}, []Layer{Conv2D{Out: 3, Kernel: 3, Pad: 1}, ReLU{}, Dense{3}}},
-	{"stride", []int{2, 7, 8}, []Layer{Conv2D{Out: 4, Kernel: 4, Stride: 2, Pad: 1}, ReLU{}, Conv2D{Out: 3, Kernel: 2, Stride: 2}, ReLU{}, Dense{4}}},
+	{"stride", []int{2, 7, 8}, []Layer{Conv2D{Out: 4, Kernel: 4, Stride: 2, Pad: 1}, ReLU{},
+		Conv2D{Out: 3, Kernel: 2, Stride: 2}, ReLU{}, Dense{4}}},
 	{"stride over padding", []int{1, 3, 2}, []Layer{Conv2D{Out: 2, Kernel: 4, Stride: 3, Pad: 3}, ReLU{}, Dense{3}}},
+	{"columns that see padding only", []int{2, 1, 1}, []Layer{Conv2D{Out: 2, Kernel: 6, Pad: 3}, ReLU{}, Dense{3}}},
 	{"kernel of one", []int{3, 3, 3}, []Layer{Conv2D{Out: 2, Kernel: 1, Stride: 2}, ReLU{}, Dense{3}}},
 	{"conv last", []int{1, 4, 4}, []Layer{Conv2D{Out: 3, Kernel: 4}}},
 	{"planes last", []int{1, 4, 4}, []Layer{ReLU{}, Conv2D{Out: 2, Kernel: 3}}},
 	{"flat conv", []int{2, 1, 9}, []Layer{Conv2D{Out: 2, Kernel: 3, Pad: 2, Stride: 2}, ReLU{}, Dense{3}}},
-	{"many columns", []int{3, 40, 40}, []Layer{Conv2D{Out: 2, Kernel: 5, Pad: 2}, ReLU{}, Conv2D{Out: 1, Kernel: 5, Stride: 5}, Dense{3}}},
+	{"many columns", []int{3, 40, 40}, []Layer{Conv2D{Out: 2, Kernel: 5, Pad: 2}, ReLU{},
+		Conv2D{Out: 1, Kernel: 5, Stride: 5}, Dense{3}}},
 }
 
 // TestAgainstPlainLoops compares logits and gradients, over several shards and one that is not full, with the oracle.
@@ -199,6 +204,25 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
+// TestPoolStops wants a pool to begin at most one part per worker after its context ended.
+func TestPoolStops(t *testing.T) {
+	for workers := 1; workers < 4; workers++ {
+		var p pool
+		p.init(workers)
+		over, cancel := context.WithCancel(ctx)
+		var calls atomic.Int64
+		err := p.run(over, 1000, func(int, int) {
+			if calls.Add(1) == 5 {
+				cancel()
+			}
+			<-time.After(time.Millisecond)
+		})
+		if n := int(calls.Load()); !errors.Is(err, context.Canceled) || n > 5+workers {
+			t.Errorf("%d workers: %d parts, error %v", workers, n, err)
+		}
+	}
+}
+
 // TestPassErrors wants errors, and no later damage, from wrong lengths and a context that ended.
 func TestPassErrors(t *testing.T) {
 	net := mustNew[float64](t, 1, []int{3}, Dense{2})
@@ -207,6 +231,9 @@ func TestPassErrors(t *testing.T) {
 		t.Error("a row and a third: accepted")
 	}
 	if _, err := p.Forward(ctx, make([]float64, 6)); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Backward(ctx, []float64{1, 2, 3, 4}, nil); err != nil {
 		t.Error(err)
 	}
 	for _, n := range [][2]int{{2, 6}, {4, 3}, {6, 6}} {

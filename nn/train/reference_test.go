@@ -43,7 +43,7 @@ func (n *naive[T]) forward(x []T) []T {
 					y[m*c.oh*c.ow+p] = w[c.m*c.c*c.k*c.k+m]
 				}
 			}
-			c.visit(func(in, weight, out int) { y[out] += x[in] * w[weight] })
+			correlate(c.geometry, x, w, y)
 		case relu[T]:
 			for i, v := range x {
 				y[i] = T(math.Max(0, float64(v)))
@@ -84,10 +84,7 @@ func (n *naive[T]) backward(x, dlogits []T) []T {
 			for i, d := range dy {
 				g[c.m*c.c*c.k*c.k+i/(c.oh*c.ow)] += d
 			}
-			c.visit(func(i, weight, out int) {
-				g[weight] += in[i] * dy[out]
-				dx[i] += w[weight] * dy[out]
-			})
+			correlateBack(c.geometry, in, w, dy, dx, g)
 		case relu[T]:
 			for i, v := range in {
 				if v > 0 {
@@ -100,17 +97,42 @@ func (n *naive[T]) backward(x, dlogits []T) []T {
 	return dy
 }
 
-// visit calls f for every product of an input and a weight that an output sums.
-func (l conv[T]) visit(f func(in, weight, out int)) {
+// correlate adds the convolution of x with w to y.
+func correlate[T kernel.Float](l geometry, x, w, y []T) {
 	for m := range l.m {
 		for oy := range l.oh {
 			for ox := range l.ow {
+				sum := T(0)
 				for c := range l.c {
 					for ky := range l.k {
+						iy := oy*l.stride + ky - l.pad
 						for kx := range l.k {
-							y, x := oy*l.stride+ky-l.pad, ox*l.stride+kx-l.pad
-							if y >= 0 && y < l.h && x >= 0 && x < l.w {
-								f((c*l.h+y)*l.w+x, ((m*l.c+c)*l.k+ky)*l.k+kx, (m*l.oh+oy)*l.ow+ox)
+							if ix := ox*l.stride + kx - l.pad; iy >= 0 && iy < l.h && ix >= 0 && ix < l.w {
+								sum += x[(c*l.h+iy)*l.w+ix] * w[((m*l.c+c)*l.k+ky)*l.k+kx]
+							}
+						}
+					}
+				}
+				y[(m*l.oh+oy)*l.ow+ox] += sum
+			}
+		}
+	}
+}
+
+// correlateBack adds the gradients of x and w.
+func correlateBack[T kernel.Float](l geometry, x, w, dy, dx, dw []T) {
+	for m := range l.m {
+		for oy := range l.oh {
+			for ox := range l.ow {
+				d := dy[(m*l.oh+oy)*l.ow+ox]
+				for c := range l.c {
+					for ky := range l.k {
+						iy := oy*l.stride + ky - l.pad
+						for kx := range l.k {
+							if ix := ox*l.stride + kx - l.pad; iy >= 0 && iy < l.h && ix >= 0 && ix < l.w {
+								i, j := (c*l.h+iy)*l.w+ix, ((m*l.c+c)*l.k+ky)*l.k+kx
+								dw[j] += x[i] * d
+								dx[i] += w[j] * d
 							}
 						}
 					}

@@ -10,14 +10,14 @@ import (
 // to know of an input is whether its output is positive.
 type relu[T kernel.Float] struct{ size int }
 
-func (l relu[T]) forward(_, in, out []T, rows int, _ *scratch[T]) {
+func (l relu[T]) Forward(_, in, out []T, rows int, _ *scratch[T]) {
 	in, out = in[:rows*l.size], out[:rows*l.size]
 	for i, v := range in {
 		out[i] = max(v, 0) // keeps NaN, so that a network that diverged shows it
 	}
 }
 
-func (l relu[T]) backward(_, _, out, dout, din, _ []T, rows int, _ *scratch[T]) {
+func (l relu[T]) Backward(_, _, out, dout, din, _ []T, rows int, _ *scratch[T]) {
 	if din == nil {
 		return
 	}
