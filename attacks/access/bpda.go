@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// BPDA is a transform whose way back is another's: the outputs of forward, the gradient of backward at the same input and draw, which
-// should be a smooth function close to forward; nil is the identity. Behind Compose it is backward pass differentiable approximation
-// (Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", 2018): the model stays as it is, only the search
-// sees through what has no gradient. It is an error if the two differ in size.
+// BPDA is a transform whose way back is another's: the outputs of forward, the gradient of backward at the same input and draw,
+// which should be a smooth function close to forward; nil is the identity. Behind Compose it is backward pass differentiable
+// approximation (Athalye, Carlini and Wagner, "Obfuscated gradients give a false sense of security", 2018): the model stays as it
+// is, only the search sees through what has no gradient. It is an error if the two differ in size.
 func BPDA(forward, backward Transform) (Transform, error) {
 	in, out := forward.Dims()
 	if backward == nil {
@@ -18,7 +18,8 @@ func BPDA(forward, backward Transform) (Transform, error) {
 		return &bpda{forward, nil}, nil
 	}
 	if bin, bout := backward.Dims(); bin != in || bout != out {
-		return nil, fmt.Errorf("access: BPDA: the transform has %d inputs and %d outputs, its stand-in %d and %d", in, out, bin, bout)
+		return nil, fmt.Errorf("access: BPDA: the transform has %d inputs and %d outputs, its stand-in %d and %d", in, out, bin,
+			bout)
 	}
 	return &bpda{forward, backward}, nil
 }
@@ -37,8 +38,8 @@ func (t *bpda) Pull(dx, x, dy []float64, draw uint64) {
 	t.backward.Pull(dx, x, dy, draw)
 }
 
-// WithGradients gives a model the gradients of another, at the same input but for the model's own outputs: BPDA for a model that is
-// known by its scores only. It is an error if the two differ in size.
+// WithGradients gives a model the gradients of another, at the same input but for the model's own outputs: BPDA for a model that
+// is known by its scores only. It is an error if the two differ in size.
 func WithGradients(m Scores, standIn Gradients) (Gradients, error) {
 	in, out := m.Dims()
 	if sin, sout := standIn.Dims(); sin != in || sout != out {
@@ -58,7 +59,8 @@ func (w *withGradients) Scores(ctx context.Context, b Batch, y []float64) error 
 	return w.m.Scores(ctx, b, y)
 }
 
-func (w *withGradients) Gradients(ctx context.Context, b Batch, y []float64, pull func(i int, y, dy []float64), dx []float64) error {
+func (w *withGradients) Gradients(ctx context.Context, b Batch, y []float64, pull func(i int, y, dy []float64),
+	dx []float64) error {
 	if err := w.m.Scores(ctx, b, y); err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Compose is a model behind transforms, the first of which sees the input. Its gradient is the true one: through a step that rounds
-// it is zero. It is an error if the numbers of inputs and outputs do not fit.
+// Compose is a model behind transforms, the first of which sees the input. Its gradient is the true one: through a step that
+// rounds it is zero. It is an error if the numbers of inputs and outputs do not fit.
 func Compose(m Gradients, pre ...Transform) (Gradients, error) {
 	stages := make([]Gradients, 0, len(pre)+1)
 	for _, t := range pre {
@@ -17,12 +17,13 @@ func Compose(m Gradients, pre ...Transform) (Gradients, error) {
 	return Chain(append(stages, m)...)
 }
 
-// Latent is the model that judges what a generator makes of a point z of its latent space: attacks then search among the generator's
-// pictures, not around one (Zhao, Dua and Singh, "Generating natural adversarial examples", 2018; Song et al., "Constructing
-// unrestricted adversarial examples with generative models", 2018). The box of z is the caller's.
+// Latent is the model that judges what a generator makes of a point z of its latent space: attacks then search among the
+// generator's pictures, not around one (Zhao, Dua and Singh, "Generating natural adversarial examples", 2018; Song et al.,
+// "Constructing unrestricted adversarial examples with generative models", 2018). The box of z is the caller's.
 func Latent(generator, m Gradients) (Gradients, error) { return Chain(generator, m) }
 
-// Chain is the composition of models, the first of which sees the input. Stage k draws from the k-th seed derived from a point's draw.
+// Chain is the composition of models, the first of which sees the input. Stage k draws from the k-th seed derived from a point's
+// draw.
 func Chain(stages ...Gradients) (Gradients, error) {
 	if len(stages) == 0 {
 		return nil, errors.New("access: a chain without a stage")
@@ -41,8 +42,8 @@ type chain struct {
 	pool   sync.Pool
 }
 
-// links holds what lies between the stages: x[k] and dx[k] are the inputs of stage k and their gradients; those of stage 0 are the
-// caller's.
+// links holds what lies between the stages: x[k] and dx[k] are the inputs of stage k and their gradients; those of stage 0 are
+// the caller's.
 type links struct {
 	x, dx [][]float64
 	draws [][]uint64
@@ -125,7 +126,8 @@ func (c *chain) Gradients(ctx context.Context, b Batch, y []float64, pull func(i
 }
 
 // back takes the gradient through stage k.
-func (c *chain) back(ctx context.Context, w *links, b Batch, k, out int, y []float64, pull func(i int, y, dy []float64), dx []float64) error {
+func (c *chain) back(ctx context.Context, w *links, b Batch, k, out int, y []float64, pull func(i int, y, dy []float64),
+	dx []float64) error {
 	s := c.stages[k]
 	if k == len(c.stages)-1 {
 		return s.Gradients(ctx, w.batch(b, k), y, pull, dx)

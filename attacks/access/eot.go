@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// EOT averages a randomised model over n fresh draws for every point: expectation over transformation (Athalye, Engstrom, Ilyas and
-// Kwok, "Synthesizing robust adversarial examples", 2018). Outputs are the means over the draws. Gradients are those of the expected
-// loss: pull is asked once for every draw, with that draw's outputs, and the products are averaged. A point costs n evaluations.
+// EOT averages a randomised model over n fresh draws for every point: expectation over transformation (Athalye, Engstrom, Ilyas
+// and Kwok, "Synthesizing robust adversarial examples", 2018). Outputs are the means over the draws. Gradients are those of the
+// expected loss: pull is asked once for every draw, with that draw's outputs, and the products are averaged. A point costs n
+// evaluations.
 func EOT(m Gradients, n int) (Gradients, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("access: EOT over %d draws: want at least one", n)

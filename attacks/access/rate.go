@@ -19,8 +19,8 @@ func (r Rate) String() string {
 	return fmt.Sprintf("%d of %d draws (%.1f to %.1f %%)", r.Hits, r.Draws, 100*r.Low, 100*r.High)
 }
 
-// SuccessRate estimates how often a randomised model's outputs at x are what happened says, on n fresh draws from a seed that the search
-// for x has not used: one lucky draw is no adversarial example. A deterministic model gives all or nothing.
+// SuccessRate estimates how often a randomised model's outputs at x are what happened says, on n fresh draws from a seed that the
+// search for x has not used: one lucky draw is no adversarial example. A deterministic model gives all or nothing.
 func SuccessRate(ctx context.Context, m Scores, x []float64, happened func(y []float64) bool, n int, seed uint64) (Rate, error) {
 	in, out := m.Dims()
 	if len(x) != in || n < 1 {

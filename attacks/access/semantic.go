@@ -24,10 +24,10 @@ const (
 )
 
 // Semantic returns the pictures that differ from one picture (of shape [C H W], values in [lo, hi]) in the given properties, as a
-// transform of their values: a box of a few dimensions in front of a network, so that attacks and verifiers alike search among changes
-// that have a meaning. Geometry is resampled bilinearly, outside the picture lies lo, pixels are clipped to [lo, hi]. After Engstrom et
-// al., "Exploring the landscape of spatial robustness", 2019, and the parametric attacks of Joshi et al., "Semantic adversarial attacks",
-// 2019.
+// transform of their values: a box of a few dimensions in front of a network, so that attacks and verifiers alike search among
+// changes that have a meaning. Geometry is resampled bilinearly, outside the picture lies lo, pixels are clipped to [lo, hi].
+// After Engstrom et al., "Exploring the landscape of spatial robustness", 2019, and the parametric attacks of Joshi et al.,
+// "Semantic adversarial attacks", 2019.
 func Semantic(picture []float64, shape []int, lo, hi float64, change ...Property) (Transform, error) {
 	if len(shape) != 3 || shape[0]*shape[1]*shape[2] != len(picture) || len(picture) == 0 {
 		return nil, fmt.Errorf("access: a picture of %d values of shape %v: want [channels height width]", len(picture), shape)
@@ -70,8 +70,8 @@ func (s *semantic) Forward(dst, z []float64, _ uint64) {
 	s.each(&v, func(i int, value, _ float64, _, _, _, _ float64) { dst[i] = min(max(value, s.lo), s.hi) })
 }
 
-// each visits every pixel with its value before clipping, the picture's value there before brightness and contrast, that value's slopes
-// by the place it is taken from, and that place relative to the centre.
+// each visits every pixel with its value before clipping, the picture's value there before brightness and contrast, that value's
+// slopes by the place it is taken from, and that place relative to the centre.
 func (s *semantic) each(v *[properties]float64, f func(i int, value, raw, du, dv, y, x float64)) {
 	sin, cos := math.Sincos(v[Rotation])
 	scale := math.Exp(-v[Zoom])

@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// A Transform is a step in front of a model, or between its layers: a preprocessing defence, a generator, an encoding. One that draws
-// random numbers takes them from draw and from nothing else. Implementations are safe for concurrent use.
+// A Transform is a step in front of a model, or between its layers: a preprocessing defence, a generator, an encoding. One that
+// draws random numbers takes them from draw and from nothing else. Implementations are safe for concurrent use.
 type Transform interface {
 	// Dims returns the number of inputs and of outputs.
 	Dims() (inputs, outputs int)
@@ -77,13 +77,15 @@ func (l *lifted) back(ctx context.Context, b Batch, dy, dx []float64) error {
 // drawn reports a batch without a draw for every point.
 func (b *Batch) drawn() error {
 	if len(b.Draws) != b.N {
-		return fmt.Errorf("access: %d random numbers for %d points: a model that may be randomised needs one for each", len(b.Draws), b.N)
+		return fmt.Errorf("access: %d random numbers for %d points: a model that may be randomised needs one for each",
+			len(b.Draws), b.N)
 	}
 	return nil
 }
 
-// Layer makes a transform of a deterministic network, such as a stand-in for BPDA that was trained. It evaluates point by point; in front of
-// a model, Chain is faster. Where the network cannot be evaluated the outputs are NaN, which the model behind it reports.
+// Layer makes a transform of a deterministic network, such as a stand-in for BPDA that was trained. It evaluates point by point;
+// in front of a model, Chain is faster. Where the network cannot be evaluated the outputs are NaN, which the model behind it
+// reports.
 func Layer(m Gradients) Transform { return &layer{m} }
 
 type layer struct{ m Gradients }

@@ -225,7 +225,8 @@ func TestBPDA(t *testing.T) {
 	if !slices.Equal(dx, want) {
 		t.Error("WithGradients: the gradient is not that of the stand-in for the model's outputs")
 	}
-	for i, err := range []error{second(BPDA(warp{3}, nil)), second(BPDA(steps{3}, steps{4})), second(WithGradients(net, smallNet(t, 1, 5, 2, 3))),
+	for i, err := range []error{second(BPDA(warp{3}, nil)), second(BPDA(steps{3}, steps{4})), second(WithGradients(net,
+		smallNet(t, 1, 5, 2, 3))),
 		second(Compose(net, steps{5})), second(Chain()), second(EOT(net, 0))} {
 		if err == nil {
 			t.Errorf("case %d was accepted", i)
@@ -262,8 +263,8 @@ func (c coin) Forward(dst, x []float64, draw uint64) {
 }
 func (c coin) Pull(dx, x, dy []float64, draw uint64) { scaled{c.n, c.sign(draw)}.Pull(dx, x, dy, draw) }
 
-// TestEOTIsTheExpectation: with two equally likely transforms, outputs and the gradient of a loss that is not linear come within five
-// standard deviations of the enumerated expectation.
+// TestEOTIsTheExpectation: with two equally likely transforms, outputs and the gradient of a loss that is not linear come within
+// five standard deviations of the enumerated expectation.
 func TestEOTIsTheExpectation(t *testing.T) {
 	net := smallNet(t, 1, 6, 9, 3)
 	const n = 4000
@@ -294,7 +295,8 @@ func TestClopperPearson(t *testing.T) {
 		k, n      int
 		low, high float64
 	}{
-		{0, 10, 0, 1 - math.Pow(0.025, 0.1)}, {10, 10, math.Pow(0.025, 0.1), 1}, {5, 10, 0.187086, 0.812914}, {1, 20, 0.001265, 0.248733}, {0, 1, 0, 0.975},
+		{0, 10, 0, 1 - math.Pow(0.025, 0.1)}, {10, 10, math.Pow(0.025, 0.1), 1}, {5, 10, 0.187086, 0.812914}, {1, 20, 0.001265,
+			0.248733}, {0, 1, 0, 0.975},
 	} {
 		low, high := ClopperPearson(c.k, c.n, 0.05)
 		if math.Abs(low-c.low) > 1e-6 || math.Abs(high-c.high) > 1e-6 {
@@ -336,7 +338,8 @@ func TestSuccessRate(t *testing.T) {
 	}
 }
 
-// TestSemantic: nothing changed is the picture, whole pixels and quarter turns are exact, and the derivative is that of differences.
+// TestSemantic: nothing changed is the picture, whole pixels and quarter turns are exact, and the derivative is that of
+// differences.
 func TestSemantic(t *testing.T) {
 	shape := []int{2, 5, 5}
 	rng := rand.New(rand.NewPCG(3, 3))
@@ -383,7 +386,8 @@ func TestSemantic(t *testing.T) {
 	checkGradient(t, "clipped", Lift(must(Semantic(x, shape, 0, 1, all...))), dark)
 	twice := Lift(must(Semantic(x, shape, 0, 1, Brightness, Brightness)))
 	checkGradient(t, "the same property twice", twice, Batch{N: 1, X: []float64{0.03, -0.1}, Draws: []uint64{0}})
-	for i, err := range []error{second(Semantic(x, []int{5, 5}, 0, 1, Zoom)), second(Semantic(x, shape, 0, 1)), second(Semantic(x, shape, 0, 1, Property(9)))} {
+	for i, err := range []error{second(Semantic(x, []int{5, 5}, 0, 1, Zoom)), second(Semantic(x, shape, 0, 1)),
+		second(Semantic(x, shape, 0, 1, Property(9)))} {
 		if err == nil {
 			t.Errorf("case %d was accepted", i)
 		}

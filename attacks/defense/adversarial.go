@@ -12,14 +12,16 @@ import (
 	"github.com/spai-project/certify/nn/train"
 )
 
-// Perturb says which adversarial examples a training adds: projected sign steps on the cross-entropy in the Linf ball, cut with [Lo, Hi].
+// Perturb says which adversarial examples a training adds: projected sign steps on the cross-entropy in the Linf ball, cut with
+// [Lo, Hi].
 type Perturb struct {
 	Eps    float64 // radius
 	Steps  int     // 0: 7
 	Alpha  float64 // of a step; 0: 2.5·Eps/Steps
 	Lo, Hi float64 // the valid inputs; both 0: [0, 1]
 	Still  bool    // start at the input, not at a random point of the ball
-	// Mix, if not 0, keeps the clean inputs and appends the adversarial ones, which count Mix times as much; 0 replaces the inputs.
+	// Mix, if not 0, keeps the clean inputs and appends the adversarial ones, which count Mix times as much; 0 replaces the
+	// inputs.
 	Mix     float64
 	Seed    uint64
 	Workers int // 0: the processors; the result does not depend on it
@@ -35,7 +37,8 @@ func (o Perturb) withDefaults() (Perturb, error) {
 	if o.Lo == 0 && o.Hi == 0 {
 		o.Hi = 1
 	}
-	if !(o.Eps >= 0 && o.Alpha >= 0 && o.Lo < o.Hi && o.Mix >= 0) || math.IsInf(o.Eps+o.Alpha+o.Mix, 1) || o.Steps < 0 || o.Workers < 0 {
+	if !(o.Eps >= 0 && o.Alpha >= 0 && o.Lo < o.Hi && o.Mix >= 0) || math.IsInf(o.Eps+o.Alpha+o.Mix, 1) || o.Steps < 0 ||
+		o.Workers < 0 {
 		return o, fmt.Errorf("defense: adversarial training with %+v", o)
 	}
 	return o, nil
@@ -44,16 +47,17 @@ func (o Perturb) withDefaults() (Perturb, error) {
 // Augment is the hook of nn/train.
 type Augment[T kernel.Float] = func(ctx context.Context, net *train.Net[T], batch *train.Samples[T]) error
 
-// AdversarialTraining returns the hook that trains a network on the examples that are worst for it at every step (Madry et al., "Towards
-// deep learning models resistant to adversarial attacks", 2018), or with Steps = 1 and Mix on the mixture of Kurakin, Goodfellow and
-// Bengio ("Adversarial machine learning at scale", 2017). It serves one training. Unlike the other defences here, it is one: what hides
-// gradients it does not hide, if the steps are many; trained on single steps, networks learn to hide them (Tramèr et al., 2018).
+// AdversarialTraining returns the hook that trains a network on the examples that are worst for it at every step (Madry et al.,
+// "Towards deep learning models resistant to adversarial attacks", 2018), or with Steps = 1 and Mix on the mixture of Kurakin,
+// Goodfellow and Bengio ("Adversarial machine learning at scale", 2017). It serves one training. Unlike the other defences here,
+// it is one: what hides gradients it does not hide, if the steps are many; trained on single steps, networks learn to hide them
+// (Tramèr et al., 2018).
 func AdversarialTraining[T kernel.Float](o Perturb) (Augment[T], error) {
 	return EnsembleAdversarialTraining[T](o)
 }
 
-// EnsembleAdversarialTraining takes the examples of each batch from the network itself or from one of other networks that stay as they
-// are, in turn (Tramèr et al., "Ensemble adversarial training: attacks and defenses", 2018, with Steps = 1).
+// EnsembleAdversarialTraining takes the examples of each batch from the network itself or from one of other networks that stay as
+// they are, in turn (Tramèr et al., "Ensemble adversarial training: attacks and defenses", 2018, with Steps = 1).
 func EnsembleAdversarialTraining[T kernel.Float](o Perturb, static ...*train.Net[T]) (Augment[T], error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -95,7 +99,8 @@ func (a *augmenter[T]) augment(ctx context.Context, net *train.Net[T], b *train.
 	}
 	a.turn++
 	if src.net.Inputs() != net.Inputs() || src.net.Classes() != net.Classes() {
-		return fmt.Errorf("a source of %d inputs and %d classes for a network of %d and %d", src.net.Inputs(), src.net.Classes(), net.Inputs(), net.Classes())
+		return fmt.Errorf("a source of %d inputs and %d classes for a network of %d and %d", src.net.Inputs(),
+			src.net.Classes(), net.Inputs(), net.Classes())
 	}
 	if err := a.ascend(ctx, src, b); err != nil {
 		return err

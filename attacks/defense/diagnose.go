@@ -32,8 +32,9 @@ type DiagnoseOptions struct {
 	Queries int   // of the random search, per task; 0: 200
 }
 
-// Diagnose looks for the signs of hidden gradients that Athalye, Carlini and Wagner list ("Obfuscated gradients give a false sense of
-// security", 2018, section 3.1), and for models that attacks misread. A few dozen tasks are enough. The findings are named, in this order:
+// Diagnose looks for the signs of hidden gradients that Athalye, Carlini and Wagner list ("Obfuscated gradients give a false
+// sense of security", 2018, section 3.1), and for models that attacks misread. A few dozen tasks are enough. The findings are
+// named, in this order:
 //
 //	unrepeatable   the same draw does not give the same outputs
 //	randomised     outputs depend on the draw
@@ -114,15 +115,18 @@ func (d *diagnosis) outputs() error {
 		}
 	}
 	if !slices.Equal(y[0], y[1]) {
-		d.add("unrepeatable", "The model does not repeat itself", "make its randomness depend on the draws alone, or results cannot be repeated",
+		d.add("unrepeatable", "The model does not repeat itself",
+			"make its randomness depend on the draws alone, or results cannot be repeated",
 			"%d inputs evaluated twice with the same draw differ", len(d.tasks))
 	} else if random {
-		d.add("randomised", "The model is randomised", "average over draws (EOT), and count a point only for how often it succeeds on fresh draws",
+		d.add("randomised", "The model is randomised",
+			"average over draws (EOT), and count a point only for how often it succeeds on fresh draws",
 			"5 evaluations of an input differ by up to %.3g", spread)
 	}
 	if d.classes() && d.out >= 2 && d.probabilities(y[0]) {
-		d.add("probabilities", "The outputs look like probabilities", "attack the logits below the softmax: on probabilities the margin is never "+
-			"large and its gradient vanishes where the model is sure", "all outputs of %d inputs lie in [0, 1] and sum to 1", len(d.tasks))
+		d.add("probabilities", "The outputs look like probabilities",
+			"attack the logits below the softmax: the margin of probabilities loses its gradient where the model is sure",
+			"all outputs of %d inputs lie in [0, 1] and sum to 1", len(d.tasks))
 	}
 	return nil
 }
@@ -174,8 +178,10 @@ func (d *diagnosis) gradients() error {
 		}
 	}
 	if n > 0 {
-		d.add("saturated", "The softmax is saturated, as distillation leaves it", "use a loss on the logits (loss=margin, loss=dlr or loss=logodds)",
-			"the gradient of cross-entropy in binary32 is exactly 0 at %d of %d inputs, that of the margin is not", n, len(d.tasks))
+		d.add("saturated", "The softmax is saturated, as distillation leaves it",
+			"use a loss on the logits (loss=margin, loss=dlr or loss=logodds)",
+			"the gradient of cross-entropy in binary32 is exactly 0 at %d of %d inputs, that of the margin is not",
+			n, len(d.tasks))
 	}
 	return nil
 }
@@ -212,11 +218,13 @@ func (d *diagnosis) attacks() error {
 	}
 	open := len(d.tasks) - count(one.already)
 	if a, b := count(one.found), count(steps.found); a >= b+d.many() {
-		d.add("single-step", "One gradient step finds more than forty", "more restarts, other step sizes, gradients averaged over draws or taken "+
-			"from a stand-in: a search whose steps go astray is no evidence of robustness", "FGSM succeeds on %d of %d inputs, PGD on %d", a, open, b)
+		d.add("single-step", "One gradient step finds more than forty",
+			"a search whose steps go astray is no evidence: more restarts, other step sizes, averaged draws (EOT), a stand-in (BPDA)",
+			"FGSM succeeds on %d of %d inputs, PGD on %d", a, open, b)
 	}
 	if a, b := count(random), count(steps.found); a >= b+d.many() {
-		d.add("random-search", "Random points find more than gradients", "the gradients mislead: try BPDA, other losses, and attacks on scores (square)",
+		d.add("random-search", "Random points find more than gradients",
+			"the gradients mislead: try BPDA, other losses, and attacks on scores (square)",
 			"%d random points succeed on %d of %d inputs, PGD on %d", d.o.Queries, a, open, b)
 	}
 	room := d.room()
@@ -228,8 +236,9 @@ func (d *diagnosis) attacks() error {
 		return err
 	}
 	if n := open - count(all.found); n >= d.many() {
-		d.add("unbounded", "Without a bound on the perturbation the attack still fails", "every model can be changed by any valid input at all, so "+
-			"the search is at fault: look at the gradients, the loss, and BPDA", "within the whole range of inputs PGD fails on %d of %d", n, open)
+		d.add("unbounded", "Without a bound on the perturbation the attack still fails",
+			"some valid input of another class always exists, so the search is at fault: look at the gradients, the loss, and BPDA",
+			"within the whole range of inputs PGD fails on %d of %d", n, open)
 	}
 	return nil
 }
@@ -242,7 +251,8 @@ func (d *diagnosis) run(name string, eps float64) (ends, error) {
 	if err != nil {
 		return ends{}, err
 	}
-	r, err := m.Run(d.ctx, d.m, d.tasks, evasion.Options{Norm: d.o.Norm, Eps: eps, Params: params, Seed: d.o.Seed, Workers: d.o.Workers, Shape: d.o.Shape})
+	r, err := m.Run(d.ctx, d.m, d.tasks, evasion.Options{Norm: d.o.Norm, Eps: eps, Params: params, Seed: d.o.Seed,
+		Workers: d.o.Workers, Shape: d.o.Shape})
 	if err != nil {
 		return ends{}, err
 	}
@@ -280,7 +290,8 @@ func (d *diagnosis) random(already []bool) ([]bool, error) {
 	return found, nil
 }
 
-// corner draws a point x0 + s·ε of random signs s, ε shared by all inputs so that the norm is the radius, cut with the valid inputs.
+// corner draws a point x0 + s·ε of random signs s, ε shared by all inputs so that the norm is the radius, cut with the valid
+// inputs.
 func (d *diagnosis) corner(x []float64, t *evasion.Task, bits func() uint64) {
 	each := d.o.Eps
 	switch d.o.Norm {

@@ -59,7 +59,8 @@ func (f function) Scores(_ context.Context, b access.Batch, y []float64) error {
 	}
 	return nil
 }
-func (f function) Gradients(_ context.Context, b access.Batch, y []float64, pull func(i int, y, dy []float64), dx []float64) error {
+func (f function) Gradients(_ context.Context, b access.Batch, y []float64, pull func(i int, y, dy []float64),
+	dx []float64) error {
 	for i := range b.N {
 		v, d := f.f(b.X[i*f.n:(i+1)*f.n], b.Draws[i])
 		copy(y[2*i:], v[:])
@@ -124,7 +125,8 @@ func TestDiagnoseFindings(t *testing.T) {
 		want []string
 	}{
 		{"rounded", must(access.Compose(m, must(BitDepth(n, 3)))), 0.001, []string{"zero-gradient", "unbounded"}},
-		{"rounded, found at random", must(access.Compose(linear(t, w[:2], 0.1), must(BitDepth(2, 3)))), 0.2, []string{"zero-gradient", "random-search", "unbounded"}},
+		{"rounded, found at random", must(access.Compose(linear(t, w[:2], 0.1), must(BitDepth(2, 3)))), 0.2,
+			[]string{"zero-gradient", "random-search", "unbounded"}},
 		{"noise", must(access.Compose(m, must(Noise(n, 0.01)))), 0.02, []string{"randomised"}},
 		{"large logits", linear(t, scaledBy(w, 400), 240), 0.02, []string{"saturated"}},
 		{"probabilities", function{n, func(x []float64, _ uint64) ([2]float64, [2][]float64) {

@@ -7,10 +7,10 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// JPEG does to every channel what the lossy part of baseline JPEG does to luminance: cosine transform of 8×8 blocks, rounding by the
-// standard's example table scaled to a quality from 1 to 100, and back, in 8 bits a pixel (Das et al., "Keeping the bad guys out:
-// protecting and vaccinating deep learning with JPEG compression", 2017; Guo et al., 2018). Pictures are continued by their last row
-// and column. The derivative is zero almost everywhere; the identity on the way back restores the gradient.
+// JPEG does to every channel what the lossy part of baseline JPEG does to luminance: cosine transform of 8×8 blocks, rounding by
+// the standard's example table scaled to a quality from 1 to 100, and back, in 8 bits a pixel (Das et al., "Keeping the bad guys
+// out: protecting and vaccinating deep learning with JPEG compression", 2017; Guo et al., 2018). Pictures are continued by their
+// last row and column. The derivative is zero almost everywhere; the identity on the way back restores the gradient.
 func JPEG(shape []int, quality int) (access.Transform, error) {
 	n, err := size("JPEG", shape)
 	if err != nil {

@@ -41,8 +41,8 @@ func pgd(t testing.TB, m any, name string, x []float64, eps float64) evasion.Res
 	return r[0]
 }
 
-// TestRoundingMasksBPDASees: in front of a linear classifier rounding takes the gradient away; BPDA with the identity reaches the corner
-// of the ball, where the rounded margin has a closed form.
+// TestRoundingMasksBPDASees: in front of a linear classifier rounding takes the gradient away; BPDA with the identity reaches the
+// corner of the ball, where the rounded margin has a closed form.
 func TestRoundingMasksBPDASees(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	const n, levels = 40, 15 // 4 bits
@@ -115,8 +115,8 @@ func (s swing) Pull(dx, _, dy []float64, draw uint64) {
 	}
 }
 
-// TestRandomnessMasksEOTSees: when the gradient of a draw is mostly noise, PGD on single draws walks at random; on the mean of draws it
-// finds the point that is wrong whatever is drawn.
+// TestRandomnessMasksEOTSees: when the gradient of a draw is mostly noise, PGD on single draws walks at random; on the mean of
+// draws it finds the point that is wrong whatever is drawn.
 func TestRandomnessMasksEOTSees(t *testing.T) {
 	const n = 64
 	x := slices.Repeat([]float64{0.5}, n)
@@ -143,7 +143,8 @@ func TestRandomnessMasksEOTSees(t *testing.T) {
 		best := 0.0
 		method, params, _ := evasion.Parse("pgd:steps=60,loss=margin")
 		lo, hi := unit(n)
-		_, err := method.Run(context.Background(), m, []evasion.Task{{X: x, Lower: lo, Upper: hi, Goal: evasion.Untargeted(0, 2)}},
+		_, err := method.Run(context.Background(), m, []evasion.Task{{X: x, Lower: lo, Upper: hi, Goal: evasion.Untargeted(0,
+			2)}},
 			evasion.Options{Norm: evasion.Linf, Eps: 0.1, Params: params, Seed: 3, Judge: func(_ int, x []float64) bool {
 				best = max(best, always(x))
 				return best > 0.95

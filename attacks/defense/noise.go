@@ -7,8 +7,8 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Noise adds Gaussian noise of standard deviation sigma to every input (as in Zantedeschi, Nicolae and Rawat, "Efficient defenses against
-// adversarial attacks", 2017, at inference time). The gradient of one draw is that of a neighbour; EOT averages it out.
+// Noise adds Gaussian noise of standard deviation sigma to every input (as in Zantedeschi, Nicolae and Rawat, "Efficient defenses
+// against adversarial attacks", 2017, at inference time). The gradient of one draw is that of a neighbour; EOT averages it out.
 func Noise(n int, sigma float64) (access.Transform, error) {
 	if n < 1 || !(sigma >= 0) || math.IsInf(sigma, 1) {
 		return nil, fmt.Errorf("defense: Noise of deviation %v on %d inputs", sigma, n)

@@ -9,10 +9,10 @@ import (
 	"github.com/spai-project/certify/nn/prog"
 )
 
-// ActivationPruning is a network that keeps, after every ReLU, only activations drawn at random by their size, as many draws as share
-// times the number of units, and scales them up for what was dropped (Dhillon et al., "Stochastic activation pruning for robust
-// adversarial defense", 2018). The network is used as it is. Gradients of one draw are noisy; EOT averages them. It is an error if the
-// network has no ReLU at which it can be cut.
+// ActivationPruning is a network that keeps, after every ReLU, only activations drawn at random by their size, as many draws as
+// share times the number of units, and scales them up for what was dropped (Dhillon et al., "Stochastic activation pruning for
+// robust adversarial defense", 2018). The network is used as it is. Gradients of one draw are noisy; EOT averages them. It is an
+// error if the network has no ReLU at which it can be cut.
 func ActivationPruning(p *prog.Program, share float64) (access.Gradients, error) {
 	parts, err := Cut(p)
 	if err != nil {
@@ -95,8 +95,8 @@ func segment(p *prog.Program, from, to int) *prog.Program {
 	return q
 }
 
-// Pruning draws share·n times, with replacement, one of n activations h with probability |h_i|/Σ|h|; it keeps those that were drawn,
-// divided by the probability of being drawn at all.
+// Pruning draws share·n times, with replacement, one of n activations h with probability |h_i|/Σ|h|; it keeps those that were
+// drawn, divided by the probability of being drawn at all.
 func Pruning(n int, share float64) (access.Transform, error) {
 	if n < 1 || !(share > 0) || share > 1e3 {
 		return nil, fmt.Errorf("defense: Pruning of %d activations with a share of %v", n, share)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spai-project/certify/attacks/access"
 	"github.com/spai-project/certify/attacks/evasion"
+	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/train"
 )
 
@@ -31,8 +32,8 @@ func signs(w []float64) []float64 {
 	return s
 }
 
-// TestAugmentSteps: one step from a class-0 input goes against the signs of the weights; many end in the corner of the ball, cut with the
-// valid inputs; the sources of an ensemble take turns.
+// TestAugmentSteps: one step from a class-0 input goes against the signs of the weights; many end in the corner of the ball, cut
+// with the valid inputs; the sources of an ensemble take turns.
 func TestAugmentSteps(t *testing.T) {
 	w := []float64{1, -2, 3, -0.5}
 	other, third := []float64{-1, -1, 1, 1}, []float64{-1, 1, -1, 1}
@@ -45,7 +46,8 @@ func TestAugmentSteps(t *testing.T) {
 		return v
 	}
 	net, source := dense(t, w), dense(t, other)
-	for _, o := range []Perturb{{Eps: 0.1, Steps: 1, Alpha: 0.1, Still: true}, {Eps: 0.1, Steps: 20, Seed: 3}, {Eps: 0.1, Seed: 3}} {
+	for _, o := range []Perturb{{Eps: 0.1, Steps: 1, Alpha: 0.1, Still: true}, {Eps: 0.1, Steps: 20, Seed: 3}, {Eps: 0.1,
+		Seed: 3}} {
 		h := must(EnsembleAdversarialTraining(o, source, dense(t, third)))
 		for turn, from := range [][]float64{w, other, third, w} {
 			b := &train.Samples[float64]{X: slices.Clone(x), Labels: []int{0, 1}}
@@ -67,13 +69,15 @@ func TestAugmentSteps(t *testing.T) {
 	if err := h(context.Background(), net, b); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(b.X[:8], x) || !slices.Equal(b.Labels, []int{0, 1, 0, 1}) || !slices.Equal(b.Weights, []float64{1, 1, 0.3, 0.3}) ||
+	if !slices.Equal(b.X[:8], x) || !slices.Equal(b.Labels, []int{0, 1, 0, 1}) || !slices.Equal(b.Weights, []float64{1, 1, 0.3,
+		0.3}) ||
 		math.Abs(b.X[8]-0.4) > 1e-12 {
 		t.Errorf("a mixture: %+v", b)
 	}
 	logits := []float64{1, 0, 0, 1, 0, 1, 1, 0} // losses a, a, b, b
 	la, lb := math.Log1p(math.Exp(-1)), math.Log1p(math.E)
-	if got, want := train.CrossEntropy(make([]float64, 8), logits, 2, b, 1), (2*la+0.3*2*lb)/(2+0.3*2); math.Abs(got-want) > 1e-12 {
+	if got, want := train.CrossEntropy(make([]float64, 8), logits, 2, b,
+		1), (2*la+0.3*2*lb)/(2+0.3*2); math.Abs(got-want) > 1e-12 {
 		t.Errorf("loss %v, want %v", got, want)
 	}
 }
@@ -93,7 +97,8 @@ func TestAugmentRefused(t *testing.T) {
 	}
 	for i, err := range []error{
 		second(AdversarialTraining[float64](Perturb{Eps: -1})), second(AdversarialTraining[float64](Perturb{Eps: math.NaN()})),
-		second(AdversarialTraining[float64](Perturb{Lo: 2, Hi: 1})), second(AdversarialTraining[float64](Perturb{Mix: math.Inf(1)})),
+		second(AdversarialTraining[float64](Perturb{Lo: 2,
+			Hi: 1})), second(AdversarialTraining[float64](Perturb{Mix: math.Inf(1)})),
 		hook(Perturb{Eps: 0.1})(ctx, net, soft), hook(Perturb{Eps: 0.1, Mix: 1})(ctx, net, both),
 		wide(ctx, net, &train.Samples[float64]{X: []float64{0, 0}, Labels: []int{1}}),
 		Distill(ctx, net, dense(t, []float64{1}), both, train.Recipe{}, nil),
@@ -104,8 +109,8 @@ func TestAugmentRefused(t *testing.T) {
 	}
 }
 
-// blobs draws points of two classes in d dimensions: every input tells them apart by twice the gap, and if wide is set, the first one
-// widely, though not always.
+// blobs draws points of two classes in d dimensions: every input tells them apart by twice the gap, and if wide is set, the first
+// one widely, though not always.
 func blobs(seed uint64, n, d int, gap float64, wide bool) *train.Samples[float64] {
 	rng := rand.New(rand.NewPCG(seed, 12))
 	s := &train.Samples[float64]{}
@@ -153,14 +158,15 @@ func accuracy(t *testing.T, m access.Gradients, s *train.Samples[float64], attac
 	return float64(left) / float64(len(r))
 }
 
-// TestAdversarialTraining: where the accurate features are fragile and one that is less accurate is not, plain training takes the fragile
-// ones and adversarial training the other. The result does not depend on the number of workers.
+// TestAdversarialTraining: where the accurate features are fragile and one that is less accurate is not, plain training takes the
+// fragile ones and adversarial training the other. The result does not depend on the number of workers.
 func TestAdversarialTraining(t *testing.T) {
 	const d, eps = 30, 0.1
 	data, test := blobs(1, 1500, d, 0.02, true), blobs(2, 200, d, 0.02, true)
 	fit := func(h Augment[float64], workers int) *train.Net[float64] {
 		n := must(train.New[float64](3, []int{d}, train.Dense{Out: 16}, train.ReLU{}, train.Dense{Out: 2}))
-		if _, err := train.Fit(context.Background(), n, data, train.Recipe{Epochs: 15, LR: 5e-3, Seed: 4, Workers: workers}, train.Hooks[float64]{Augment: h}); err != nil {
+		if _, err := train.Fit(context.Background(), n, data, train.Recipe{Epochs: 15, LR: 5e-3, Seed: 4, Workers: workers},
+			train.Hooks[float64]{Augment: h}); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -174,7 +180,8 @@ func TestAdversarialTraining(t *testing.T) {
 	}
 	const attack = "pgd:steps=40,loss=margin"
 	a, b := must(Model(plain)), must(Model(robust))
-	cleanA, cleanB, leftA, leftB := accuracy(t, a, test, attack, 0), accuracy(t, b, test, attack, 0), accuracy(t, a, test, attack, eps), accuracy(t, b, test, attack, eps)
+	cleanA, cleanB, leftA, leftB := accuracy(t, a, test, attack, 0), accuracy(t, b, test, attack, 0), accuracy(t, a, test,
+		attack, eps), accuracy(t, b, test, attack, eps)
 	t.Logf("plain %.3f and %.3f under attack, adversarially trained %.3f and %.3f", cleanA, leftA, cleanB, leftB)
 	if cleanA < 0.95 || leftA > 0.3 || cleanB < 0.9 || leftB < 0.85 {
 		t.Error("adversarial training does not do what it is for")
@@ -197,7 +204,8 @@ func TestDistillSaturates(t *testing.T) {
 	}
 	m := must(Model(student))
 	const eps = 0.2
-	clean, entropy, margin := accuracy(t, m, test, "pgd:loss=margin", 0), accuracy(t, m, test, "fgsm:loss=ce", eps), accuracy(t, m, test, "pgd:loss=margin", eps)
+	clean, entropy, margin := accuracy(t, m, test, "pgd:loss=margin", 0), accuracy(t, m, test, "fgsm:loss=ce", eps), accuracy(t,
+		m, test, "pgd:loss=margin", eps)
 	t.Logf("clean %.3f, FGSM on cross-entropy %.3f, PGD on the margin %.3f", clean, entropy, margin)
 	if clean < 0.95 || entropy < 0.5 || margin > 0.3 {
 		t.Error("distillation does not mask, or the margin does not see through")
@@ -205,7 +213,8 @@ func TestDistillSaturates(t *testing.T) {
 	lo, hi := unit(d)
 	var tasks []evasion.Task
 	for i := range 40 {
-		tasks = append(tasks, evasion.Task{X: test.X[i*d : (i+1)*d], Lower: lo, Upper: hi, Goal: evasion.Untargeted(test.Labels[i], 2)})
+		tasks = append(tasks, evasion.Task{X: test.X[i*d : (i+1)*d], Lower: lo, Upper: hi,
+			Goal: evasion.Untargeted(test.Labels[i], 2)})
 	}
 	f, err := Diagnose(context.Background(), m, tasks, DiagnoseOptions{Eps: eps})
 	if err != nil || len(f) != 1 || f[0].Name != "saturated" {
@@ -215,7 +224,8 @@ func TestDistillSaturates(t *testing.T) {
 
 // TestActivationPruning: cut and put together again, a network is the same; pruned, it is right on the mean of its draws.
 func TestActivationPruning(t *testing.T) {
-	n := must(train.New[float32](3, []int{1, 6, 6}, train.Conv2D{Out: 3, Kernel: 3}, train.ReLU{}, train.Dense{Out: 9}, train.ReLU{}, train.Dense{Out: 4}))
+	n := must(train.New[float32](3, []int{1, 6, 6}, train.Conv2D{Out: 3, Kernel: 3}, train.ReLU{}, train.Dense{Out: 9},
+		train.ReLU{}, train.Dense{Out: 4}))
 	p := must(Program(n))
 	parts := must(Cut(p))
 	if len(parts) != 3 {
@@ -257,13 +267,20 @@ func TestActivationPruning(t *testing.T) {
 	if yb, _ := eval(one); slices.Equal(ya, yb) {
 		t.Error("two draws, the same outputs")
 	}
+	// y = relu(x) + x goes around its ReLU.
+	bd := prog.NewBuilder(3)
+	h := bd.Relu("relu", 0)
+	sum := bd.Affine("sum", 3, nil, 0, prog.Term{Src: h, Map: prog.Identity(3)}, prog.Term{Src: 0, Map: prog.Identity(3)})
+	if _, err := Cut(must(bd.Program(sum))); err == nil {
+		t.Error("a network was cut at a ReLU that its input goes around")
+	}
 	if _, err := Cut(must(Program(must(train.New[float32](3, []int{5}, train.Dense{Out: 2}))))); err == nil {
 		t.Error("a network without ReLU was cut")
 	}
 }
 
-// TestDistillSoftLabels: of a fifth of wrong labels the teacher learns how sure one can be, and the student learns it from the teacher.
-// The teacher's answers without the temperature would make the student as sure as can be.
+// TestDistillSoftLabels: of a fifth of wrong labels the teacher learns how sure one can be, and the student learns it from the
+// teacher. The teacher's answers without the temperature would make the student as sure as can be.
 func TestDistillSoftLabels(t *testing.T) {
 	const d = 5
 	data := blobs(1, 2000, d, 0.2, false)
@@ -274,7 +291,8 @@ func TestDistillSoftLabels(t *testing.T) {
 		}
 	}
 	teacher, student := dense(t, make([]float64, d)), dense(t, make([]float64, d))
-	if err := Distill(context.Background(), teacher, student, data, train.Recipe{Epochs: 40, LR: 0.3, Temperature: 20}, nil); err != nil {
+	if err := Distill(context.Background(), teacher, student, data, train.Recipe{Epochs: 40, LR: 0.3, Temperature: 20},
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	want := 20 * math.Log(4)

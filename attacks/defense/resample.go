@@ -8,9 +8,9 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// RandomCrop cuts a random window of side×side pixels out and enlarges it to the whole (Guo et al., "Countering adversarial images using
-// input transformations", 2018; they average over crops at prediction, which EOT does here). It is linear for a given draw: the
-// gradient is not hidden but follows another window at each call; EOT averages it.
+// RandomCrop cuts a random window of side×side pixels out and enlarges it to the whole (Guo et al., "Countering adversarial
+// images using input transformations", 2018; they average over crops at prediction, which EOT does here). It is linear for a
+// given draw: the gradient is not hidden but follows another window at each call; EOT averages it.
 func RandomCrop(shape []int, side int) (access.Transform, error) {
 	n, err := size("RandomCrop", shape)
 	if err != nil {
@@ -26,8 +26,8 @@ func RandomCrop(shape []int, side int) (access.Transform, error) {
 }
 
 // RandomResizePad resizes to a random side from smallest to side and pads with zeros at a random place to side×side (Xie et al.,
-// "Mitigating adversarial effects through randomization", 2018). The model behind it sees side×side pixels. As with RandomCrop, EOT
-// averages the draws.
+// "Mitigating adversarial effects through randomization", 2018). The model behind it sees side×side pixels. As with RandomCrop,
+// EOT averages the draws.
 func RandomResizePad(shape []int, smallest, side int) (access.Transform, error) {
 	n, err := size("RandomResizePad", shape)
 	if err != nil {
@@ -37,10 +37,11 @@ func RandomResizePad(shape []int, smallest, side int) (access.Transform, error) 
 		return nil, fmt.Errorf("defense: RandomResizePad from %d to %d pixels", smallest, side)
 	}
 	h, w := shape[1], shape[2]
-	return &resampling{c: shape[0], h: h, w: w, oh: side, ow: side, in: n, out: shape[0] * side * side, axes: func(rng *rand.Rand) (y, x axis) {
-		s := smallest + rng.IntN(side-smallest+1)
-		return window(side, h, 0, h, rng.IntN(side-s+1), s), window(side, w, 0, w, rng.IntN(side-s+1), s)
-	}}, nil
+	return &resampling{c: shape[0], h: h, w: w, oh: side, ow: side, in: n, out: shape[0] * side * side,
+		axes: func(rng *rand.Rand) (y, x axis) {
+			s := smallest + rng.IntN(side-smallest+1)
+			return window(side, h, 0, h, rng.IntN(side-s+1), s), window(side, w, 0, w, rng.IntN(side-s+1), s)
+		}}, nil
 }
 
 // resampling interpolates bilinearly along two axes that are drawn.
@@ -50,7 +51,8 @@ type resampling struct {
 	axes            func(rng *rand.Rand) (y, x axis)
 }
 
-// axis says for every output where it comes from: weights 1−b and b of inputs from and from+1 (b = 0 at the end); from = −1 is padding.
+// axis says for every output where it comes from: weights 1−b and b of inputs from and from+1 (b = 0 at the end); from = −1 is
+// padding.
 type axis struct {
 	from []int
 	b    []float64

@@ -17,9 +17,9 @@ const (
 	UpToLevel
 )
 
-// Thermometer encodes every value in [0, 1] by levels bits (Buckman et al., "Thermometer encoding: one hot way to resist adversarial
-// examples", 2018), for a network trained on the codes. The codes of input i are outputs i·levels to (i+1)·levels−1. The derivative is
-// zero almost everywhere; Ramp stands in for it on the way back.
+// Thermometer encodes every value in [0, 1] by levels bits (Buckman et al., "Thermometer encoding: one hot way to resist
+// adversarial examples", 2018), for a network trained on the codes. The codes of input i are outputs i·levels to (i+1)·levels−1.
+// The derivative is zero almost everywhere; Ramp stands in for it on the way back.
 func Thermometer(n, levels int, o Order) (access.Transform, error) {
 	if n < 1 || levels < 2 || levels > 1<<12 || o > UpToLevel {
 		return nil, fmt.Errorf("defense: Thermometer of %d inputs in %d levels", n, levels)
@@ -57,8 +57,9 @@ func (t *thermometer) Forward(dst, x []float64, _ uint64) {
 
 func (t *thermometer) Pull(dx, _, _ []float64, _ uint64) { clear(dx) }
 
-// Ramp is the stand-in for Thermometer on the way back: bit l, which jumps where x crosses its threshold, becomes a straight line that
-// climbs (or falls) over a width around the threshold, as Athalye, Carlini and Wagner (2018) soften it. A wider ramp lets more bits speak.
+// Ramp is the stand-in for Thermometer on the way back: bit l, which jumps where x crosses its threshold, becomes a straight line
+// that climbs (or falls) over a width around the threshold, as Athalye, Carlini and Wagner (2018) soften it. A wider ramp lets
+// more bits speak.
 func Ramp(n, levels int, o Order, width float64) (access.Transform, error) {
 	if n < 1 || levels < 2 || levels > 1<<12 || o > UpToLevel || !(width > 0) {
 		return nil, fmt.Errorf("defense: Ramp of %d inputs in %d levels over %v", n, levels, width)
@@ -71,8 +72,8 @@ type ramp struct {
 	width float64
 }
 
-// rise returns how far x lies beyond the threshold of bit l, in widths, 0 to 1 on the ramp, and the bit's sign there. The bit at the end
-// never changes.
+// rise returns how far x lies beyond the threshold of bit l, in widths, 0 to 1 on the ramp, and the bit's sign there. The bit at
+// the end never changes.
 func (t *ramp) rise(x float64, l int) (v, sign float64) {
 	threshold := float64(l)
 	sign = 1

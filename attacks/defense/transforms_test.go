@@ -314,7 +314,8 @@ func TestDrawsDecide(t *testing.T) {
 		x[i] = float64(i*i%17) / 17
 	}
 	for name, f := range map[string]access.Transform{"noise": must(Noise(36, 1)), "crop": must(RandomCrop(shape, 3)),
-		"resize": must(RandomResizePad(shape, 5, 9)), "tv": must(TotalVariation(shape, TV{Keep: 0.5, Weight: 0.1, Bend: 0.1, Steps: 3})),
+		"resize": must(RandomResizePad(shape, 5, 9)), "tv": must(TotalVariation(shape, TV{Keep: 0.5, Weight: 0.1, Bend: 0.1,
+			Steps: 3})),
 		"pruning": must(Pruning(36, 0.3))} {
 		if !slices.Equal(apply(f, x, 1), apply(f, x, 1)) {
 			t.Errorf("%s: the same draw, another output", name)
@@ -334,9 +335,12 @@ func TestDrawsDecide(t *testing.T) {
 // TestRefused: what makes no sense is an error, not a panic.
 func TestRefused(t *testing.T) {
 	for i, err := range []error{
-		second(BitDepth(0, 3)), second(BitDepth(3, 0)), second(JPEG([]int{28, 28}, 50)), second(JPEG([]int{1, 2, 2}, 0)), second(Noise(3, math.NaN())),
-		second(RandomCrop([]int{1, 5, 5}, 6)), second(RandomCrop([]int{1, 5, 5}, 0)), second(RandomResizePad([]int{1, 5, 5}, 6, 5)),
-		second(TotalVariation([]int{1, 5, 5}, TV{})), second(Thermometer(4, 1, 0)), second(Ramp(4, 3, 0, 0)), second(Pruning(3, 0)), second(Pruning(3, math.NaN())),
+		second(BitDepth(0, 3)), second(BitDepth(3, 0)), second(JPEG([]int{28, 28}, 50)), second(JPEG([]int{1, 2, 2},
+			0)), second(Noise(3, math.NaN())),
+		second(RandomCrop([]int{1, 5, 5}, 6)), second(RandomCrop([]int{1, 5, 5}, 0)), second(RandomResizePad([]int{1, 5, 5}, 6,
+			5)),
+		second(TotalVariation([]int{1, 5, 5}, TV{})), second(Thermometer(4, 1, 0)), second(Ramp(4, 3, 0, 0)), second(Pruning(3,
+			0)), second(Pruning(3, math.NaN())),
 	} {
 		if err == nil {
 			t.Errorf("case %d was accepted", i)

@@ -15,10 +15,11 @@ type TV struct {
 	Steps  int     // of gradient descent
 }
 
-// TotalVariation drops pixels at random and puts in place of the picture x the z that minimises Σ_kept (z − x)² + Weight·TV(z), TV being
-// the sum of √(d² + Bend²) over the differences d of neighbours (Guo et al., "Countering adversarial images using input transformations",
-// 2018, after Rudin, Osher and Fatemi, 1992), by a fixed number of gradient steps from the kept pixels. Its derivative is that of these
-// steps: small across edges, and another one for every choice of pixels. The identity on the way back with EOT sees through both.
+// TotalVariation drops pixels at random and puts in place of the picture x the z that minimises Σ_kept (z − x)² + Weight·TV(z),
+// TV being the sum of √(d² + Bend²) over the differences d of neighbours (Guo et al., "Countering adversarial images using input
+// transformations", 2018, after Rudin, Osher and Fatemi, 1992), by a fixed number of gradient steps from the kept pixels. Its
+// derivative is that of these steps: small across edges, and another one for every choice of pixels. The identity on the way back
+// with EOT sees through both.
 func TotalVariation(shape []int, o TV) (access.Transform, error) {
 	n, err := size("TotalVariation", shape)
 	if err != nil {

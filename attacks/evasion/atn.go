@@ -12,8 +12,8 @@ import (
 	"github.com/spai-project/certify/nn/train"
 )
 
-// An ATN is an adversarial transformation network (Baluja and Fischer, "Learning to attack: adversarial transformation networks", 2018):
-// a network that was trained against one model to turn inputs into adversarial ones in a single pass, without the model.
+// An ATN is an adversarial transformation network (Baluja and Fischer, "Learning to attack: adversarial transformation networks",
+// 2018): a network that was trained against one model to turn inputs into adversarial ones in a single pass, without the model.
 type ATN struct {
 	net *train.Net[float64]
 	eps float64
@@ -49,8 +49,8 @@ func (o ATNOptions) withDefaults() (ATNOptions, error) {
 	return o, nil
 }
 
-// TrainATN trains one on tasks, climbing the logarithm of the probability to reach the goal, which leaves what is reached alone. The
-// tasks' goals must not read inputs. On cancellation it returns the error of ctx.
+// TrainATN trains one on tasks, climbing the logarithm of the probability to reach the goal, which leaves what is reached alone.
+// The tasks' goals must not read inputs. On cancellation it returns the error of ctx.
 func TrainATN(ctx context.Context, m access.Gradients, tasks []Task, o ATNOptions) (*ATN, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -61,7 +61,8 @@ func TrainATN(ctx context.Context, m access.Gradients, tasks []Task, o ATNOption
 		return nil, errors.New("evasion: an ATN needs tasks to learn from")
 	}
 	for i := range tasks {
-		if err := (&engine{in: in, out: out, level: access.NeedGradients, m: &Method{Name: "ATN"}}).check(i, &tasks[i]); err != nil {
+		if err := (&engine{in: in, out: out, level: access.NeedGradients, m: &Method{Name: "ATN"}}).check(i,
+			&tasks[i]); err != nil {
 			return nil, err
 		}
 		if tasks[i].Goal.readsInputs() {
@@ -77,7 +78,8 @@ func TrainATN(ctx context.Context, m access.Gradients, tasks []Task, o ATNOption
 	if a.net, err = train.New[float64](root, []int{in}, append(layers, train.Dense{Out: in})...); err != nil {
 		return nil, err
 	}
-	l := &atnTraining{a: a, m: m, o: o, pass: a.net.NewPass(o.Workers), m1: make([]float64, len(a.net.Weights)), m2: make([]float64, len(a.net.Weights))}
+	l := &atnTraining{a: a, m: m, o: o, pass: a.net.NewPass(o.Workers), m1: make([]float64, len(a.net.Weights)),
+		m2: make([]float64, len(a.net.Weights))}
 	rng := seed.Stream(root, "batches")
 	batch := make([]Task, min(o.Batch, len(tasks)))
 	draws := make([]uint64, len(batch))
@@ -133,8 +135,8 @@ func (l *atnTraining) step(ctx context.Context, step int, batch []Task, draws []
 	return nil
 }
 
-// forward returns the points made of the tasks' inputs and how they change with the outputs of the network: between the ends of ball and
-// box along a tanh.
+// forward returns the points made of the tasks' inputs and how they change with the outputs of the network: between the ends of
+// ball and box along a tanh.
 func (a *ATN) forward(ctx context.Context, pass *train.Pass[float64], tasks []Task) (x, slope []float64, err error) {
 	for i := range tasks {
 		x = append(x, tasks[i].X...)

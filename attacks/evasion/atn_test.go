@@ -10,8 +10,8 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// TestATN: on a linear classifier a trained network perturbs inputs it has not seen, of both classes, beyond the analytic distance and
-// inside ball and box; the result does not depend on the number of workers.
+// TestATN: on a linear classifier a trained network perturbs inputs it has not seen, of both classes, beyond the analytic
+// distance and inside ball and box; the result does not depend on the number of workers.
 func TestATN(t *testing.T) {
 	const d = 12
 	rng := rand.New(rand.NewPCG(6, 6))
@@ -40,7 +40,8 @@ func TestATN(t *testing.T) {
 	for _, eps := range []float64{1.3 * far, far / 50} {
 		var points [][]float64
 		for _, workers := range []int{1, 2} {
-			a, err := TrainATN(context.Background(), b.model, seen, ATNOptions{Eps: eps, Hidden: []int{24}, Steps: 800, Seed: 2, Workers: workers})
+			a, err := TrainATN(context.Background(), b.model, seen, ATNOptions{Eps: eps, Hidden: []int{24}, Steps: 800, Seed: 2,
+				Workers: workers})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,8 +102,10 @@ func TestATN(t *testing.T) {
 	far32, _ := at(30)
 	lo, hi := region(&fresh[0], Linf, 0.1)
 	for i := range up {
-		if got := (up[i] - down[i]) / 2e-5; math.Abs(got-slope[i]) > 1e-6 || math.Abs(far32[i]-hi[i]) > 1e-9 || up[i] < lo[i] || up[i] > hi[i] {
-			t.Errorf("input %d: slope %v, %v by differences; %v between %v and %v, at the end %v", i, slope[i], got, up[i], lo[i], hi[i], far32[i])
+		if got := (up[i] - down[i]) / 2e-5; math.Abs(got-slope[i]) > 1e-6 || math.Abs(far32[i]-hi[i]) > 1e-9 || up[i] < lo[i] ||
+			up[i] > hi[i] {
+			t.Errorf("input %d: slope %v, %v by differences; %v between %v and %v, at the end %v", i, slope[i], got, up[i],
+				lo[i], hi[i], far32[i])
 		}
 	}
 	for i, bad := range [][]Task{nil, {{X: []float64{1}, Goal: Untargeted(0, 2)}}, {{X: fresh[0].X, Goal: Untargeted(0, 3)}}} {

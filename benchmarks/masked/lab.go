@@ -70,7 +70,8 @@ func (l *Lab) fit(ctx context.Context, name string, epochs int, h defense.Augmen
 }
 
 // train runs the recipe.
-func (l *Lab) train(ctx context.Context, name string, n *train.Net[float32], s *train.Samples[float32], epochs int, h defense.Augment[float32]) error {
+func (l *Lab) train(ctx context.Context, name string, n *train.Net[float32], s *train.Samples[float32], epochs int,
+	h defense.Augment[float32]) error {
 	r := l.recipe()
 	r.Epochs = epochs
 	p, err := train.Fit(ctx, n, s, r, train.Hooks[float32]{Augment: h})
@@ -92,8 +93,8 @@ func (l *Lab) undefended(ctx context.Context) (*train.Net[float32], error) {
 	return l.base, nil
 }
 
-// behind trains a network on what a transform makes of the data: drawn afresh at every step, or, when it makes codes of another size,
-// made once.
+// behind trains a network on what a transform makes of the data: drawn afresh at every step, or, when it makes codes of another
+// size, made once.
 func (l *Lab) behind(ctx context.Context, name string, t access.Transform) (*train.Net[float32], error) {
 	in, out := t.Dims()
 	n, err := l.net(out, name)

@@ -42,8 +42,8 @@ func named(words ...string) []Defence {
 	})
 }
 
-// TestMaskedAccuracyIsNotRobustness: under the common attack, defences that round or saturate look robust where the undefended network
-// has nothing left; seen through, nothing is left of them. Adversarial training alone does not depend on who looks.
+// TestMaskedAccuracyIsNotRobustness: under the common attack, defences that round or saturate look robust where the undefended
+// network has nothing left; seen through, nothing is left of them. Adversarial training alone does not depend on who looks.
 func TestMaskedAccuracyIsNotRobustness(t *testing.T) {
 	l := toyLab(0)
 	l.Report = func(s string) { t.Log(s) }
@@ -67,7 +67,8 @@ func TestMaskedAccuracyIsNotRobustness(t *testing.T) {
 			t.Errorf("%s: %.3f under the common attack: it masks nothing", r.Name, r.Plain[0])
 		}
 		if r.Seen[0] > 0.05 {
-			t.Errorf("%s: %.3f left for the attack that sees through, %.3f of the undefended network", r.Name, r.Seen[0], bare.Seen[0])
+			t.Errorf("%s: %.3f left for the attack that sees through, %.3f of the undefended network", r.Name, r.Seen[0],
+				bare.Seen[0])
 		}
 	}
 	text := Table(rows, []float64{eps})
@@ -93,7 +94,8 @@ func TestRandomisedRows(t *testing.T) {
 	}
 	a, b := run(1), run(2)
 	if a.Clean != b.Clean || a.Plain[0] != b.Plain[0] || a.Seen[0] != b.Seen[0] {
-		t.Errorf("one worker: %.4f %.4f %.4f, two: %.4f %.4f %.4f", a.Clean, a.Plain[0], a.Seen[0], b.Clean, b.Plain[0], b.Seen[0])
+		t.Errorf("one worker: %.4f %.4f %.4f, two: %.4f %.4f %.4f", a.Clean, a.Plain[0], a.Seen[0], b.Clean, b.Plain[0],
+			b.Seen[0])
 	}
 	t.Logf("clean %.3f, single draws %.3f, averaged %.3f", a.Clean, a.Plain[0], a.Seen[0])
 	if n := a.Clean * 60; math.Abs(n-math.Round(n)) < 1e-9 {
@@ -104,8 +106,8 @@ func TestRandomisedRows(t *testing.T) {
 	}
 }
 
-// ripple adds a small wave of random phase to every pixel: hardly anything changes but the slope, which is as good as random for a draw
-// and 1 in the mean.
+// ripple adds a small wave of random phase to every pixel: hardly anything changes but the slope, which is as good as random for
+// a draw and 1 in the mean.
 type ripple struct{ n int }
 
 func (r ripple) Dims() (int, int) { return r.n, r.n }
@@ -122,7 +124,8 @@ func (r ripple) Pull(dx, x, dy []float64, draw uint64) {
 	r.wave(draw, func(i int, phase float64) { dx[i] = dy[i] * (1 + 10*math.Cos(2000*x[i]+phase)) })
 }
 
-// TestRandomSlopes: where the slope of a draw says little, single draws leave most standing and the mean of draws hardly anything.
+// TestRandomSlopes: where the slope of a draw says little, single draws leave most standing and the mean of draws hardly
+// anything.
 func TestRandomSlopes(t *testing.T) {
 	d := Defence{Name: "ripple", Random: true, build: func(ctx context.Context, l *Lab) (*subject, error) {
 		n, err := l.undefended(ctx)
@@ -135,6 +138,28 @@ func TestRandomSlopes(t *testing.T) {
 	r := rows[0]
 	if r.Clean < 0.95 || r.Plain[0] < 0.8 || r.Seen[0] > 0.05 {
 		t.Errorf("clean %.3f, single draws %.3f, averaged %.3f", r.Clean, r.Plain[0], r.Seen[0])
+	}
+}
+
+// TestAveragedIdentity: where the mean of draws has no gradient either, the identity on the way back helps.
+func TestAveragedIdentity(t *testing.T) {
+	d := Defence{Name: "rounded", build: func(ctx context.Context, l *Lab) (*subject, error) {
+		n, err := l.undefended(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r, err := bits(l, 3)()
+		if err != nil {
+			return nil, err
+		}
+		return l.averaged(n, nil, r, true)
+	}}
+	rows, err := toyLab(0).Run(context.Background(), []Defence{d}, []float64{0.25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := rows[0]; r.Plain[0] < 0.8 || r.Seen[0] > 0.05 {
+		t.Errorf("as it is %.3f, seen through %.3f", r.Plain[0], r.Seen[0])
 	}
 }
 

@@ -42,17 +42,21 @@ func Defences() []Defence {
 		{Name: "none", Hides: "–", Sees: "margin loss", Paper: "–", build: func(ctx context.Context, l *Lab) (*subject, error) {
 			return l.plain(l.undefended(ctx))
 		}},
-		{Name: "8 grey levels", Hides: "rounding", Sees: "BPDA, identity", Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
+		{Name: "8 grey levels", Hides: "rounding", Sees: "BPDA, identity",
+			Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
 			build: func(ctx context.Context, l *Lab) (*subject, error) { return l.rounded(ctx, bits(l, 3)) }},
 		{Name: "2 grey levels", Hides: "rounding", Sees: "BPDA, identity", Paper: "–",
 			build: func(ctx context.Context, l *Lab) (*subject, error) { return l.rounded(ctx, bits(l, 1)) }},
-		{Name: "JPEG, quality 50", Hides: "rounding", Sees: "BPDA, identity", Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
+		{Name: "JPEG, quality 50", Hides: "rounding", Sees: "BPDA, identity",
+			Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
 			build: func(ctx context.Context, l *Lab) (*subject, error) {
 				return l.rounded(ctx, func() (access.Transform, error) { return defense.JPEG(l.Train.Shape, 50) })
 			}},
-		{Name: "thermometer, 12 levels", Hides: "rounding", Sees: "BPDA, ramps", Paper: "0 % (CIFAR-10, L∞ 0.031)", build: thermometer},
-		{Name: "total variation, half the pixels", Hides: "randomness, small slopes", Sees: "BPDA, identity, and EOT", Random: true,
-			Paper: "input transformations: 0 % (ImageNet, L2 0.05)", build: func(ctx context.Context, l *Lab) (*subject, error) {
+		{Name: "thermometer, 12 levels", Hides: "rounding", Sees: "BPDA, ramps", Paper: "0 % (CIFAR-10, L∞ 0.031)",
+			build: thermometer},
+		{Name: "total variation, half the pixels", Hides: "randomness, small slopes", Sees: "BPDA, identity, and EOT",
+			Random: true,
+			Paper:  "input transformations: 0 % (ImageNet, L2 0.05)", build: func(ctx context.Context, l *Lab) (*subject, error) {
 				t, err := defense.TotalVariation(l.Train.Shape, defense.TV{Keep: 0.5, Weight: 0.1, Bend: 0.05, Steps: 10})
 				if err != nil {
 					return nil, err
@@ -60,7 +64,8 @@ func Defences() []Defence {
 				n, err := l.behind(ctx, "total variation", t)
 				return l.averaged(n, err, t, true)
 			}},
-		{Name: "random crops, 24 of 28", Hides: "randomness", Sees: "EOT", Random: true, Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
+		{Name: "random crops, 24 of 28", Hides: "randomness", Sees: "EOT", Random: true,
+			Paper: "input transformations: 0 % (ImageNet, L2 0.05)",
 			build: func(ctx context.Context, l *Lab) (*subject, error) {
 				t, err := defense.RandomCrop(l.Train.Shape, l.Train.Shape[1]*6/7)
 				if err != nil {
@@ -69,7 +74,8 @@ func Defences() []Defence {
 				n, err := l.behind(ctx, "crops", t)
 				return l.averaged(n, err, t, false)
 			}},
-		{Name: "random resize and pad, 22 to 28", Hides: "randomness", Sees: "EOT", Random: true, Paper: "0 % (ImageNet, L∞ 0.031)",
+		{Name: "random resize and pad, 22 to 28", Hides: "randomness", Sees: "EOT", Random: true,
+			Paper: "0 % (ImageNet, L∞ 0.031)",
 			build: func(ctx context.Context, l *Lab) (*subject, error) {
 				side := l.Train.Shape[1]
 				t, err := defense.RandomResizePad(l.Train.Shape, side*11/14, side)
@@ -79,7 +85,8 @@ func Defences() []Defence {
 				n, err := l.behind(ctx, "resize and pad", t)
 				return l.averaged(n, err, t, false)
 			}},
-		{Name: "stochastic activation pruning", Hides: "randomness", Sees: "EOT", Random: true, Paper: "0 % (CIFAR-10, L∞ 0.031)", build: pruned},
+		{Name: "stochastic activation pruning", Hides: "randomness", Sees: "EOT", Random: true,
+			Paper: "0 % (CIFAR-10, L∞ 0.031)", build: pruned},
 		{Name: "Gaussian noise, σ 0.3", Hides: "randomness", Sees: "EOT", Random: true, Paper: "–",
 			build: func(ctx context.Context, l *Lab) (*subject, error) {
 				t, err := defense.Noise(l.Train.Dim(), 0.3)
@@ -89,11 +96,13 @@ func Defences() []Defence {
 				n, err := l.behind(ctx, "noise", t)
 				return l.averaged(n, err, t, false)
 			}},
-		{Name: "distillation, T 100", Hides: "saturation", Sees: "margin loss", Paper: "– (Carlini and Wagner 2017: 0 %)", build: distilled},
+		{Name: "distillation, T 100", Hides: "saturation", Sees: "margin loss", Paper: "– (Carlini and Wagner 2017: 0 %)",
+			build: distilled},
 		{Name: "ensemble adversarial training, ε 0.1", Hides: "–", Sees: "margin loss", Paper: "–", build: ensemble},
 		{Name: "adversarial training, ε 0.1", Hides: "–", Sees: "margin loss", Paper: "47 % (CIFAR-10, L∞ 0.031)",
 			build: func(ctx context.Context, l *Lab) (*subject, error) {
-				h, err := defense.AdversarialTraining[float32](defense.Perturb{Eps: 0.1, Steps: 7, Seed: l.Seed, Workers: l.Workers})
+				h, err := defense.AdversarialTraining[float32](defense.Perturb{Eps: 0.1, Steps: 7, Seed: l.Seed,
+					Workers: l.Workers})
 				if err != nil {
 					return nil, err
 				}
@@ -233,7 +242,8 @@ func ensemble(ctx context.Context, l *Lab) (*subject, error) {
 		}
 		static = append(static, n)
 	}
-	h, err := defense.EnsembleAdversarialTraining(defense.Perturb{Eps: 0.1, Steps: 1, Alpha: 0.1, Still: true, Mix: 1, Seed: l.Seed, Workers: l.Workers}, static...)
+	h, err := defense.EnsembleAdversarialTraining(defense.Perturb{Eps: 0.1, Steps: 1, Alpha: 0.1, Still: true, Mix: 1,
+		Seed: l.Seed, Workers: l.Workers}, static...)
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/spai-project/certify/internal/seed"
 )
 
-// A Row is what was measured of a defence. Shares are of the test images, from 0 to 1; of a randomised model they are means over fresh
-// draws.
+// A Row is what was measured of a defence. Shares are of the test images, from 0 to 1; of a randomised model they are means over
+// fresh draws.
 type Row struct {
 	Defence
 	Clean       float64
@@ -61,8 +61,8 @@ const fresh = 32
 
 type outcome struct{ clean, left float64 }
 
-// attack searches on the model as it is seen and counts on the defended one. Of a randomised model, a point counts as the share of fresh
-// draws it fools; the search for an image ends where that is 95 %, and otherwise goes on and keeps the best.
+// attack searches on the model as it is seen and counts on the defended one. Of a randomised model, a point counts as the share
+// of fresh draws it fools; the search for an image ends where that is 95 %, and otherwise goes on and keeps the best.
 func (l *Lab) attack(ctx context.Context, d Defence, model, seen access.Gradients, name string, eps float64) (outcome, error) {
 	m, params, err := evasion.Parse(name)
 	if err != nil {
@@ -70,7 +70,8 @@ func (l *Lab) attack(ctx context.Context, d Defence, model, seen access.Gradient
 	}
 	tasks := l.tasks()
 	j := &judge{ctx: ctx, l: l, d: d, model: model, best: make([][]float64, len(tasks)), share: make([]float64, len(tasks))}
-	opt := evasion.Options{Norm: evasion.Linf, Eps: eps, Params: params, Seed: l.Seed, Workers: l.Workers, Shape: l.Test.Shape, Judge: j.accept}
+	opt := evasion.Options{Norm: evasion.Linf, Eps: eps, Params: params, Seed: l.Seed, Workers: l.Workers, Shape: l.Test.Shape,
+		Judge: j.accept}
 	if _, err := m.Run(ctx, seen, tasks, opt); err != nil {
 		return outcome{}, err
 	}

@@ -20,9 +20,9 @@ func (a *app) benchMaskedCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "masked",
 		Short: "Put defences that hide gradients on small networks, and attack them with and without seeing through",
-		Long: "Train small networks on MNIST, put the defences of attacks/defense on, and measure how much accuracy is left under an attack\n" +
-			"that takes the defended network as it comes, and under one that sees through the defence (BPDA, EOT, losses on logits).\n" +
-			"With --update the table replaces the block of a page.",
+		Long: "Train small networks on MNIST, put the defences of attacks/defense on, and measure how much accuracy is left under an\n" +
+			"attack that takes the defended network as it comes, and under one that sees through the defence (BPDA, EOT, losses on\n" +
+			"logits). With --update the table replaces the block of a page.",
 		Example: "  certify bench masked --data mnist --update docs/masked.md",
 		Args:    cobra.NoArgs,
 	}
@@ -75,8 +75,9 @@ func (a *app) benchMasked(ctx context.Context, f *benchMaskedFlags) error {
 		return err
 	}
 	spent, _ := usage()
-	text := fmt.Sprintf("Measured with certify %s on %s: the first %d test images, networks trained on %d images, seed %d; %.0f s, %.0f s of processor time.\n\n%s",
-		version, time.Now().Format(time.DateOnly), f.test, f.train, f.seed, time.Since(begin).Seconds(), (spent - cpu).Seconds(), masked.Table(rows, f.radii))
+	text := fmt.Sprintf("Measured with certify %s on %s: the first %d test images, networks trained on %d images, seed %d; %.0f s,\n"+
+		"%.0f s of processor time.\n\n%s", version, time.Now().Format(time.DateOnly), f.test, f.train, f.seed,
+		time.Since(begin).Seconds(), (spent - cpu).Seconds(), masked.Table(rows, f.radii))
 	if f.page == "" {
 		fmt.Fprintln(a.out, strings.TrimSpace(text))
 		return nil
@@ -94,7 +95,8 @@ func (f *benchMaskedFlags) check() ([]masked.Defence, error) {
 		f.data = filepath.Join(root, "mnist")
 	}
 	if f.train < 1 || f.test < 1 || f.epochs < 1 || f.workers < 0 || len(f.radii) == 0 {
-		return nil, usagef("want numbers of at least 1", "--train %d, --test %d, --epochs %d, -j %d, --eps %v", f.train, f.test, f.epochs, f.workers, f.radii)
+		return nil, usagef("want numbers of at least 1", "--train %d, --test %d, --epochs %d, -j %d, --eps %v", f.train, f.test,
+			f.epochs, f.workers, f.radii)
 	}
 	for _, eps := range f.radii {
 		if !(eps >= 0 && eps <= 1) {
