@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/spai-project/certify/attacks/access"
@@ -117,7 +118,7 @@ func TestDiagnoseFindings(t *testing.T) {
 	m := linear(t, w, 0.6) // between 0.5 and 0.7 at the points
 	ones := slices.Repeat([]float64{1}, n)
 	zero := make([]float64, n)
-	calls := 0.0
+	var calls atomic.Int64
 	for _, c := range []struct {
 		name string
 		m    access.Gradients
@@ -147,8 +148,8 @@ func TestDiagnoseFindings(t *testing.T) {
 			return [2]float64{2, 0}, [2][]float64{d, zero}
 		}}, 0.3, []string{"single-step"}},
 		{"not repeatable", function{n, func(x []float64, _ uint64) ([2]float64, [2][]float64) {
-			calls++
-			return [2]float64{dot(w, x) + 0.6 + 1e-9*calls, 0}, [2][]float64{w, zero}
+			k := float64(calls.Add(1))
+			return [2]float64{dot(w, x) + 0.6 + 1e-9*k, 0}, [2][]float64{w, zero}
 		}}, 0.02, []string{"unrepeatable"}},
 	} {
 		got := diagnose(t, c.m, c.eps)
