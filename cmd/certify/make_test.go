@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,6 +30,7 @@ import (
 //	mk net FILE SEED N0 N1 …     a ReLU network        mk bad KIND FILE           see badModel
 //	mk box FILE IN OUT LO HI ROW a VNN-LIB 1.0 query   mk random FILE N           N random bytes
 //	mk head SRC DST N            the first N bytes     mk gzip SRC DST            compressed
+//	mk digits DIR N              four files like MNIST's: N pictures of bars, their place is the class
 //	mk larger FILE [OP]          which of two inputs is larger, as relu(x), with OP behind it
 //	mk nan FILE                  a .npy array of two items of two values, one of them NaN
 func makeMain() {
@@ -69,6 +71,8 @@ func mk(a []string) error {
 			b[i] = byte(r.Uint32())
 		}
 		return os.WriteFile(a[1], b, 0o644)
+	case "digits":
+		return makeDigits(a[1], number(a[2]))
 	case "head":
 		b, err := os.ReadFile(a[1])
 		if err != nil {
@@ -87,6 +91,37 @@ func mk(a []string) error {
 		return os.WriteFile(a[2], z.Bytes(), 0o644)
 	}
 	return fmt.Errorf("unknown %q", a[0])
+}
+
+// makeDigits writes training and test data of n pictures each.
+func makeDigits(dir string, n int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, part := range []string{"train", "t10k"} {
+		images := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 3}, uint32(n))
+		images = append(images, 0, 0, 0, 28, 0, 0, 0, 28)
+		labels := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 1}, uint32(n))
+		for range n {
+			y := r.IntN(10)
+			labels = append(labels, byte(y))
+			for k := range 784 {
+				v := byte(r.IntN(40))
+				if row := k / 28; row >= 2*y+3 && row < 2*y+7 {
+					v += 120
+				}
+				images = append(images, v)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, part+"-images-idx3-ubyte"), images, 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, part+"-labels-idx1-ubyte"), labels, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // largerNet tells which of two inputs is larger: its radius is half of their difference.
