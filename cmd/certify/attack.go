@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spai-project/certify/attacks/access"
+	"github.com/spai-project/certify/attacks/defense"
 	"github.com/spai-project/certify/attacks/evasion"
 	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/verify"
@@ -31,7 +32,7 @@ type attackFlags struct {
 	queries, grads    int
 	workers           int
 	seed              uint64
-	json              bool
+	json, diagnose    bool
 	out, progress     string
 	results, semantic string
 }
@@ -63,6 +64,7 @@ func (a *app) attackCmd() *cobra.Command {
 	fs.VarP(&f.timeout, "timeout", "t", "stop after this time and report what was found: 60, 60s, 2m (default: 10 s for a query, none for data)")
 	fs.IntVarP(&f.workers, "workers", "j", 0, "threads (default: the cores)")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of everything random")
+	fs.BoolVar(&f.diagnose, "diagnose", false, "first look for signs that gradients are hidden rather than small, on up to 64 items")
 	fs.BoolVar(&f.json, "json", false, "print JSON instead of text")
 	fs.StringVar(&f.out, "out", "", "write what was found into this `folder`: adversarial.npz and .npy, a sheet of pictures, a counterexample file for each item")
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
@@ -127,6 +129,11 @@ func (a *app) attackData(ctx context.Context, f *attackFlags, path string) error
 		return robustError(path, it.spec, err)
 	}
 	a.warn(warnings)
+	if f.diagnose {
+		if err := a.diagnose(ctx, m, it, opt); err != nil {
+			return attackError(path, it.spec, err)
+		}
+	}
 	show, end, err := a.counter(f.progress)
 	if err != nil {
 		return err
@@ -156,6 +163,30 @@ func (a *app) attackData(ctx context.Context, f *attackFlags, path string) error
 		return &status{sig.code()}
 	case err != nil:
 		a.notef("timed out after %v: items counted as stopped were not finished", time.Duration(f.timeout))
+	}
+	return nil
+}
+
+// diagnose prints signs of hidden gradients.
+func (a *app) diagnose(ctx context.Context, m *robust.Model, it *items, opt robust.CampaignOptions) error {
+	g, ok := m.Access().(access.Gradients)
+	if !ok || len(opt.Eps) == 0 {
+		return usagef("leave out --diagnose", "a diagnosis needs gradients and --eps")
+	}
+	tasks, err := m.Tasks(it.set.Slice(0, min(64, it.set.Len())), opt.Domain)
+	if err != nil {
+		return err
+	}
+	found, err := defense.Diagnose(ctx, g, tasks, defense.DiagnoseOptions{Norm: opt.Norm, Eps: slices.Max(opt.Eps), Seed: opt.Seed,
+		Workers: opt.Workers, Shape: it.set.Shape})
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		a.notef("sign[%s]: %v", f.Name, f)
+	}
+	if len(found) == 0 {
+		a.notef("diagnosis  no sign of hidden gradients in %d items; that proves nothing", len(tasks))
 	}
 	return nil
 }

@@ -96,6 +96,20 @@ func (m *Model) Campaign(ctx context.Context, set *data.Set, opt CampaignOptions
 	return out, nil
 }
 
+// Tasks returns an untargeted task for every item, within the domain, in the units of the network.
+func (m *Model) Tasks(set *data.Set, d Domain) ([]evasion.Task, error) {
+	if err := d.Check(m.Inputs()); err != nil {
+		return nil, err
+	}
+	tasks := make([]evasion.Task, set.Len())
+	a := &attacker{m: m, d: d, norm: evasion.Linf}
+	for i := range tasks {
+		_, lower, upper := a.region(nil, math.Inf(1))
+		tasks[i] = evasion.Task{X: set.Item(i), Lower: lower, Upper: upper, Goal: evasion.Untargeted(set.Labels[i], m.Classes())}
+	}
+	return tasks, nil
+}
+
 // targets chooses the class to reach for every item.
 func (m *Model) targets(set *data.Set, choose func(item int, y []float64, label int) int) ([]int, error) {
 	out := slices.Repeat([]int{-1}, set.Len())

@@ -52,6 +52,9 @@ func NewModel(g *nn.Graph, s verify.Semantics) (*Model, error) {
 	return m, nil
 }
 
+// Access returns what attacks may ask of the network: an access.Gradients where it can be lowered.
+func (m *Model) Access() access.Scores { return m.scores }
+
 // Inputs returns the number of inputs.
 func (m *Model) Inputs() int { return m.Graph.NumInputs() }
 
