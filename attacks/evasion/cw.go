@@ -14,16 +14,24 @@ import (
 
 var cwParams = []Param{{Name: "steps", Default: 1000, Doc: "Adam steps of a round"}, {Name: "rounds", Default: 9, Doc: "rounds of the search for c"},
 	{Name: "c", Default: 1e-3, Doc: "first weight of the goal"}, {Name: "rate", Default: 0.01, Doc: "rate of Adam"},
-	{Name: "kappa", Default: 0, Doc: "margin that counts as reached"}}
+	{Name: "kappa", Default: 0, Doc: "margin that counts as reached"},
+	targetsParam}
 
 var _ = register(&Method{Name: "cw", Doc: "distance plus weighted margin, minimised by Adam (Carlini and Wagner, L2)",
 	Source: "Carlini, Wagner: Towards evaluating the robustness of neural networks, 2017",
 	Needs:  access.NeedGradients, Norms: []Norm{L2}, Minimal: true, Params: cwParams,
-	run: func(p *Probe) { newCW(p).search() }})
+	run: func(p *Probe) {
+		for _, g := range p.goals(p.Int("targets")) {
+			if newCW(p, g).search(); p.Done() {
+				return
+			}
+		}
+	}})
 
 // cw is the state of the attack and the change of variables.
 type cw struct {
 	p         *Probe
+	goal      *Goal
 	mid, half []float64 // half 0: the coordinate is fixed, +Inf: it is unbounded and w is x
 	w0, w     []float64
 	x, g      []float64
@@ -36,9 +44,9 @@ type cw struct {
 // wide is the width of a box from which on tanh would leave no resolution.
 const wide = 1e6
 
-func newCW(p *Probe) *cw {
+func newCW(p *Probe, goal *Goal) *cw {
 	n := len(p.X0)
-	s := &cw{p: p, mid: make([]float64, n), half: make([]float64, n), w0: make([]float64, n), w: make([]float64, n), x: make([]float64, n),
+	s := &cw{p: p, goal: goal, mid: make([]float64, n), half: make([]float64, n), w0: make([]float64, n), w: make([]float64, n), x: make([]float64, n),
 		g: make([]float64, n), opt: newAdam(n), kappa: p.Float("kappa"), near: make([]float64, n), distance: math.Inf(1)}
 	for i, x0 := range p.X0 {
 		s.half[i] = (p.Hi[i] - p.Lo[i]) / 2
@@ -118,7 +126,7 @@ func (s *cw) round(c float64, steps int, frozen []bool) (reached, ok bool) {
 				s.x[i] = p.X0[i]
 			}
 		}
-		m, g, _, ok := p.Gradient(Margin, s.x)
+		m, g, _, ok := p.GradientOf(s.goal, Margin, s.x)
 		if !ok {
 			return reached, false
 		}

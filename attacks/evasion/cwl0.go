@@ -17,7 +17,7 @@ var _ = register(&Method{Name: "cw-l0", Doc: "the L2 attack on ever fewer inputs
 	Needs:  access.NeedGradients, Norms: []Norm{L0}, Minimal: true,
 	Params: []Param{{Name: "steps", Default: 200, Doc: "Adam steps of a round"}, {Name: "rate", Default: 0.05, Doc: "rate of Adam"},
 		{Name: "c", Default: 1e-2, Doc: "first weight of the goal"}, {Name: "kappa", Default: 0, Doc: "margin that counts as reached"}},
-	run: func(p *Probe) { newCW(p).freeze(max(1, p.Int("steps"))) }})
+	run: func(p *Probe) { newCW(p, p.Goal).freeze(max(1, p.Int("steps"))) }})
 
 func (s *cw) freeze(steps int) {
 	p := s.p

@@ -2,7 +2,6 @@ package evasion
 
 import (
 	"math"
-	"slices"
 
 	"github.com/spai-project/certify/attacks/access"
 )
@@ -18,41 +17,55 @@ var _ = register(&Method{Name: "cw-linf", Doc: "excess over a shrinking bound pl
 	Needs:  access.NeedGradients, Norms: []Norm{Linf}, Minimal: true,
 	Params: []Param{{Name: "steps", Default: 200, Doc: "Adam steps for one bound"}, {Name: "rate", Default: 0.05, Doc: "rate of Adam, relative to the bound"},
 		{Name: "c", Default: 1, Doc: "first weight of the goal"}, {Name: "shrink", Default: 0.9, Doc: "reduction of the bound"},
-		{Name: "kappa", Default: 0, Doc: "margin that counts as reached"}},
+		{Name: "kappa", Default: 0, Doc: "margin that counts as reached"}, {Name: "restarts", Default: 1, Doc: "starts; all but the first are random"},
+		targetsParam},
 	run: func(p *Probe) {
 		p.least = p.Float("kappa")
 		defer func() { p.least = 0 }()
 		n := len(p.X0)
-		s := &cwLinf{p: p, x: make([]float64, n), g: make([]float64, n), near: slices.Clone(p.X0), distance: math.Inf(1), opt: newAdam(n)}
-		s.run(max(1, p.Int("steps")))
+		s := &cwLinf{p: p, x: make([]float64, n), g: make([]float64, n), start: make([]float64, n), least: math.Inf(1), opt: newAdam(n)}
+		for k := range max(1, p.Int("restarts")) {
+			for _, s.goal = range p.goals(p.Int("targets")) {
+				copy(s.start, p.X0)
+				if k > 0 {
+					p.uniform(s.start, min(s.least, p.Radius()))
+				}
+				if !s.run(max(1, p.Int("steps"))) {
+					return
+				}
+			}
+		}
 	}})
 
 // cwLinf is the state of the attack.
 type cwLinf struct {
 	p        *Probe
+	goal     *Goal
 	x, g     []float64 // the iterate and the slopes there
-	near     []float64 // the closest point that reached the goal
-	distance float64
+	start    []float64 // where the next bound begins: the closest point of the run that reached the goal, when there is one
+	distance float64   // of that, +Inf: none
+	least    float64   // of all runs
 	opt      *adam
 }
 
-func (s *cwLinf) run(steps int) {
+func (s *cwLinf) run(steps int) bool {
 	p := s.p
-	rate, c, first := p.Float("rate"), p.Float("c"), min(p.Float("shrink"), 0.99)
-	unit, ok := p.linearised(slices.Clone(p.X0))
+	rate, c, first := p.Float("rate"), p.Float("c"), min(max(p.Float("shrink"), 0.1), 0.99)
+	s.distance = math.Inf(1)
+	unit, ok := p.linearised(s.goal, s.start)
 	if !ok {
-		return
+		return false
 	}
 	for tau, shrink := math.Inf(1), first; shrink < 0.996; tau = s.distance * shrink {
 		better, ok := s.below(c, tau, rate*unit*(1-shrink)/(1-first), steps)
 		switch {
 		case !ok:
-			return
+			return false
 		case better:
 			unit = s.distance
 		case math.IsInf(s.distance, 1):
-			if unit *= 2; unit > 4*p.Reach() {
-				return
+			if unit *= 2; !(unit < 4*p.Reach()) {
+				return true
 			}
 		case c < 20:
 			c *= 2
@@ -60,7 +73,11 @@ func (s *cwLinf) run(steps int) {
 			shrink = math.Sqrt(shrink)
 		}
 	}
-	p.tighten(s.near, 12)
+	if s.distance > 1.02*s.least { // tightening can hardly make it the closest
+		return true
+	}
+	s.least = min(s.least, s.distance)
+	return p.tighten(s.start, 12)
 }
 
 // below minimises for one bound, from the closest point so far, until one is found that is closer by half of the reduction asked for; it
@@ -71,16 +88,16 @@ func (s *cwLinf) below(c, tau, rate float64, steps int) (better, ok bool) {
 	if math.IsInf(enough, 1) {
 		decay = 1
 	}
-	copy(x, s.near)
+	copy(x, s.start)
 	s.opt.reset()
 	for k := range steps {
-		m, g, _, ok := p.Gradient(Margin, x)
+		m, g, _, ok := p.GradientOf(s.goal, Margin, x)
 		if !ok {
 			return false, false
 		}
 		if d := Linf.Distance(x, p.X0); m >= p.least && d < s.distance {
 			s.distance = d
-			copy(s.near, x)
+			copy(s.start, x)
 		}
 		if s.distance < enough {
 			return true, true

@@ -13,25 +13,31 @@ import (
 var _ = register(&Method{Name: "ddn", Doc: "gradient steps on a sphere that shrinks and grows (decoupled direction and norm)",
 	Source: "Rony et al.: Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses, 2019",
 	Needs:  access.NeedGradients, Norms: []Norm{L2}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 100, Doc: "gradient steps"}, {Name: "gamma", Default: 0.05, Doc: "relative change of the radius"}, lossParam(LogOdds)},
-	run:    func(p *Probe) { p.ddn(Loss(p.Int("loss")), max(1, p.Int("steps")), p.Float("gamma")) }})
+	Params: []Param{{Name: "steps", Default: 100, Doc: "gradient steps"}, {Name: "gamma", Default: 0.05, Doc: "relative change of the radius"}, lossParam(LogOdds), targetsParam},
+	run: func(p *Probe) {
+		for _, g := range p.goals(p.Int("targets")) {
+			if p.ddn(g, Loss(p.Int("loss")), max(1, p.Int("steps")), p.Float("gamma")); p.Done() {
+				return
+			}
+		}
+	}})
 
-func (p *Probe) ddn(l Loss, steps int, gamma float64) {
+func (p *Probe) ddn(goal *Goal, l Loss, steps int, gamma float64) {
 	n := len(p.X0)
 	x, near, delta := make([]float64, n), make([]float64, n), make([]float64, n)
 	copy(x, p.X0)
 	distance := math.Inf(1)
-	radius, ok := p.linearised(x)
+	radius, ok := p.linearised(goal, x)
 	if !ok {
 		return
 	}
 	for k := range steps {
-		_, g, y, ok := p.Gradient(l, x)
+		_, g, y, ok := p.GradientOf(goal, l, x)
 		if !ok {
 			return
 		}
 		length := L2.dual(g)
-		m, _, _ := p.Goal.Margin(x, y)
+		m, _, _ := goal.Margin(x, y)
 		reached := m >= 0
 		if d := L2.Distance(x, p.X0); reached && d < distance {
 			distance = d
@@ -64,12 +70,12 @@ func (p *Probe) ddn(l Loss, steps int, gamma float64) {
 	}
 }
 
-// linearised returns the distance in the probe's norm from x to where the goal's margin, linearised at x, is zero: 1, or the whole reach if
+// linearised returns the distance in the probe's norm from x to where a goal's margin, linearised at x, is zero: 1, or the whole reach if
 // that is less, where it is flat.
-func (p *Probe) linearised(x []float64) (float64, bool) {
-	m, g, _, ok := p.Gradient(Margin, x)
+func (p *Probe) linearised(goal *Goal, x []float64) (float64, bool) {
+	m, g, _, ok := p.GradientOf(goal, Margin, x)
 	d := math.Abs(m) / p.Norm.dual(g)
-	if !(d <= p.Reach()) {
+	if !(d > 0 && d <= p.Reach()) {
 		d = min(1, p.Reach())
 	}
 	return d, ok

@@ -8,7 +8,8 @@ import (
 
 // The fast adaptive boundary attack (Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack",
 // 2020): every step projects the iterate and the input onto the linearised decision boundary, box included, and moves to a point between
-// the two projections; a point beyond the boundary is recorded and drawn back towards the input. What it finds is at last tightened on
+// the two projections; a point beyond the boundary is recorded and drawn back towards the input. Beyond the publication, the last third
+// of the steps is finer and begins at the closest point found, random starts cover the whole ball, and what is found is tightened on
 // the segment to the input.
 
 var _ = register(&Method{Name: "fab", Doc: "projections onto the linearised decision boundary (fast adaptive boundary)",
@@ -55,20 +56,30 @@ func (f *fab) run(cases []int, random bool) bool {
 	p := f.p
 	copy(f.x, p.X0)
 	if random {
-		p.uniform(f.x, min(f.distance, p.Radius())/2)
+		if f.distance < p.Radius() {
+			p.uniform(f.x, f.distance)
+		} else {
+			p.uniform(f.x, p.Radius())
+		}
 	}
 	f.found = math.Inf(1)
 	margin := make([]float64, len(cases))
-	for range max(1, p.Int("steps")) {
+	steps := max(1, p.Int("steps"))
+	eta, beta := p.Float("eta"), p.Float("beta")
+	for k := range steps {
+		if k == steps*2/3 && !math.IsInf(f.found, 1) { // finer, around the best
+			copy(f.x, f.near)
+			eta, beta = 1+(eta-1)/5, 1-(1-beta)/5
+		}
 		g, ok := p.slopes(f.x, cases, margin)
 		if !ok {
 			return false
 		}
-		k := p.nearest(margin, g)
-		if k < 0 {
+		c := p.nearest(margin, g)
+		if c < 0 {
 			break
 		}
-		f.move(g[k*len(f.x):(k+1)*len(f.x)], margin[k])
+		f.move(g[c*len(f.x):(c+1)*len(f.x)], margin[c], eta)
 		y, ok := p.Scores(f.x)
 		if !ok {
 			return false
@@ -78,7 +89,6 @@ func (f *fab) run(cases []int, random bool) bool {
 				f.found = d
 				copy(f.near, f.x)
 			}
-			beta := p.Float("beta")
 			for i, x0 := range p.X0 {
 				f.x[i] = x0 + beta*(f.x[i]-x0)
 			}
@@ -92,14 +102,14 @@ func (f *fab) run(cases []int, random bool) bool {
 }
 
 // move goes to the point between the projections of the iterate and of the input onto margin + w·(x' − x) = 0.
-func (f *fab) move(w []float64, margin float64) {
+func (f *fab) move(w []float64, margin, eta float64) {
 	p, t := f.p, -margin
 	p.Norm.cross(f.d1, f.x, p.Lo, p.Hi, w, t)
 	for i, x0 := range p.X0 {
 		t += w[i] * (f.x[i] - x0)
 	}
 	p.Norm.cross(f.d2, p.X0, p.Lo, p.Hi, w, t)
-	eta, alpha := p.Float("eta"), p.Float("alpha")
+	alpha := p.Float("alpha")
 	if d1, d2 := p.Norm.length(f.d1), p.Norm.length(f.d2); d1+d2 > 0 {
 		alpha = min(alpha, d1/(d1+d2))
 	}

@@ -14,17 +14,23 @@ var _ = register(&Method{Name: "lbfgs", Doc: "distance plus weighted loss, minim
 	Source: "Szegedy et al.: Intriguing properties of neural networks, 2014",
 	Needs:  access.NeedGradients, Norms: []Norm{L2}, Minimal: true,
 	Params: []Param{{Name: "steps", Default: 50, Doc: "iterations for one weight"}, {Name: "rounds", Default: 12, Doc: "weights tried"},
-		{Name: "c", Default: 1e-2, Doc: "first weight"}, lossParam(LogOdds)},
-	run: func(p *Probe) { p.szegedy(Loss(p.Int("loss")), max(1, p.Int("rounds")), max(1, p.Int("steps"))) }})
+		{Name: "c", Default: 1e-2, Doc: "first weight"}, lossParam(LogOdds), targetsParam},
+	run: func(p *Probe) {
+		for _, g := range p.goals(p.Int("targets")) {
+			if p.szegedy(g, Loss(p.Int("loss")), max(1, p.Int("rounds")), max(1, p.Int("steps"))); p.Done() {
+				return
+			}
+		}
+	}})
 
-func (p *Probe) szegedy(l Loss, rounds, steps int) {
+func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 	near, distance := make([]float64, len(p.X0)), math.Inf(1)
 	c, lo, hi := p.Float("c"), 0.0, math.Inf(1)
 	x := make([]float64, len(p.X0))
 	for range rounds {
 		reached := false
 		value := func(x, g []float64) (float64, bool) {
-			v, dx, y, ok := p.Gradient(l, x)
+			v, dx, y, ok := p.GradientOf(goal, l, x)
 			if !ok {
 				return 0, false
 			}
@@ -34,7 +40,7 @@ func (p *Probe) szegedy(l Loss, rounds, steps int) {
 				f += e * e
 				g[i] = 2*e - c*dx[i]
 			}
-			if m, _, _ := p.Goal.Margin(x, y); m >= 0 {
+			if m, _, _ := goal.Margin(x, y); m >= 0 {
 				reached = true
 				if d := L2.Distance(x, p.X0); d < distance {
 					distance = d

@@ -42,6 +42,21 @@ func (p *Probe) nearest(margin, g []float64) int {
 	return best
 }
 
+// targetsParam is the parameter of goals.
+var targetsParam = Param{Name: "targets", Default: 0, Doc: "0: the goal as a whole; else one search for each of so many closest classes"}
+
+// goals returns the probe's goal, or for targets > 0 the goals of reaching one of so many of its cases, the closest by margin first.
+func (p *Probe) goals(targets int) []*Goal {
+	if targets <= 0 {
+		return []*Goal{p.Goal}
+	}
+	var goals []*Goal
+	for _, k := range p.ranked(targets) {
+		goals = append(goals, p.Goal.Case(k))
+	}
+	return goals
+}
+
 // tighten looks on the segment from X0 to the reaching point x for the first reaching point, by regula falsi (the Illinois rule) on the
 // goal's margin: a few evaluations end within a hundred thousandth of where the segment enters the goal. It returns false when the attack
 // must return.
