@@ -6,13 +6,14 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Carlini and Wagner's attack in L2 ("Towards evaluating the robustness of neural networks", 2017): minimise ‖x − x0‖² + c·max(0, κ − m)
-// with m the goal's margin, the box removed by x = mid + half·tanh(w) in every coordinate, by Adam; the smallest c that reaches the goal
-// by binary search, for every input on its own. Two things differ from the published code, and both only sharpen: the rate falls
-// linearly to a hundredth within a round, because at a constant one Adam circles the boundary, and the end is tightened on the segment
-// to the input.
+// Carlini and Wagner's attack in L2 ("Towards evaluating the robustness of neural networks", 2017): minimise ‖x − x0‖² + c·max(0,
+// κ − m) with m the goal's margin, the box removed by x = mid + half·tanh(w) in every coordinate, by Adam; the smallest c that
+// reaches the goal by binary search, for every input on its own. Two things differ from the published code, and both only
+// sharpen: the rate falls linearly to a hundredth within a round, because at a constant one Adam circles the boundary, and the
+// end is tightened on the segment to the input.
 
-var cwParams = []Param{{Name: "steps", Default: 1000, Doc: "Adam steps of a round"}, {Name: "rounds", Default: 9, Doc: "rounds of the search for c"},
+var cwParams = []Param{{Name: "steps", Default: 1000, Doc: "Adam steps of a round"},
+	{Name: "rounds", Default: 9, Doc: "rounds of the search for c"},
 	{Name: "c", Default: 1e-3, Doc: "first weight of the goal"}, {Name: "rate", Default: 0.01, Doc: "rate of Adam"},
 	{Name: "kappa", Default: 0, Doc: "margin that counts as reached"},
 	targetsParam}
@@ -46,7 +47,8 @@ const wide = 1e6
 
 func newCW(p *Probe, goal *Goal) *cw {
 	n := len(p.X0)
-	s := &cw{p: p, goal: goal, mid: make([]float64, n), half: make([]float64, n), w0: make([]float64, n), w: make([]float64, n), x: make([]float64, n),
+	s := &cw{p: p, goal: goal, mid: make([]float64, n), half: make([]float64, n), w0: make([]float64, n), w: make([]float64, n),
+		x: make([]float64, n),
 		g: make([]float64, n), opt: newAdam(n), kappa: p.Float("kappa"), near: make([]float64, n), distance: math.Inf(1)}
 	for i, x0 := range p.X0 {
 		s.half[i] = (p.Hi[i] - p.Lo[i]) / 2
@@ -115,7 +117,8 @@ func (s *cw) search() (lo, hi float64) {
 	return lo, hi
 }
 
-// round minimises for one c from s.w and reports whether some point reached the goal; coordinates that are true in frozen stay at X0.
+// round minimises for one c from s.w and reports whether some point reached the goal; coordinates that are true in frozen stay at
+// X0.
 func (s *cw) round(c float64, steps int, frozen []bool) (reached, ok bool) {
 	p, slope := s.p, make([]float64, len(s.w))
 	check, last, rate := max(1, steps/10), math.Inf(1), p.Float("rate")

@@ -8,9 +8,9 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Carlini and Wagner's attack in L0 (2017, section VI.B): their attack in L2 on ever fewer inputs; after every success those that can do
-// least, by slope times room, are frozen at their values. A third at a time at first; what fails is taken back and tried with half as
-// many, down to one.
+// Carlini and Wagner's attack in L0 (2017, section VI.B): their attack in L2 on ever fewer inputs; after every success those that
+// can do least, by slope times room, are frozen at their values. A third at a time at first; what fails is taken back and tried
+// with half as many, down to one.
 
 var _ = register(&Method{Name: "cw-l0", Doc: "the L2 attack on ever fewer inputs (Carlini and Wagner, L0)",
 	Source: "Carlini, Wagner: Towards evaluating the robustness of neural networks, 2017",
@@ -74,8 +74,8 @@ func (s *cw) grow(c float64, steps int, frozen []bool) (float64, bool) {
 	return c, s.extreme(frozen)
 }
 
-// extreme reports whether the goal is reached with every input that is not frozen at the end of its range where the slope at the last
-// point leads: where tanh never quite comes.
+// extreme reports whether the goal is reached with every input that is not frozen at the end of its range where the slope at the
+// last point leads: where tanh never quite comes.
 func (s *cw) extreme(frozen []bool) bool {
 	p := s.p
 	_, g, _, ok := p.Gradient(Margin, s.x)
@@ -100,8 +100,8 @@ func (s *cw) extreme(frozen []bool) bool {
 	return m >= s.kappa
 }
 
-// weakest orders the inputs that are not frozen by how much they can raise the margin at the closest point found: slope times room from
-// X0. Those that did not move are frozen at once.
+// weakest orders the inputs that are not frozen by how much they can raise the margin at the closest point found: slope times
+// room from X0. Those that did not move are frozen at once.
 func (s *cw) weakest(frozen []bool) (order []int, ok bool) {
 	p := s.p
 	_, g, _, ok := p.Gradient(Margin, slices.Clone(s.near))

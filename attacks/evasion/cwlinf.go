@@ -6,18 +6,22 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Carlini and Wagner's attack in Linf (2017, section VI.C): minimise Σ max(0, |x_i − x0_i| − τ) + c·max(0, κ − m) by Adam; whenever that
-// ends closer, τ becomes nine tenths of the distance, and c grows when it does not. It differs from the published attack in three ways.
-// The box is kept by clipping, because with tanh an input at the end of its range takes hundreds of steps to leave it. Steps are relative
-// to τ and the margin's slopes are divided by their mean, so that neither rate nor c depends on a scale. And where the published attack
-// ends, at the first τ that fails, this one goes on with smaller reductions of τ and smaller steps.
+// Carlini and Wagner's attack in Linf (2017, section VI.C): minimise Σ max(0, |x_i − x0_i| − τ) + c·max(0, κ − m) by Adam;
+// whenever that ends closer, τ becomes nine tenths of the distance, and c grows when it does not. It differs from the published
+// attack in three ways. The box is kept by clipping, because with tanh an input at the end of its range takes hundreds of steps
+// to leave it. Steps are relative to τ and the margin's slopes are divided by their mean, so that neither rate nor c depends on a
+// scale. And where the published attack ends, at the first τ that fails, this one goes on with smaller reductions of τ and
+// smaller steps.
 
-var _ = register(&Method{Name: "cw-linf", Doc: "excess over a shrinking bound plus weighted margin, minimised by Adam (Carlini and Wagner, Linf)",
+var _ = register(&Method{Name: "cw-linf",
+	Doc:    "excess over a shrinking bound plus weighted margin, minimised by Adam (Carlini and Wagner, Linf)",
 	Source: "Carlini, Wagner: Towards evaluating the robustness of neural networks, 2017",
 	Needs:  access.NeedGradients, Norms: []Norm{Linf}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 200, Doc: "Adam steps for one bound"}, {Name: "rate", Default: 0.05, Doc: "rate of Adam, relative to the bound"},
+	Params: []Param{{Name: "steps", Default: 200, Doc: "Adam steps for one bound"},
+		{Name: "rate", Default: 0.05, Doc: "rate of Adam, relative to the bound"},
 		{Name: "c", Default: 1, Doc: "first weight of the goal"}, {Name: "shrink", Default: 0.9, Doc: "reduction of the bound"},
-		{Name: "kappa", Default: 0, Doc: "margin that counts as reached"}, {Name: "restarts", Default: 1, Doc: "starts; all but the first are random"},
+		{Name: "kappa", Default: 0, Doc: "margin that counts as reached"},
+		{Name: "restarts", Default: 1, Doc: "starts; all but the first are random"},
 		targetsParam},
 	run: func(p *Probe) {
 		p.least = p.Float("kappa")
@@ -80,8 +84,8 @@ func (s *cwLinf) run(steps int) bool {
 	return p.tighten(s.start, 12)
 }
 
-// below minimises for one bound, from the closest point so far, until one is found that is closer by half of the reduction asked for; it
-// reports whether there was. The rate falls to a hundredth, but for the first success.
+// below minimises for one bound, from the closest point so far, until one is found that is closer by half of the reduction asked
+// for; it reports whether there was. The rate falls to a hundredth, but for the first success.
 func (s *cwLinf) below(c, tau, rate float64, steps int) (better, ok bool) {
 	p, x, decay := s.p, s.x, 0.01
 	enough := (tau + s.distance) / 2

@@ -6,14 +6,16 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The decoupled direction and norm attack (Rony et al., "Decoupling direction and norm for efficient gradient-based L2 adversarial attacks
-// and defenses", 2019): gradient steps whose result is put back on a sphere around the input; the sphere shrinks while its point reaches
-// the goal and grows while it does not. The first radius is the linearised distance, so that no scale is assumed.
+// The decoupled direction and norm attack (Rony et al., "Decoupling direction and norm for efficient gradient-based L2
+// adversarial attacks and defenses", 2019): gradient steps whose result is put back on a sphere around the input; the sphere
+// shrinks while its point reaches the goal and grows while it does not. The first radius is the linearised distance, so that no
+// scale is assumed.
 
 var _ = register(&Method{Name: "ddn", Doc: "gradient steps on a sphere that shrinks and grows (decoupled direction and norm)",
 	Source: "Rony et al.: Decoupling direction and norm for efficient gradient-based L2 adversarial attacks and defenses, 2019",
 	Needs:  access.NeedGradients, Norms: []Norm{L2}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 100, Doc: "gradient steps"}, {Name: "gamma", Default: 0.05, Doc: "relative change of the radius"}, lossParam(LogOdds), targetsParam},
+	Params: []Param{{Name: "steps", Default: 100, Doc: "gradient steps"},
+		{Name: "gamma", Default: 0.05, Doc: "relative change of the radius"}, lossParam(LogOdds), targetsParam},
 	run: func(p *Probe) {
 		for _, g := range p.goals(p.Int("targets")) {
 			if p.ddn(g, Loss(p.Int("loss")), max(1, p.Int("steps")), p.Float("gamma")); p.Done() {
@@ -70,8 +72,8 @@ func (p *Probe) ddn(goal *Goal, l Loss, steps int, gamma float64) {
 	}
 }
 
-// linearised returns the distance in the probe's norm from x to where a goal's margin, linearised at x, is zero: 1, or the whole reach if
-// that is less, where it is flat.
+// linearised returns the distance in the probe's norm from x to where a goal's margin, linearised at x, is zero: 1, or the whole
+// reach if that is less, where it is flat.
 func (p *Probe) linearised(goal *Goal, x []float64) (float64, bool) {
 	m, g, _, ok := p.GradientOf(goal, Margin, x)
 	d := math.Abs(m) / p.Norm.dual(g)

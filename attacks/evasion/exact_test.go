@@ -73,7 +73,8 @@ func (n *tiny) task() Task {
 }
 
 // distance returns the exact least Linf distance at which another class scores at least as much, when it is less than most: the
-// activation patterns that the ball of that radius meets are enumerated, and the distance within each is a linear program in rationals.
+// activation patterns that the ball of that radius meets are enumerated, and the distance within each is a linear program in
+// rationals.
 func (n *tiny) distance(most float64) (float64, bool) {
 	d := len(n.x)
 	lo, hi := exact.Zeros(d+1), exact.Zeros(d+1)
@@ -180,14 +181,15 @@ func (s *enumeration) solve(lp *exact.LP, f []*big.Rat, goal bool) *exact.LP {
 	return next
 }
 
-// TestExactDistance compares attacks in Linf with the exact distance on 100 networks on which that is below a quarter: none is ever below
-// it, and with random starts each comes within two percent of it on 95 of 100.
+// TestExactDistance compares attacks in Linf with the exact distance on 100 networks on which that is below a quarter: none is
+// ever below it, and with random starts each comes within two percent of it on 95 of 100.
 func TestExactDistance(t *testing.T) {
 	attacks := []struct {
 		name   string
 		within int // networks on which it must be within two percent
 	}{
-		{"fab:restarts=20", 95}, {"fab:targets=2,restarts=10", 95}, {"cw-linf:restarts=10,steps=50", 95}, {"pgd:steps=40,restarts=60,loss=margin", 95},
+		{"fab:restarts=20", 95}, {"fab:targets=2,restarts=10", 95}, {"cw-linf:restarts=10,steps=50", 95},
+		{"pgd:steps=40,restarts=60,loss=margin", 95},
 		{"deepfool", 0},
 	}
 	within := make([]int, len(attacks))
@@ -250,7 +252,8 @@ func (n *tiny) check(t *testing.T, seed uint64, d float64) {
 		factor float64
 		want   verify.Verdict
 	}{{1 - 1e-4, verify.Holds}, {1 + 1e-4, verify.Violated}} {
-		r, err := verify.Program(context.Background(), n.program, spec.LinfBall(n.x, d*c.factor, 0, 1, n.label, 3), verify.Options{Workers: 1})
+		r, err := verify.Program(context.Background(), n.program, spec.LinfBall(n.x, d*c.factor, 0, 1, n.label, 3),
+			verify.Options{Workers: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,16 +6,17 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The fast adaptive boundary attack (Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary attack",
-// 2020): every step projects the iterate and the input onto the linearised decision boundary, box included, and moves to a point between
-// the two projections; a point beyond the boundary is recorded and drawn back towards the input. Beyond the publication, the last third
-// of the steps is finer and begins at the closest point found, random starts cover the whole ball, and what is found is tightened on
-// the segment to the input.
+// The fast adaptive boundary attack (Croce and Hein, "Minimally distorted adversarial examples with a fast adaptive boundary
+// attack", 2020): every step projects the iterate and the input onto the linearised decision boundary, box included, and moves to
+// a point between the two projections; a point beyond the boundary is recorded and drawn back towards the input. Beyond the
+// publication, the last third of the steps is finer and begins at the closest point found, random starts cover the whole ball,
+// and what is found is tightened on the segment to the input.
 
 var _ = register(&Method{Name: "fab", Doc: "projections onto the linearised decision boundary (fast adaptive boundary)",
 	Source: "Croce, Hein: Minimally distorted adversarial examples with a fast adaptive boundary attack, 2020",
 	Needs:  access.NeedGradients, Norms: []Norm{Linf, L2, L1}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 100, Doc: "steps of a start"}, {Name: "restarts", Default: 1, Doc: "starts; all but the first are random"},
+	Params: []Param{{Name: "steps", Default: 100, Doc: "steps of a start"},
+		{Name: "restarts", Default: 1, Doc: "starts; all but the first are random"},
 		{Name: "targets", Default: 0, Doc: "0: every step takes the closest class; else one run for each of so many classes"},
 		{Name: "alpha", Default: 0.1, Doc: "largest weight of the input's projection"},
 		{Name: "eta", Default: 1.05, Doc: "overshoot"}, {Name: "beta", Default: 0.9, Doc: "what is kept on drawing back"}},
@@ -48,7 +49,8 @@ type fab struct {
 
 func newFAB(p *Probe) *fab {
 	n := len(p.X0)
-	return &fab{p: p, x: make([]float64, n), d1: make([]float64, n), d2: make([]float64, n), near: make([]float64, n), distance: math.Inf(1)}
+	return &fab{p: p, x: make([]float64, n), d1: make([]float64, n), d2: make([]float64, n), near: make([]float64, n),
+		distance: math.Inf(1)}
 }
 
 // run starts at the input or at a random point near it, and tightens what it finds.

@@ -6,13 +6,12 @@ import (
 	"slices"
 )
 
-// cross stores in d the shortest displacement in the norm (Linf, L2 or L1) with w·d = t and x + d in the box [lo, hi], which holds x;
-// when the box is too small for that, the displacement that comes closest to it: every coordinate at its end. It reports whether the
-// hyperplane is within the box.
-//
-// All coordinates move along their slope. In Linf and L2 coordinate i moves by min(λ·v_i, room_i), with v_i = 1 and |w_i|, so that what
-// is reached is an increasing concave piecewise linear function of λ: Newton's method from λ = 0 never overshoots it and ends exactly, as
-// soon as a step meets no new room. In L1 the largest slopes go first, to their ends.
+// cross stores in d the shortest displacement in the norm (Linf, L2 or L1) with w·d = t and x + d in the box [lo, hi], which
+// holds x; when the box is too small for that, the displacement that comes closest to it: every coordinate at its end. It reports
+// whether the hyperplane is within the box.  All coordinates move along their slope. In Linf and L2 coordinate i moves by
+// min(λ·v_i, room_i), with v_i = 1 and |w_i|, so that what is reached is an increasing concave piecewise linear function of λ:
+// Newton's method from λ = 0 never overshoots it and ends exactly, as soon as a step meets no new room. In L1 the largest slopes
+// go first, to their ends.
 func (n Norm) cross(d, x, lo, hi, w []float64, t float64) bool {
 	clear(d)
 	if t == 0 {

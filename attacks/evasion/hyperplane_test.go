@@ -9,8 +9,9 @@ import (
 	"github.com/spai-project/certify/internal/exact"
 )
 
-// TestCross compares the projection onto a hyperplane in a box with linear programs in rationals (Linf, L1) and with bisection over the
-// multiplier (L2), on small cases that include flat slopes, inputs at the ends of the box and planes that the box does not reach.
+// TestCross compares the projection onto a hyperplane in a box with linear programs in rationals (Linf, L1) and with bisection
+// over the multiplier (L2), on small cases that include flat slopes, inputs at the ends of the box and planes that the box does
+// not reach.
 func TestCross(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	met, missed := 0, 0
@@ -50,7 +51,8 @@ func TestCross(t *testing.T) {
 				t.Fatalf("%v w %v box %v..%v around %v: w·d is %v, want %v", norm, w, lo, hi, x, dot(w, d), want)
 			}
 			if best := shortest(norm, x, lo, hi, w, want); math.Abs(norm.length(d)-best) > 1e-12 {
-				t.Fatalf("%v w %v t %v box %v..%v around %v: %v is of length %v, the shortest of %v", norm, w, s, lo, hi, x, d, norm.length(d), best)
+				t.Fatalf("%v w %v t %v box %v..%v around %v: %v is of length %v, the shortest of %v", norm, w, s, lo, hi, x, d,
+					norm.length(d), best)
 			}
 		}
 	}

@@ -8,9 +8,10 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The Jacobian-based saliency map attack (Papernot et al., "The limitations of deep learning in adversarial settings", 2016): move the pair
-// of inputs that raises the target's score and lowers the sum of the others most, to the end of their range, until the target is reached.
-// Pairs are chosen among the 64 inputs that are most salient alone. Without a target every class is one, the closest first.
+// The Jacobian-based saliency map attack (Papernot et al., "The limitations of deep learning in adversarial settings", 2016):
+// move the pair of inputs that raises the target's score and lowers the sum of the others most, to the end of their range, until
+// the target is reached. Pairs are chosen among the 64 inputs that are most salient alone. Without a target every class is one,
+// the closest first.
 
 var _ = register(&Method{Name: "jsma", Doc: "pairs of inputs by saliency, moved to the end of their range", ClassesOnly: true,
 	Source: "Papernot et al.: The limitations of deep learning in adversarial settings, 2016",
@@ -29,7 +30,8 @@ var _ = register(&Method{Name: "jsma", Doc: "pairs of inputs by saliency, moved 
 		}
 	}})
 
-// salient is an input that may move: up is the slope of the target's score in the direction of the move, down minus that of the others.
+// salient is an input that may move: up is the slope of the target's score in the direction of the move, down minus that of the
+// others.
 type salient struct {
 	i        int
 	to       float64
@@ -106,8 +108,8 @@ func (p *Probe) salient(x, target, others []float64, moved []bool) []salient {
 	return s[:min(len(s), 64)]
 }
 
-// pair returns the positions of the pair with the largest product of its two slopes, both positive, the more salient first; the second is
-// −1 when a single input is left, both when no pair is salient.
+// pair returns the positions of the pair with the largest product of its two slopes, both positive, the more salient first; the
+// second is −1 when a single input is left, both when no pair is salient.
 func pair(s []salient) (a, b int) {
 	a, b = -1, -1
 	best := 0.0

@@ -7,13 +7,14 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Box-constrained L-BFGS (Szegedy et al., "Intriguing properties of neural networks", 2014): minimise ‖x − x0‖² − c·loss in the box; the
-// smallest c that reaches the goal by tenfold steps and then bisection.
+// Box-constrained L-BFGS (Szegedy et al., "Intriguing properties of neural networks", 2014): minimise ‖x − x0‖² − c·loss in the
+// box; the smallest c that reaches the goal by tenfold steps and then bisection.
 
 var _ = register(&Method{Name: "lbfgs", Doc: "distance plus weighted loss, minimised in the box by a quasi-Newton method",
 	Source: "Szegedy et al.: Intriguing properties of neural networks, 2014",
 	Needs:  access.NeedGradients, Norms: []Norm{L2}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 50, Doc: "iterations for one weight"}, {Name: "rounds", Default: 12, Doc: "weights tried"},
+	Params: []Param{{Name: "steps", Default: 50, Doc: "iterations for one weight"},
+		{Name: "rounds", Default: 12, Doc: "weights tried"},
 		{Name: "c", Default: 1e-2, Doc: "first weight"}, lossParam(LogOdds), targetsParam},
 	run: func(p *Probe) {
 		for _, g := range p.goals(p.Int("targets")) {
@@ -73,9 +74,9 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 // memory is the number of steps whose curvature minimize remembers.
 const memory = 8
 
-// minimize improves x, in place, within the box by projected L-BFGS: the quasi-Newton direction of the coordinates that are free, with
-// backtracking along its projection. value may move the x it is given by as much as rounding; it returns false to end everything, and so
-// does minimize then.
+// minimize improves x, in place, within the box by projected L-BFGS: the quasi-Newton direction of the coordinates that are free,
+// with backtracking along its projection. value may move the x it is given by as much as rounding; it returns false to end
+// everything, and so does minimize then.
 func minimize(x, lo, hi []float64, value func(x, g []float64) (float64, bool), steps int) bool {
 	n := len(x)
 	g, next, gNext, d := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)

@@ -2,8 +2,8 @@ package evasion
 
 import "math"
 
-// slopes evaluates the model at x, which is snapped, and linearises the margins of some cases of the goal: margin[i] and its gradient
-// g[i*n:(i+1)*n] belong to cases[i] and its smallest row. Every case counts as one gradient.
+// slopes evaluates the model at x, which is snapped, and linearises the margins of some cases of the goal: margin[i] and its
+// gradient g[i*n:(i+1)*n] belong to cases[i] and its smallest row. Every case counts as one gradient.
 func (p *Probe) slopes(x []float64, cases []int, margin []float64) (g []float64, ok bool) {
 	n := len(x)
 	var rows []float64
@@ -31,7 +31,8 @@ func (p *Probe) slopes(x []float64, cases []int, margin []float64) (g []float64,
 	return g, ok
 }
 
-// nearest returns the case whose linearised margin is crossed first: the least |margin| / dual norm of its gradient; −1 when all are flat.
+// nearest returns the case whose linearised margin is crossed first: the least |margin| / dual norm of its gradient; −1 when all
+// are flat.
 func (p *Probe) nearest(margin, g []float64) int {
 	best, least, n := -1, math.Inf(1), len(p.X0)
 	for i, m := range margin {
@@ -43,9 +44,11 @@ func (p *Probe) nearest(margin, g []float64) int {
 }
 
 // targetsParam is the parameter of goals.
-var targetsParam = Param{Name: "targets", Default: 0, Doc: "0: the goal as a whole; else one search for each of so many closest classes"}
+var targetsParam = Param{Name: "targets", Default: 0,
+	Doc: "0: the goal as a whole; else one search for each of so many closest classes"}
 
-// goals returns the probe's goal, or for targets > 0 the goals of reaching one of so many of its cases, the closest by margin first.
+// goals returns the probe's goal, or for targets > 0 the goals of reaching one of so many of its cases, the closest by margin
+// first.
 func (p *Probe) goals(targets int) []*Goal {
 	if targets <= 0 {
 		return []*Goal{p.Goal}
@@ -57,9 +60,9 @@ func (p *Probe) goals(targets int) []*Goal {
 	return goals
 }
 
-// tighten looks on the segment from X0 to the reaching point x for the first reaching point, by regula falsi (the Illinois rule) on the
-// goal's margin: a few evaluations end within a hundred thousandth of where the segment enters the goal. It returns false when the attack
-// must return.
+// tighten looks on the segment from X0 to the reaching point x for the first reaching point, by regula falsi (the Illinois rule)
+// on the goal's margin: a few evaluations end within a hundred thousandth of where the segment enters the goal. It returns false
+// when the attack must return.
 func (p *Probe) tighten(x []float64, tries int) bool {
 	z := make([]float64, len(x))
 	at := func(s float64) (m float64, ok bool) {

@@ -11,10 +11,10 @@ import (
 	"github.com/spai-project/certify/internal/seed"
 )
 
-// Universal perturbations: one displacement that takes many inputs to their goals (Moosavi-Dezfooli et al., "Universal adversarial
-// perturbations", 2017). Their algorithm adds up DeepFool's steps for one input after the other; ascent on a truncated loss over
-// minibatches (Shafahi et al., "Universal adversarial training", 2020) fools more inputs with fewer gradients, and is what is here. Large
-// steps matter: the first is the radius.
+// Universal perturbations: one displacement that takes many inputs to their goals (Moosavi-Dezfooli et al., "Universal
+// adversarial perturbations", 2017). Their algorithm adds up DeepFool's steps for one input after the other; ascent on a
+// truncated loss over minibatches (Shafahi et al., "Universal adversarial training", 2020) fools more inputs with fewer
+// gradients, and is what is here. Large steps matter: the first is the radius.
 
 // UniversalOptions steer Universal. The zero value of all but Norm and Eps works.
 type UniversalOptions struct {
@@ -27,20 +27,22 @@ type UniversalOptions struct {
 
 // A Perturbation is what Universal found.
 type Perturbation struct {
-	V                  []float64 // NumInputs; nil when not even the unperturbed inputs could be evaluated
-	Distance           float64   // of V in the norm, at most Eps
-	Fooled             []bool    // by task: x + V, moved into the task's box and onto the float32 grid, is within Eps and reaches the goal
-	Rate               float64   // the share of them
-	Clean              float64   // the share that reaches its goal without a perturbation
-	Queries, Gradients int       // points evaluated without and with gradient
+	V        []float64 // NumInputs; nil when not even the unperturbed inputs could be evaluated
+	Distance float64   // of V in the norm, at most Eps
+	// Fooled says by task whether x + V, moved into the task's box and onto the float32 grid, is within Eps and reaches the goal.
+	Fooled             []bool
+	Rate               float64 // the share of them
+	Clean              float64 // the share that reaches its goal without a perturbation
+	Queries, Gradients int     // points evaluated without and with gradient
 }
 
-// Universal looks for the displacement within Eps that takes most tasks to their goals and measures it on these tasks. It is an error
-// when tasks do not fit the model; on cancellation of ctx it returns the best so far and ctx's error.
+// Universal looks for the displacement within Eps that takes most tasks to their goals and measures it on these tasks. It is an
+// error when tasks do not fit the model; on cancellation of ctx it returns the best so far and ctx's error.
 func Universal(ctx context.Context, model access.Gradients, tasks []Task, opt UniversalOptions) (Perturbation, error) {
 	if !(opt.Eps >= 0) || math.IsInf(opt.Eps, 1) || opt.Norm > L1 || len(tasks) == 0 {
-		return Perturbation{}, fmt.Errorf("evasion: universal perturbations need tasks and a radius in linf, l2 or l1, not %d tasks and %v in %v",
-			len(tasks), opt.Eps, opt.Norm)
+		return Perturbation{},
+			fmt.Errorf("evasion: universal perturbations need tasks and a radius in linf, l2 or l1, not %d tasks and %v in %v",
+				len(tasks), opt.Eps, opt.Norm)
 	}
 	in, out := model.Dims()
 	e := &engine{m: &Method{Name: "universal"}, in: in, out: out, level: access.NeedGradients}

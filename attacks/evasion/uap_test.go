@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestUniversal: for inputs of one linear classifier the steepest displacement is the best for all, and takes exactly those to their goal
-// whose margin it bridges.
+// TestUniversal: for inputs of one linear classifier the steepest displacement is the best for all, and takes exactly those to
+// their goal whose margin it bridges.
 func TestUniversal(t *testing.T) {
 	for _, norm := range []Norm{Linf, L2, L1} {
 		rng := rand.New(rand.NewPCG(12, uint64(norm)))
@@ -55,7 +55,8 @@ func TestUniversal(t *testing.T) {
 			t.Errorf("%v: at %v, measured %v, radius %v", norm, r.Distance, norm.length(r.V), eps)
 		}
 		if r.Queries != model.queries || r.Gradients != model.gradients || r.Gradients != 50*len(tasks) {
-			t.Errorf("%v: %d queries and %d gradients, the model was asked %d and %d", norm, r.Queries, r.Gradients, model.queries, model.gradients)
+			t.Errorf("%v: %d queries and %d gradients, the model was asked %d and %d", norm, r.Queries, r.Gradients, model.queries,
+				model.gradients)
 		}
 		again, err := Universal(context.Background(), b.model, tasks, opt)
 		if err != nil || !slices.Equal(again.V, r.V) || again.Rate != r.Rate {
@@ -73,7 +74,8 @@ func TestUniversalErrors(t *testing.T) {
 	for _, c := range []struct {
 		tasks []Task
 		opt   UniversalOptions
-	}{{one, UniversalOptions{Norm: L0, Eps: 1}}, {one, UniversalOptions{Eps: math.Inf(1)}}, {one, UniversalOptions{Eps: math.NaN()}}, {one, UniversalOptions{Eps: -1}},
+	}{{one, UniversalOptions{Norm: L0, Eps: 1}}, {one, UniversalOptions{Eps: math.Inf(1)}}, {one, UniversalOptions{Eps: math.NaN()}},
+		{one, UniversalOptions{Eps: -1}},
 		{nil, UniversalOptions{Eps: 1}}, {[]Task{{X: []float64{1}, Goal: Untargeted(0, 2)}}, UniversalOptions{Eps: 1}}} {
 		if _, err := run(context.Background(), c.tasks, c.opt); err == nil {
 			t.Errorf("%d tasks, %+v: no error", len(c.tasks), c.opt)

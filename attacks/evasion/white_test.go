@@ -12,16 +12,18 @@ import (
 	"github.com/spai-project/certify/nn/spec"
 )
 
-// closest lists the white-box attacks that look for the closest point, and how much farther than the closest each may end on linear
-// classifiers.
+// closest lists the white-box attacks that look for the closest point, and how much farther than the closest each may end on
+// linear classifiers.
 var closest = []struct {
 	attack string
 	norm   Norm
 	slack  float64
 }{
 	{"fab", Linf, 1e-5}, {"fab", L2, 1e-5}, {"fab", L1, 2e-4}, {"fab:targets=3", Linf, 1e-5}, {"fab:targets=3,restarts=2", L2, 1e-5},
-	{"cw", L2, 1e-4}, {"cw-linf", Linf, 0.01}, {"ddn", L2, 1e-5}, {"ddn:loss=margin", L2, 1e-5}, {"lbfgs", L2, 1e-5}, {"lbfgs:loss=ce", L2, 1e-5},
-	{"deepfool", Linf, 0.02 + 1e-5}, {"deepfool", L2, 0.02 + 1e-5}, {"deepfool", L1, 0.02 + 1e-5}, {"deepfool:overshoot=0.001", L2, 0.001 + 1e-5},
+	{"cw", L2, 1e-4}, {"cw-linf", Linf, 0.01}, {"ddn", L2, 1e-5}, {"ddn:loss=margin", L2, 1e-5}, {"lbfgs", L2, 1e-5},
+	{"lbfgs:loss=ce", L2, 1e-5},
+	{"deepfool", Linf, 0.02 + 1e-5}, {"deepfool", L2, 0.02 + 1e-5}, {"deepfool", L1, 0.02 + 1e-5},
+	{"deepfool:overshoot=0.001", L2, 0.001 + 1e-5},
 }
 
 // near checks that an attack ends at most slack above the analytic distance d, and not below but for rounding of the model.
@@ -32,8 +34,9 @@ func near(t *testing.T, what string, r Result, d, slack float64) {
 	}
 }
 
-// TestLinearClosest: on a linear classifier of two classes the attacks end at the analytic distance, whether the goal is to leave a class,
-// to reach one or a polyhedron with a row that reads an input, within a box or without; with a radius they stop inside it.
+// TestLinearClosest: on a linear classifier of two classes the attacks end at the analytic distance, whether the goal is to leave
+// a class, to reach one or a polyhedron with a row that reads an input, within a box or without; with a radius they stop inside
+// it.
 func TestLinearClosest(t *testing.T) {
 	for _, c := range closest {
 		rng := rand.New(rand.NewPCG(5, uint64(c.norm)))
@@ -63,8 +66,8 @@ func TestLinearClosest(t *testing.T) {
 	}
 }
 
-// polyhedron is the same question for the model f(x) + x_0: to reach f(x) + x_0 − x_0 ≤ 0, by a row that reads an input, and one more that
-// holds everywhere.
+// polyhedron is the same question for the model f(x) + x_0: to reach f(x) + x_0 − x_0 ≤ 0, by a row that reads an input, and one
+// more that holds everywhere.
 func (b *binary) polyhedron(t *testing.T) (access.Gradients, Task) {
 	task, w := b.task(), slices.Clone(b.w)
 	w[0]++
@@ -74,14 +77,15 @@ func (b *binary) polyhedron(t *testing.T) (access.Gradients, Task) {
 	return affine(t, [][]float64{w, make([]float64, len(w))}, []float64{b.c, 0}), task
 }
 
-// TestLinearClasses: with several classes the distance is the least over the rivals. The rival with the largest margin is not always the
-// closest: attacks on one loss need to be told to try them all.
+// TestLinearClasses: with several classes the distance is the least over the rivals. The rival with the largest margin is not
+// always the closest: attacks on one loss need to be told to try them all.
 func TestLinearClasses(t *testing.T) {
 	for _, c := range []struct {
 		attack string
 		norm   Norm
 		slack  float64
-	}{{"fab", Linf, 1e-5}, {"fab", L2, 1e-5}, {"fab:targets=4", Linf, 1e-5}, {"fab:targets=4", L2, 1e-5}, {"deepfool", Linf, 0.02 + 1e-5},
+	}{{"fab", Linf, 1e-5}, {"fab", L2, 1e-5}, {"fab:targets=4", Linf, 1e-5}, {"fab:targets=4", L2, 1e-5},
+		{"deepfool", Linf, 0.02 + 1e-5},
 		{"deepfool", L2, 0.02 + 1e-5}, {"cw:targets=4", L2, 1e-4}, {"cw-linf:targets=4", Linf, 0.01}, {"ddn:targets=4", L2, 1e-5},
 		{"lbfgs:targets=4", L2, 1e-5}} {
 		rng := rand.New(rand.NewPCG(6, uint64(c.norm)))
@@ -192,8 +196,8 @@ func (b *binary) prefix(order []int) int {
 	return -1
 }
 
-// TestFewest: on a linear classifier Carlini and Wagner's L0 attack changes as few inputs as suffice, the saliency map attack those with
-// the largest slopes.
+// TestFewest: on a linear classifier Carlini and Wagner's L0 attack changes as few inputs as suffice, the saliency map attack
+// those with the largest slopes.
 func TestFewest(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	several := 0
@@ -208,7 +212,8 @@ func TestFewest(t *testing.T) {
 		for _, goal := range []*Goal{Untargeted(0, 2), Targeted(1, 2)} {
 			task := b.task()
 			task.Goal = goal
-			if r := attack(t, "cw-l0", model, task, Options{Norm: L0, Eps: math.Inf(1)}); r.Status != Found || r.Distance != float64(want) {
+			if r := attack(t, "cw-l0", model, task, Options{Norm: L0, Eps: math.Inf(1)}); r.Status != Found ||
+				r.Distance != float64(want) {
 				t.Errorf("cw-l0: %v with %v inputs, want %d", r.Status, r.Distance, want)
 			}
 			r := attack(t, "jsma:gamma=1", model, task, Options{Norm: L0, Eps: math.Inf(1)})
@@ -253,7 +258,8 @@ func (c *tally) Scores(ctx context.Context, b access.Batch, y []float64) error {
 	return c.model.Scores(ctx, b, y)
 }
 
-func (c *tally) Gradients(ctx context.Context, b access.Batch, y []float64, pull func(i int, y, dy []float64), dx []float64) error {
+func (c *tally) Gradients(ctx context.Context, b access.Batch, y []float64, pull func(i int, y, dy []float64),
+	dx []float64) error {
 	c.gradients += b.N
 	return c.model.Gradients(ctx, b, y, pull, dx)
 }
@@ -261,7 +267,8 @@ func (c *tally) Gradients(ctx context.Context, b access.Batch, y []float64, pull
 var whiteBox = []struct {
 	attack string
 	norm   Norm
-}{{"fab:restarts=3,steps=20", Linf}, {"fab:targets=2,restarts=2,steps=20", L2}, {"fab:steps=20", L1}, {"cw:steps=50", L2}, {"cw-linf:steps=30,restarts=2", Linf},
+}{{"fab:restarts=3,steps=20", Linf}, {"fab:targets=2,restarts=2,steps=20", L2}, {"fab:steps=20", L1}, {"cw:steps=50", L2},
+	{"cw-linf:steps=30,restarts=2", Linf},
 	{"cw-l0:steps=30", L0}, {"deepfool", Linf}, {"deepfool", L2}, {"deepfool", L1}, {"ddn", L2}, {"lbfgs", L2}, {"jsma:gamma=1", L0}}
 
 // TestCounts compares the counts of results with what the model was asked, with a budget and without; a budget is never exceeded.
@@ -274,12 +281,14 @@ func TestCounts(t *testing.T) {
 				t.Fatal(err)
 			}
 			model := &tally{model: n.model}
-			r, err := m.Run(context.Background(), model, []Task{n.task()}, Options{Norm: a.norm, Eps: math.Inf(1), Params: params, Queries: limit, Gradients: limit})
+			r, err := m.Run(context.Background(), model, []Task{n.task()},
+				Options{Norm: a.norm, Eps: math.Inf(1), Params: params, Queries: limit, Gradients: limit})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if r[0].Queries != model.queries || r[0].Gradients != model.gradients {
-				t.Errorf("%s: result says %d queries and %d gradients, the model was asked %d and %d", a.attack, r[0].Queries, r[0].Gradients, model.queries, model.gradients)
+				t.Errorf("%s: result says %d queries and %d gradients, the model was asked %d and %d", a.attack, r[0].Queries, r[0].Gradients,
+					model.queries, model.gradients)
 			}
 			if limit > 0 && (model.queries > limit || model.gradients > limit) {
 				t.Errorf("%s: %d queries and %d gradients with a limit of %d", a.attack, model.queries, model.gradients, limit)
@@ -288,8 +297,8 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-// TestSameBytes: results depend neither on the number of workers nor on the tasks behind in the list, and attacks that promise a distance
-// return what they measured.
+// TestSameBytes: results depend neither on the number of workers nor on the tasks behind in the list, and attacks that promise a
+// distance return what they measured.
 func TestSameBytes(t *testing.T) {
 	n := newTiny(t, 1)
 	rng := rand.New(rand.NewPCG(10, 10))
@@ -308,7 +317,8 @@ func TestSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		run := func(count, workers int) []Result {
-			r, err := m.Run(context.Background(), n.model, tasks[:count], Options{Norm: a.norm, Eps: math.Inf(1), Params: params, Seed: 3, Workers: workers})
+			r, err := m.Run(context.Background(), n.model, tasks[:count],
+				Options{Norm: a.norm, Eps: math.Inf(1), Params: params, Seed: 3, Workers: workers})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -317,7 +327,8 @@ func TestSameBytes(t *testing.T) {
 		want, found := run(40, 1), 0
 		for _, got := range [][]Result{run(40, 3), run(40, 1), run(17, 2)} {
 			for i := range got {
-				if w := want[i]; !slices.Equal(got[i].X, w.X) || got[i].Status != w.Status || got[i].Distance != w.Distance || got[i].Queries != w.Queries || got[i].Gradients != w.Gradients {
+				if w := want[i]; !slices.Equal(got[i].X, w.X) || got[i].Status != w.Status || got[i].Distance != w.Distance ||
+					got[i].Queries != w.Queries || got[i].Gradients != w.Gradients {
 					t.Errorf("%s %v: task %d depends on workers or companions", a.attack, a.norm, i)
 				}
 			}
