@@ -182,15 +182,15 @@ func (s *enumeration) solve(lp *exact.LP, f []*big.Rat, goal bool) *exact.LP {
 }
 
 // TestExactDistance compares attacks in Linf with the exact distance on 100 networks on which that is below a quarter: none is
-// ever below it, and with random starts each comes within two percent of it on 95 of 100.
+// ever below it, and those with random starts come within two percent of it on 95 of 100.
 func TestExactDistance(t *testing.T) {
 	attacks := []struct {
 		name   string
 		within int // networks on which it must be within two percent
 	}{
-		{"fab:restarts=20", 95}, {"fab:targets=2,restarts=10", 95}, {"cw-linf:restarts=10,steps=50", 95},
-		{"pgd:steps=40,restarts=60,loss=margin", 95},
-		{"deepfool", 0},
+		{"fab:restarts=20", 97}, {"fab:targets=2,restarts=10", 96}, {"cw-linf:restarts=10,steps=50", 96},
+		{"pgd:steps=40,restarts=100,loss=margin", 95},
+		{"deepfool", 18},
 	}
 	within := make([]int, len(attacks))
 	const limit = 0.25
