@@ -43,7 +43,7 @@ func (t *running) look(p *Probe, i int) {
 		c.margin, _, _ = p.Goal.Margin(x, c.y)
 		t.used.Best = max(t.used.Best, c.margin)
 	}
-	if !(c.margin >= 0) || t.ended {
+	if !(c.margin >= 0) || c.y != nil && c.margin < p.least || t.ended {
 		return
 	}
 	c.distance = p.Norm.Distance(x, p.X0)

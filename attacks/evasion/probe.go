@@ -22,6 +22,7 @@ type Probe struct {
 	Label0 int          // class at X0
 	Shape  []int        // of the input, at least one dimension; pictures are [channels height width]
 
+	least  float64 // margin from which on a point counts as found, where scores are seen; at least 0
 	params map[string]float64
 	yield  func(*request) bool
 	req    request
