@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spai-project/certify/attacks/access"
 	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
 )
@@ -488,4 +489,53 @@ func TestKronecker(t *testing.T) {
 	if slices.Min(cells[:]) == 0 {
 		t.Errorf("an empty cell: %v", cells)
 	}
+}
+
+// TestSearchScores: a network seen through evaluations alone; a needle on an integer lattice, a corner, and a smooth optimum.
+func TestSearchScores(t *testing.T) {
+	for name, c := range map[string]struct {
+		f  func(x []float64) float64
+		lo []float64
+		hi []float64
+	}{
+		"lattice": {func(x []float64) float64 {
+			if math.Floor(x[0]) == 17 && math.Floor(x[1]) == 5 {
+				return -1
+			}
+			return 1
+		}, []float64{0, 0, 3}, []float64{40, 30, 3}},
+		"corner": {func(x []float64) float64 { return 0.99 - x[0] + x[1] }, []float64{0, 0}, []float64{1, 1}},
+		"smooth": {func(x []float64) float64 {
+			return (x[0]-0.3)*(x[0]-0.3) + (x[1]-0.7)*(x[1]-0.7) + (x[2]-0.1)*(x[2]-0.1) - 1e-6
+		}, []float64{0, 0, 0}, []float64{1, 1, 1}},
+	} {
+		pr := spec.FromBox(c.lo, c.hi, [][]spec.Row{{below(0, 0)}}, 1)
+		m := function{len(c.lo), c.f}
+		got, err := SearchScores(context.Background(), m, pr, func([]float64) bool { return true }, Options{Work: 20000})
+		if err != nil || got == nil || c.f(got) > 0 || !pr.Boxes[0].Contains(got) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+		again, _ := SearchScores(context.Background(), m, pr, func([]float64) bool { return true }, Options{Work: 20000})
+		if !slices.Equal(got, again) {
+			t.Errorf("%s: %v, then %v", name, got, again)
+		}
+		if got, err := SearchScores(context.Background(), m, pr, func([]float64) bool { return false }, Options{Work: 2000}); got != nil || err != nil {
+			t.Errorf("%s: %v, %v although nothing is accepted", name, got, err)
+		}
+	}
+}
+
+// function is a model of one output.
+type function struct {
+	n int
+	f func(x []float64) float64
+}
+
+func (m function) Dims() (int, int) { return m.n, 1 }
+
+func (m function) Scores(_ context.Context, b access.Batch, y []float64) error {
+	for i := range b.N {
+		y[i] = m.f(b.X[i*m.n : (i+1)*m.n])
+	}
+	return nil
 }

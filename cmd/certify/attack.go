@@ -12,11 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spai-project/certify/attacks"
 	"github.com/spai-project/certify/attacks/access"
 	"github.com/spai-project/certify/attacks/defense"
 	"github.com/spai-project/certify/attacks/evasion"
 	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/spec"
 	"github.com/spai-project/certify/verify"
+	"github.com/spai-project/certify/verify/report"
 	"github.com/spai-project/certify/verify/robust"
 )
 
@@ -91,7 +94,72 @@ func (a *app) attackQuery(c *cobra.Command, f *attackFlags, args []string) error
 	if v.timeout == 0 {
 		v.timeout = seconds(10 * time.Second)
 	}
+	j, err := v.job(c, args)
+	if err != nil {
+		return err
+	}
+	g, p, err := j.read()
+	if err != nil {
+		return err
+	}
+	if _, err := g.Lower(); err != nil { // no bounds and no gradients: what is left are evaluations
+		return a.attackScores(c.Context(), v, j, g, p)
+	}
 	return a.verify(c.Context(), c, v, args)
+}
+
+// attackScores looks for a counterexample of a query about a network with operators that cannot be bounded.
+func (a *app) attackScores(ctx context.Context, v *verifyFlags, j *job, g *nn.Graph, p *spec.Problem) error {
+	a.notef("note: the network cannot be bounded (`certify inspect %s` says why): it is attacked through evaluations alone, and what is found "+
+		"is replayed in float64 and in float32, not proved", j.model)
+	ctx, stop := signals(ctx)
+	defer stop()
+	start := time.Now()
+	x, err := attacks.SearchScores(ctx, access.Graph(g), p, func(x []float64) bool { return replays(g, p, x) },
+		attacks.Options{Seed: v.opt.Seed, Time: time.Duration(v.timeout)})
+	if err != nil {
+		return modelError(j.model, err)
+	}
+	res := &verify.Result{Verdict: verify.Unknown, Reason: "incomplete"}
+	res.Stats.Wall = time.Since(start)
+	r := &report.Run{Model: report.File{Path: j.model, SHA256: g.Hash}, Query: report.File{Path: j.query, SHA256: p.Hash},
+		Semantics: j.opt.Semantics.String(), Problem: p, Result: res, Seed: j.opt.Seed, Tool: tool(), Unchecked: "replayed, not proved"}
+	quiet := a.quiet
+	if x != nil {
+		y, err := g.EvalFlat(x)
+		if err != nil {
+			return modelError(j.model, err)
+		}
+		res.Verdict, res.Reason, res.Witness = verify.Violated, "", &spec.Witness{X: x, Y: y}
+		a.notef("VIOLATED  by an input that was replayed in float64 and in float32, not proved   %s", clock(res.Stats.Wall))
+		a.quiet = true // the usual sentence says more than is known
+	}
+	err = a.deliver(v, r)
+	a.quiet = quiet
+	var sig *interrupt
+	if err == nil && errors.As(context.Cause(ctx), &sig) {
+		return &status{sig.code()}
+	}
+	return err
+}
+
+// replays reports whether x violates the problem in float64 and in float32 evaluation.
+func replays(g *nn.Graph, p *spec.Problem, x []float64) bool {
+	for _, eval := range []func([]float64) ([]float64, error){g.EvalFlat, g.EvalFloat32} {
+		y, err := eval(x)
+		if err != nil {
+			return false
+		}
+		violated := false
+		for i := range p.Cases {
+			m, _ := p.Cases[i].Margin(x, y)
+			violated = violated || m >= 0 && p.Boxes[p.Cases[i].Box].Contains(x)
+		}
+		if !violated {
+			return false
+		}
+	}
+	return true
 }
 
 // attackData runs attacks on a data set.
