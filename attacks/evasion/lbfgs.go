@@ -24,9 +24,11 @@ var _ = register(&Method{Name: "lbfgs", Doc: "distance plus weighted loss, minim
 		}
 	}})
 
-func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
+// szegedy is the search over the weight; it returns the interval that is left.
+func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) (lo, hi float64) {
 	near, distance := make([]float64, len(p.X0)), math.Inf(1)
-	c, lo, hi := p.Float("c"), 0.0, math.Inf(1)
+	c := p.Float("c")
+	hi = math.Inf(1)
 	x := make([]float64, len(p.X0))
 	for range rounds {
 		reached := false
@@ -52,7 +54,7 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 		}
 		copy(x, p.X0)
 		if !minimize(x, p.Lo, p.Hi, value, steps) {
-			return
+			return lo, hi
 		}
 		if reached {
 			hi = min(hi, c)
@@ -69,6 +71,7 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 	if !math.IsInf(distance, 1) {
 		p.tighten(near, 12)
 	}
+	return lo, hi
 }
 
 // memory is the number of steps whose curvature minimize remembers.
