@@ -31,7 +31,6 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) (lo, hi float64) 
 	hi = math.Inf(1)
 	x := make([]float64, len(p.X0))
 	for range rounds {
-		reached := false
 		value := func(x, g []float64) (float64, bool) {
 			v, dx, y, ok := p.GradientOf(goal, l, x)
 			if !ok {
@@ -44,7 +43,6 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) (lo, hi float64) 
 				g[i] = 2*e - c*dx[i]
 			}
 			if m, _, _ := goal.Margin(x, y); m >= 0 {
-				reached = true
 				if d := L2.Distance(x, p.X0); d < distance {
 					distance = d
 					copy(near, x)
@@ -56,7 +54,11 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) (lo, hi float64) 
 		if !minimize(x, p.Lo, p.Hi, value, steps) {
 			return lo, hi
 		}
-		if reached {
+		y, ok := p.Scores(x) // the minimum counts, not what the line searches touched
+		if !ok {
+			return lo, hi
+		}
+		if m, _, _ := goal.Margin(x, y); m >= 0 {
 			hi = min(hi, c)
 		} else {
 			lo = max(lo, c)
