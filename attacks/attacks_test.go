@@ -278,9 +278,14 @@ func TestManyBoxes(t *testing.T) {
 	}
 }
 
+// rounded is y = 0.7·x₀ + 0.3·x₁ − 0.5 with the coefficients' nearest float32 numbers, whose sum is 1: sums are rounded in binary32.
+func rounded(t *testing.T) *prog.Program {
+	return net(t, 2, []float64{float64(float32(0.7)), float64(float32(0.3))}, []float64{-0.5}, nil, nil)
+}
+
 // TestPush: the start violates by less than the rounding of binary32; the witness must hold in every order.
 func TestPush(t *testing.T) {
-	p := net(t, 2, []float64{1, 1}, []float64{-1}, nil, nil)
+	p := rounded(t)
 	pr := problem(p, []spec.Box{box([]float64{0, 0}, []float64{1, 1})}, spec.Case{Rows: []spec.Row{below(0, 0x1p-40)}})
 	x := []float64{0.5, 0.5}
 	if w, ok := pr.Confirm(p, x); !ok || w.AnyOrder {
@@ -295,7 +300,7 @@ func TestPush(t *testing.T) {
 
 // TestPushClimbs: the line search alone must widen a violation, and stay in the box while it does.
 func TestPushClimbs(t *testing.T) {
-	p := net(t, 2, []float64{1, 1}, []float64{-1}, nil, nil)
+	p := rounded(t)
 	pr := problem(p, []spec.Box{box([]float64{0, 0}, []float64{1, 1})}, spec.Case{Rows: []spec.Row{below(0, 0x1p-40)}})
 	s, err := NewSearcher(p, pr)
 	if err != nil {
@@ -330,7 +335,7 @@ func TestRestarts(t *testing.T) {
 
 // TestThin: no input has room for every order; the real witness is still returned, and says so.
 func TestThin(t *testing.T) {
-	p := net(t, 2, []float64{1, 1}, []float64{-1}, nil, nil)
+	p := rounded(t)
 	pr := problem(p, []spec.Box{box([]float64{0.5, 0.5}, []float64{1, 1})}, spec.Case{Rows: []spec.Row{below(0, 0x1p-40)}})
 	got, err := Search(context.Background(), p, pr, Options{Work: 1e6})
 	mustFind(t, p, pr, got, err)

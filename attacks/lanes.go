@@ -15,6 +15,7 @@ type lanes struct {
 	v, g          [][]float64 // node values, gradient scratch
 	c             []float64   // objective on the outputs
 	mom           []float64   // momentum, allocated on first use
+	adapt         *adapt      // of adaptive, allocated on first use
 	save          []float64   // saved points, allocated on first use
 	group         []int       // per lane: group, −1 before the first setBox
 	target        []int       // per lane: case to attack, −1: the group's best case at the point

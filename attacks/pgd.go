@@ -17,11 +17,15 @@ type pgdPlan struct {
 	decay    float64
 	momentum bool // odd lanes accumulate normalised gradients
 	smooth   bool // softmin over the rows instead of the worst row
+	adaptive bool // Auto-PGD: steps, decay and momentum of its own
 }
 
 // pgd ascends from the lanes' points. Every visited point is a candidate; the last ones go to the archive. It returns false
 // when the search is over.
 func (s *Searcher) pgd(l *lanes, plan pgdPlan) bool {
+	if plan.adaptive {
+		return s.adaptive(l, plan.steps, plan.smooth)
+	}
 	if plan.momentum {
 		if l.mom == nil {
 			l.mom = make([]float64, len(l.x))

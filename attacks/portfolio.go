@@ -7,7 +7,7 @@ import (
 
 // The portfolio, in the order of price: a handful of points; a few gradient steps with the attacked case floating; for few
 // inputs or several rows samples, monotone refinement and evolution; then restarts in numbers; then every case by itself;
-// then all of it again with fresh randomness until the budget is spent.
+// then all of it again with fresh randomness until the budget is spent, every other time with adaptive steps and twice as many.
 
 const (
 	manyGroups = 256 // beyond this many boxes only the most promising are attacked
@@ -28,9 +28,11 @@ func (s *Searcher) portfolio(opt Options) {
 	}
 	for round := 0; !s.over; round++ {
 		groups := s.ranked(64)
-		if !s.lowStage(groups, round) ||
-			!s.floating(groups, max(1, restarts/len(groups)), pgdPlan{steps: steps, decay: 0.93, momentum: true, smooth: round&1 == 0}) ||
-			!s.targeted(groups, steps) {
+		plan := pgdPlan{steps: steps, decay: 0.93, momentum: true, smooth: round&1 == 0}
+		if round&1 == 1 {
+			plan = pgdPlan{steps: 2 * steps, adaptive: true}
+		}
+		if !s.lowStage(groups, round) || !s.floating(groups, max(1, restarts/len(groups)), plan) || !s.targeted(groups, plan) {
 			return
 		}
 	}
@@ -141,7 +143,7 @@ func (s *Searcher) lowStage(groups []int, round int) bool {
 
 // targeted attacks every case of the groups by itself, most promising first: eight lanes each, half of them from
 // output-diversified starts, half with momentum, alternating worst row and softmin.
-func (s *Searcher) targeted(groups []int, steps int) bool {
+func (s *Searcher) targeted(groups []int, plan pgdPlan) bool {
 	var cases []int
 	for _, g := range groups {
 		cases = append(cases, s.groups[g].cases...)
@@ -151,6 +153,7 @@ func (s *Searcher) targeted(groups []int, steps int) bool {
 	l := s.lanes(min(64, 8*len(cases)))
 	per := l.R / 8
 	for at := 0; at < len(cases); at += per {
+		plan.smooth = at/per&1 == 1
 		for r := range l.R {
 			ci := cases[min(at+r/8, len(cases)-1)]
 			g := s.groupOf[s.pr.Cases[ci].Box]
@@ -163,7 +166,7 @@ func (s *Searcher) targeted(groups []int, steps int) bool {
 			l.step[r] = [...]float64{0.25, 0.25, 0.1, 0.5}[r%4]
 		}
 		if !s.diversify(l, 5, func(r int) bool { return r&4 != 0 }) ||
-			!s.pgd(l, pgdPlan{steps: steps, decay: 0.93, momentum: true, smooth: at/per&1 == 1}) {
+			!s.pgd(l, plan) {
 			return false
 		}
 	}

@@ -3,6 +3,7 @@ package attacks
 import (
 	"context"
 	"encoding/csv"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,7 +20,8 @@ import (
 // TestSuites runs the default search on the instances of VNN-COMP suites and compares with the known answers: a witness on an
 // instance known to be unsat fails, and so does finding too few of the known counterexamples. CERTIFY_BENCH is the folder that
 // holds vnncomp/; CERTIFY_SUITES (comma separated) chooses suites, CERTIFY_CAP the wall-clock cap and CERTIFY_WORK the budget per
-// instance, CERTIFY_UNSAT_STRIDE every how many unsat instances one is attacked (0: none).
+// instance, CERTIFY_UNSAT_STRIDE every how many unsat instances one is attacked (0: none), CERTIFY_WITNESSES a folder for what was
+// found, which testdata/replay.py runs under onnxruntime.
 func TestSuites(t *testing.T) {
 	root := os.Getenv("CERTIFY_BENCH")
 	if root == "" {
@@ -97,6 +99,7 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 		case w != nil:
 			found++
 			verifyWitness(t, p, pr, w)
+			keepWitness(t, dir, r[0], r[1], w)
 			times = append(times, d)
 			if !w.AnyOrder {
 				thin++
@@ -117,6 +120,24 @@ func runSuite(t *testing.T, dir string, limit time.Duration) (found int) {
 		t.Logf("found 0 of %d", sat)
 	}
 	return found
+}
+
+// keepWitness writes a witness for testdata/replay.py into the folder CERTIFY_WITNESSES, if that is set: the paths of network and query
+// as comments, then the counterexample in the form of VNN-COMP.
+func keepWitness(t *testing.T, dir, model, query string, w *spec.Witness) {
+	folder := os.Getenv("CERTIFY_WITNESSES")
+	if folder == "" {
+		return
+	}
+	name := filepath.Base(dir) + "--" + strings.NewReplacer("/", "-", ".onnx", "", ".vnnlib", "", "onnx/", "", "vnnlib/", "").Replace(model+"--"+query)
+	var b strings.Builder
+	fmt.Fprintf(&b, "; %s\n; %s\n; any order: %v\nsat\n", filepath.Join(filepath.Base(dir), model), filepath.Join(filepath.Base(dir), query), w.AnyOrder)
+	if err := spec.WriteCounterexample(&b, w.X, w.Y); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, name+".txt"), []byte(b.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func loadInstance(t *testing.T, nets map[string]*prog.Program, dir, model, query string) (*prog.Program, *spec.Problem) {

@@ -36,7 +36,8 @@ type Scores interface {
 type Gradients interface {
 	Scores
 	// Gradients stores the outputs y (N×outputs) and the products dx = Jᵀ·dy (N×inputs), J being the Jacobian at every point.
-	// After the outputs of point i are known, pull fills its dy (zero at the call) from its y; it is called from one goroutine.
+	// After the outputs of point i are known, pull fills its dy (zero at the call) from its y; it is called from one goroutine. A
+	// model that averages over draws asks it several times for a point, with the outputs of each draw.
 	Gradients(ctx context.Context, b Batch, y []float64, pull func(i int, y, dy []float64), dx []float64) error
 }
 

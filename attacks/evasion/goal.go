@@ -72,6 +72,9 @@ func (g *Goal) Target() int { return g.target }
 // Cases returns the number of polyhedra; for an untargeted goal the other classes in order.
 func (g *Goal) Cases() int { return len(g.cases) }
 
+// Rows returns the rows of the k-th polyhedron; they are shared, not copied.
+func (g *Goal) Rows(k int) []spec.Row { return g.cases[k] }
+
 // Case returns the goal of reaching the k-th polyhedron; of an untargeted goal, that the k-th other class scores at least as much
 // as the label: a weaker goal than Targeted, whose losses still know both classes.
 func (g *Goal) Case(k int) *Goal {

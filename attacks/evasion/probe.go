@@ -125,7 +125,8 @@ func (p *Probe) ReachedAll(dst []bool, xs ...[]float64) (reached []bool, ok bool
 	return dst, true
 }
 
-// Gradient evaluates the model at x, which is snapped, and returns the loss there, its gradient by the input, and the outputs.
+// Gradient evaluates the model at x, which is snapped, and returns the loss there, its gradient by the input, and the outputs. Of a
+// model that averages over draws, it is the mean loss.
 func (p *Probe) Gradient(l Loss, x []float64) (v float64, dx, y []float64, ok bool) {
 	return p.GradientOf(p.Goal, l, x)
 }
@@ -136,14 +137,15 @@ func (p *Probe) GradientOf(g *Goal, l Loss, x []float64) (v float64, dx, y []flo
 	if g.readsInputs() {
 		rows = make([]float64, len(x))
 	}
-	ok = p.ask(access.NeedGradients, func(_ int, y, dy []float64) { v = l.Value(g, x, y, dy, rows) }, x)
+	draws := 0.0
+	ok = p.ask(access.NeedGradients, func(_ int, y, dy []float64) { v, draws = v+l.Value(g, x, y, dy, rows), draws+1 }, x)
 	if !ok {
 		return 0, nil, nil, false
 	}
 	for i := range rows {
-		p.req.dx[i] += rows[i]
+		p.req.dx[i] += rows[i] / draws
 	}
-	return v, p.req.dx, p.req.y, true
+	return v / draws, p.req.dx, p.req.y, true
 }
 
 // Pull evaluates the model at several points, which are snapped, and returns the outputs and Jᵀ·dy, one after the other; pull

@@ -13,7 +13,7 @@ import (
 
 func (a *app) benchCmd() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Run suites of instances, score the results and compare them", Args: cobra.NoArgs}
-	c.AddCommand(a.benchRunCmd(), a.benchScoreCmd(), a.benchCompareCmd(), a.benchTableCmd(), a.benchReluplexCmd())
+	c.AddCommand(a.benchRunCmd(), a.benchScoreCmd(), a.benchCompareCmd(), a.benchTableCmd(), a.benchReluplexCmd(), a.benchMaskedCmd())
 	return c
 }
 

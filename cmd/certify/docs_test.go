@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/benchmarks"
+	"github.com/spai-project/certify/benchmarks/masked"
 	"github.com/spai-project/certify/benchmarks/reluplex"
 	"github.com/spai-project/certify/nn/op"
 )
@@ -72,6 +73,20 @@ func TestReluplexPage(t *testing.T) {
 	}
 	if got := strings.Count(string(text), "measured:begin"); got != len(reluplex.Blocks) {
 		t.Errorf("the page has %d blocks, want %d", got, len(reluplex.Blocks))
+	}
+	if n := commands(t, text); n != 1 {
+		t.Errorf("%d commands found, want 1", n)
+	}
+}
+
+// TestMaskedPage: docs/masked.md has the block that the command on it writes.
+func TestMaskedPage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/masked.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := benchmarks.SetBlock(text, masked.Block, "x"); err != nil {
+		t.Error(err)
 	}
 	if n := commands(t, text); n != 1 {
 		t.Errorf("%d commands found, want 1", n)

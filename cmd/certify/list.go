@@ -7,17 +7,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spai-project/certify/attacks"
+	"github.com/spai-project/certify/attacks/evasion"
 	"github.com/spai-project/certify/nn/op"
 )
 
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
-	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid}
+	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid,
+		"falsifiers": falsifierGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching|attacks",
+		Use:       "list operators|methods|branching|attacks|falsifiers",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching", "attacks"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {
@@ -72,7 +74,30 @@ func branchingGrid() *grid {
 }
 
 func attackGrid() *grid {
-	g := &grid{head: []string{"attack", "meaning"}}
+	g := &grid{head: []string{"attack", "sees", "norms", "kind", "meaning", "parameters", "source"}}
+	for _, m := range evasion.Methods() {
+		var norms, params []string
+		for _, n := range m.Norms {
+			norms = append(norms, n.String())
+		}
+		for _, p := range m.Params {
+			v := fmt.Sprint(p.Default)
+			if p.Words != nil {
+				v = p.Words[int(p.Default)]
+			}
+			params = append(params, p.Name+"="+v)
+		}
+		kind := "radius"
+		if m.Minimal {
+			kind = "minimal"
+		}
+		g.add(m.Name, m.Needs, strings.Join(norms, " "), kind, m.Doc, strings.Join(params, " "), m.Source)
+	}
+	return g
+}
+
+func falsifierGrid() *grid {
+	g := &grid{head: []string{"falsifier", "meaning"}}
 	for _, m := range attacks.Methods() {
 		g.add(m.Name, m.Doc)
 	}

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/spai-project/certify/cmd/certify/demo"
 	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/op"
 )
 
@@ -28,6 +30,9 @@ import (
 //	mk net FILE SEED N0 N1 …     a ReLU network        mk bad KIND FILE           see badModel
 //	mk box FILE IN OUT LO HI ROW a VNN-LIB 1.0 query   mk random FILE N           N random bytes
 //	mk head SRC DST N            the first N bytes     mk gzip SRC DST            compressed
+//	mk digits DIR N              four files like MNIST's: N pictures of bars, their place is the class
+//	mk larger FILE [OP]          which of two inputs is larger, as relu(x), with OP behind it
+//	mk nan FILE                  a .npy array of two items of two values, one of them NaN
 func makeMain() {
 	if err := mk(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "mk:", err)
@@ -51,6 +56,14 @@ func mk(a []string) error {
 		return os.WriteFile(a[2], encodeDraft(d), 0o644)
 	case "box":
 		return os.WriteFile(a[1], []byte(boxQuery(number(a[2]), number(a[3]), a[4], a[5], a[6])), 0o644)
+	case "larger":
+		return os.WriteFile(a[1], encodeDraft(largerNet(a[2:])), 0o644)
+	case "nan":
+		var b bytes.Buffer
+		if err := data.WriteNPY(&b, []int{2, 2}, []float32{0.5, 0.25, 0.5, float32(math.NaN())}); err != nil {
+			return err
+		}
+		return os.WriteFile(a[1], b.Bytes(), 0o644)
 	case "random":
 		r := rand.New(rand.NewPCG(1, 1))
 		b := make([]byte, number(a[2]))
@@ -58,6 +71,8 @@ func mk(a []string) error {
 			b[i] = byte(r.Uint32())
 		}
 		return os.WriteFile(a[1], b, 0o644)
+	case "digits":
+		return makeDigits(a[1], number(a[2]))
 	case "head":
 		b, err := os.ReadFile(a[1])
 		if err != nil {
@@ -76,6 +91,55 @@ func mk(a []string) error {
 		return os.WriteFile(a[2], z.Bytes(), 0o644)
 	}
 	return fmt.Errorf("unknown %q", a[0])
+}
+
+// makeDigits writes training and test data of n pictures each.
+func makeDigits(dir string, n int) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	r := rand.New(rand.NewPCG(3, 3))
+	for _, part := range []string{"train", "t10k"} {
+		images := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 3}, uint32(n))
+		images = append(images, 0, 0, 0, 28, 0, 0, 0, 28)
+		labels := binary.BigEndian.AppendUint32([]byte{0, 0, 8, 1}, uint32(n))
+		for range n {
+			y := r.IntN(10)
+			labels = append(labels, byte(y))
+			for k := range 784 {
+				v := byte(r.IntN(40))
+				if row := k / 28; row >= 2*y+3 && row < 2*y+7 {
+					v += 120
+				}
+				images = append(images, v)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, part+"-images-idx3-ubyte"), images, 0o644); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, part+"-labels-idx1-ubyte"), labels, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// largerNet tells which of two inputs is larger: its radius is half of their difference.
+func largerNet(ops []string) *nn.Draft {
+	d := demo.Network(1, 2, 2, 2)
+	for i := range d.Consts {
+		w := d.Consts[i].Tensor.Data
+		clear(w)
+		if len(w) == 4 {
+			w[0], w[3] = 1, 1
+		}
+	}
+	last := len(d.Nodes) - 1
+	for _, o := range ops {
+		d.Nodes[last].Out[0] = "scores"
+		d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Name: "last", Type: o, Opset: 13}, In: []string{"scores"}, Out: []string{"y"}})
+	}
+	return d
 }
 
 func number(s string) int {

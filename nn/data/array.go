@@ -72,7 +72,8 @@ func (a *array) rows(from, to int) ([]float64, error) {
 	}
 	out := make([]float64, (to-from)*d)
 	if k := a.elem.decode(out, src); k >= 0 {
-		return nil, &Error{Where: fmt.Sprintf("item %d, element %d", from+k/d, k%d), Why: "the whole number is beyond ±2^53 and has no exact float64",
+		return nil, &Error{Where: fmt.Sprintf("item %d, element %d", from+k/d, k%d),
+			Why:  "the whole number is beyond ±2^53 and has no exact float64",
 			Next: "store floating-point numbers"}
 	}
 	return out, nil
@@ -106,6 +107,12 @@ func (a *array) gather(from, to int) []byte {
 // decode fills dst from as many elements of src. It returns the position of the first whole number that has no exact float64,
 // −1 when there is none.
 func (e elem) decode(dst []float64, src []byte) int {
+	if e.kind == 'u' && e.size == 1 { // pictures
+		for k, b := range src {
+			dst[k] = float64(b)
+		}
+		return -1
+	}
 	for k := range dst {
 		b := src[k*e.size : (k+1)*e.size]
 		var u uint64

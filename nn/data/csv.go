@@ -46,7 +46,8 @@ func readCSV(b []byte, opt *Options, sp span, limit int64) (*items, error) {
 			return nil, err
 		}
 		if int64(len(out.x)) > limit/8 {
-			return nil, &Error{Why: fmt.Sprintf("the values exceed the limit of %d bytes", limit), Next: "take a range of items: [0:100]", Err: ErrLimit}
+			return nil, &Error{Why: fmt.Sprintf("the values exceed the limit of %d bytes", limit),
+				Next: "take a range of items: [0:100]", Err: ErrLimit}
 		}
 		out.total++
 	}
@@ -111,7 +112,8 @@ func (f *csvFile) labelColumn(opt *Options) *Error {
 		return nil
 	}
 	if f.label = slices.Index(f.header, opt.LabelColumn); f.label < 0 {
-		return &Error{Why: fmt.Sprintf("no column is named %q", opt.LabelColumn), Next: "say first, last, none or a name from the first line"}
+		return &Error{Why: fmt.Sprintf("no column is named %q", opt.LabelColumn),
+			Next: "say first, last, none or a name from the first line"}
 	}
 	return nil
 }
@@ -119,7 +121,8 @@ func (f *csvFile) labelColumn(opt *Options) *Error {
 // item reads one line; keep says whether its values are stored.
 func (f *csvFile) item(line []byte, out *items, keep bool) *Error {
 	if n := bytes.Count(line, []byte{f.sep}) + 1; n != f.fields {
-		return &Error{Why: fmt.Sprintf("%d fields where the first line has %d", n, f.fields), Next: "every item needs the same number of values"}
+		return &Error{Why: fmt.Sprintf("%d fields where the first line has %d", n, f.fields),
+			Next: "every item needs the same number of values"}
 	}
 	for col := 0; col < f.fields; col++ {
 		word, rest, _ := bytes.Cut(line, []byte{f.sep})
@@ -127,7 +130,8 @@ func (f *csvFile) item(line []byte, out *items, keep bool) *Error {
 		text := csvField(word)
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return &Error{Where: fmt.Sprintf("column %d", col+1), Why: fmt.Sprintf("%q is not a number", text[:min(len(text), 40)]), Err: err}
+			return &Error{Where: fmt.Sprintf("column %d", col+1),
+				Why: fmt.Sprintf("%q is not a number", text[:min(len(text), 40)]), Err: err}
 		}
 		switch {
 		case !keep:

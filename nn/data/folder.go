@@ -56,15 +56,18 @@ func (l *loader) readFolder(dir string) (*items, error) {
 		}
 		switch {
 		case !slices.Equal(out.shape, p.shape):
-			return nil, &Error{Where: fmt.Sprintf("%q", name), Why: fmt.Sprintf("the picture has shape %v, %q has %v", p.shape, out.names[0], out.shape),
+			return nil, &Error{Where: fmt.Sprintf("%q", name),
+				Why:  fmt.Sprintf("the picture has shape %v, %q has %v", p.shape, out.names[0], out.shape),
 				Next: "bring all pictures to one size and one number of channels"}
 		case out.natural != p.scale:
-			return nil, &Error{Where: fmt.Sprintf("%q", name), Why: fmt.Sprintf("8 and 16 bits a channel are mixed (%q)", out.names[0]),
+			return nil, &Error{Where: fmt.Sprintf("%q", name),
+				Why:  fmt.Sprintf("8 and 16 bits a channel are mixed (%q)", out.names[0]),
 				Next: "save all pictures with the same depth"}
 		}
 		out.x = append(out.x, p.x...)
 		if int64(len(out.x)) > l.limit/8 {
-			return nil, &Error{Why: fmt.Sprintf("the pictures exceed the limit of %d bytes", l.limit), Next: "take a range of them: [0:100]", Err: ErrLimit}
+			return nil, &Error{Why: fmt.Sprintf("the pictures exceed the limit of %d bytes", l.limit),
+				Next: "take a range of them: [0:100]", Err: ErrLimit}
 		}
 	}
 	return out, nil
@@ -97,7 +100,8 @@ func listFolder(dir string) (*listing, error) {
 			return nil, err
 		}
 		if len(files) == 0 && !numbered {
-			return nil, &Error{Where: fmt.Sprintf("%q", d), Why: "the sub-folder has no PNG files; it would count as a class", Next: "remove it"}
+			return nil, &Error{Where: fmt.Sprintf("%q", d), Why: "the sub-folder has no PNG files; it would count as a class",
+				Next: "remove it"}
 		}
 		for _, f := range files {
 			ls.files = append(ls.files, d+"/"+f)
@@ -108,7 +112,8 @@ func listFolder(dir string) (*listing, error) {
 		ls.classes = dirs
 	}
 	if len(ls.files) == 0 {
-		return nil, &Error{Why: "the folder has no PNG files, nor have its sub-folders", Next: "name a file inside it, or a folder of pictures"}
+		return nil, &Error{Why: "the folder has no PNG files, nor have its sub-folders",
+			Next: "name a file inside it, or a folder of pictures"}
 	}
 	return ls, nil
 }
@@ -195,7 +200,8 @@ func (l *loader) folderLabels(path string, files []string) ([]int, error) {
 	}
 	for _, name := range names {
 		if _, left := byName[name]; left {
-			return nil, &Error{Why: fmt.Sprintf("a label for %q, which is not in the folder", name), Next: "remove the line, or add the picture"}
+			return nil, &Error{Why: fmt.Sprintf("a label for %q, which is not in the folder", name),
+				Next: "remove the line, or add the picture"}
 		}
 	}
 	return out, nil

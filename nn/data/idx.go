@@ -34,14 +34,16 @@ func parseIDXHeader(b []byte) (elem, []int, int, error) {
 		return elem{}, nil, 0, &Error{Where: "byte 3", Why: fmt.Sprintf("%d dimensions in an IDX file; 1 to 4 are read", dims)}
 	}
 	if len(b) < 4+4*dims {
-		return elem{}, nil, 0, &Error{Where: fmt.Sprintf("byte %d", len(b)), Why: "the file ends inside the header of an IDX file",
+		return elem{}, nil, 0, &Error{Where: fmt.Sprintf("byte %d", len(b)),
+			Why:  "the file ends inside the header of an IDX file",
 			Next: "copy or download it again"}
 	}
 	shape := make([]int, dims)
 	for i := range shape {
 		d := binary.BigEndian.Uint32(b[4+4*i:])
 		if uint64(d) > uint64(^uint(0)>>1) {
-			return elem{}, nil, 0, &Error{Where: fmt.Sprintf("byte %d", 4+4*i), Why: fmt.Sprintf("dimension %d is too large", d), Err: ErrLimit}
+			return elem{}, nil, 0, &Error{Where: fmt.Sprintf("byte %d", 4+4*i),
+				Why: fmt.Sprintf("dimension %d is too large", d), Err: ErrLimit}
 		}
 		shape[i] = int(d)
 	}
@@ -79,14 +81,15 @@ func gunzipIDX(b []byte, limit int64) ([]byte, error) {
 		return nil, broken(err)
 	}
 	head := make([]byte, idxHeader)
-	n, err := io.ReadFull(z, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	n, err := readFull(z, head)
+	if err != nil {
 		return nil, broken(err)
 	}
 	e, shape, header, err := parseIDXHeader(head[:n])
 	if err != nil {
 		if err := err.(*Error); err.Where == "byte 0" {
-			err.Why, err.Next, err.Err = "the compressed file is no IDX file", "decompress it first: only IDX is read compressed", ErrUnsupported
+			err.Why, err.Next, err.Err = "the compressed file is no IDX file",
+				"decompress it first: only IDX is read compressed", ErrUnsupported
 		}
 		return nil, err
 	}
@@ -95,16 +98,31 @@ func gunzipIDX(b []byte, limit int64) ([]byte, error) {
 	case !ok || int64(size) > limit:
 		return nil, &Error{Why: fmt.Sprintf("dimensions %v exceed the limit of %d bytes", shape, limit), Err: ErrLimit}
 	case int64(size) > deflateRatio*int64(len(b)):
-		return nil, &Error{Why: fmt.Sprintf("dimensions %v need %d bytes, which %d compressed bytes cannot hold", shape, size, len(b)),
+		return nil, &Error{Why: fmt.Sprintf("dimensions %v need %d bytes, which %d compressed bytes cannot hold", shape, size,
+			len(b)),
 			Next: "the file is cut off: copy or download it again"}
 	}
 	out := make([]byte, header+size+1)
 	have := copy(out, head[:n])
-	m, _ := io.ReadFull(z, out[have:])
-	if have+m < len(out) { // the stream ended: say whether it ended well, its checksum included
-		if _, err := z.Read(make([]byte, 1)); err != io.EOF {
-			return nil, broken(err)
-		}
+	m, err := readFull(z, out[have:])
+	if err != nil {
+		return nil, broken(err)
 	}
 	return out[:have+m], nil // one byte too many means more data than declared: fill says so
+}
+
+// readFull reads until b is full or r ends. An end that r calls unexpected, or with a wrong checksum, is an error.
+func readFull(r io.Reader, b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		m, err := r.Read(b[n:])
+		n += m
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
 }

@@ -25,7 +25,8 @@ func (l *loader) readLabels(path string) (names []string, labels []int, err erro
 	case kindText:
 		return textLabels(b)
 	default:
-		err = &Error{Why: "no file of labels", Next: "name an IDX or .npy file with one number an item, or text with one number a line", Err: ErrUnsupported}
+		err = &Error{Why: "no file of labels",
+			Next: "name an IDX or .npy file with one number an item, or text with one number a line", Err: ErrUnsupported}
 	}
 	if err == nil {
 		labels, err = a.labels()
@@ -48,9 +49,11 @@ func textLabels(b []byte) (names []string, labels []int, err error) {
 		switch {
 		case err != nil && !seen && csvName(csvField(line[at+1:])):
 		case err != nil:
-			return nil, nil, &Error{Where: fmt.Sprintf("line %d", number), Why: "the line does not end with a class number", Err: err}
+			return nil, nil, &Error{Where: fmt.Sprintf("line %d", number), Why: "the line does not end with a class number",
+				Err: err}
 		case len(labels) > 0 && named != (at >= 0):
-			return nil, nil, &Error{Where: fmt.Sprintf("line %d", number), Why: "some lines have a name before the label, some have not"}
+			return nil, nil, &Error{Where: fmt.Sprintf("line %d", number),
+				Why: "some lines have a name before the label, some have not"}
 		default:
 			if named = at >= 0; named {
 				names = append(names, csvField(line[:at]))

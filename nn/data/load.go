@@ -157,7 +157,8 @@ func (l *loader) fileLabels(path string, total int) ([]int, error) {
 		return nil, err
 	}
 	if names != nil {
-		return nil, &Error{Why: "the labels have names, which only pictures in a folder can be found by", Next: "write one label a line"}
+		return nil, &Error{Why: "the labels have names, which only pictures in a folder can be found by",
+			Next: "write one label a line"}
 	}
 	if len(labels) != total {
 		return nil, labelCount(len(labels), total)

@@ -36,7 +36,8 @@ func parseNPY(b []byte) (*array, error) {
 		return nil, &Error{Where: "byte 6", Why: fmt.Sprintf(".npy version %d; 1 to 3 are read", version), Err: ErrUnsupported}
 	}
 	if start+size > int64(len(b)) {
-		return nil, &Error{Where: "byte 8", Why: fmt.Sprintf("a header of %d bytes is declared, the file has %d", size, int64(len(b))-start),
+		return nil, &Error{Where: "byte 8",
+			Why:  fmt.Sprintf("a header of %d bytes is declared, the file has %d", size, int64(len(b))-start),
 			Next: "the file is cut off: copy or download it again"}
 	}
 	h := npyHeader{text: string(b[start : start+size]), start: int(start)}
@@ -54,19 +55,16 @@ func parseNPY(b []byte) (*array, error) {
 // npyType reads an element type such as <f4 or |u1.
 func npyType(descr string) (elem, error) {
 	unsupported := func(why, next string) (elem, error) {
-		return elem{}, &Error{Where: "header", Why: fmt.Sprintf("elements of type %q%s", descr, why), Next: next, Err: ErrUnsupported}
+		return elem{}, &Error{Where: "header", Why: fmt.Sprintf("elements of type %q%s", descr[:min(len(descr), 40)], why),
+			Next: next, Err: ErrUnsupported}
 	}
-	if len(descr) < 3 {
+	if strings.HasSuffix(descr, "O") {
+		return unsupported(" are Python objects, which only Python can read", "store a numeric array (astype(np.float32))")
+	}
+	if len(descr) < 3 || strings.IndexByte("fiub", descr[1]) < 0 {
 		return unsupported("", "store float32, float64 or whole numbers")
 	}
 	e := elem{kind: descr[1]}
-	switch e.kind {
-	case 'O':
-		return unsupported(" are Python objects, which only Python can read", "store a numeric array (astype(np.float32))")
-	case 'f', 'i', 'u', 'b':
-	default:
-		return unsupported("", "store float32, float64 or whole numbers")
-	}
 	switch size := descr[2:]; {
 	case e.kind != 'b' && (size == "2" || size == "4" || size == "8"), e.kind != 'f' && size == "1":
 		e.size = int(size[0] - '0')
@@ -110,7 +108,7 @@ func (h *npyHeader) parse() error {
 			return err
 		}
 		if !h.take(":") {
-			return h.fail("expected ':' after %q", key)
+			return h.fail("expected ':' after %q", key[:min(len(key), 40)])
 		}
 		if err := h.value(key); err != nil {
 			return err
@@ -154,7 +152,7 @@ func (h *npyHeader) value(key string) (err error) {
 		field = 2
 		err = h.tuple()
 	default:
-		return h.fail("unknown key %q", key)
+		return h.fail("unknown key %q", key[:min(len(key), 40)])
 	}
 	if err == nil && h.seen[field] {
 		return h.fail("%q appears twice", key)

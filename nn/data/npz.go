@@ -82,7 +82,8 @@ func npzMissing(z *zip.Reader, what, key string, candidates []string) error {
 	if key != "" {
 		candidates = []string{key}
 	}
-	e := &Error{Why: fmt.Sprintf("no array %s with %s; the archive has %s", strings.Join(candidates, ", "), what, strings.Join(names, ", ")),
+	e := &Error{Why: fmt.Sprintf("no array %s with %s; the archive has %s", strings.Join(candidates, ", "), what,
+		strings.Join(names, ", ")),
 		Next: "say which array to take (--key, --label-key), or save it under such a name"}
 	if len(names) == 0 {
 		e.Why, e.Next = fmt.Sprintf("a zip archive of %d files, none of which is .npy", len(z.File)), "write it with numpy.savez"
@@ -103,10 +104,12 @@ func npzRead(z *zip.Reader, name string, size int, limit int64) (*array, error) 
 	case n > uint64(limit):
 		return nil, &Error{Where: where, Why: fmt.Sprintf("%d bytes exceed the limit of %d", n, limit), Err: ErrLimit}
 	case n > deflateRatio*uint64(size):
-		return nil, &Error{Where: where, Why: fmt.Sprintf("%d bytes are declared, which an archive of %d bytes cannot hold", n, size)}
+		return nil, &Error{Where: where, Why: fmt.Sprintf("%d bytes are declared, which an archive of %d bytes cannot hold",
+			n, size)}
 	}
 	damaged := func(err error) error {
-		return &Error{Where: where, Why: "the zip archive is damaged: " + err.Error(), Next: "copy or download it again", Err: err}
+		return &Error{Where: where, Why: "the zip archive is damaged: " + err.Error(), Next: "copy or download it again",
+			Err: err}
 	}
 	r, err := f.Open()
 	if err != nil {

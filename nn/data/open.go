@@ -18,10 +18,11 @@ type Options struct {
 	// Shape is what the caller expects of an item, such as the network's input; nil expects nothing. Items of another size are an
 	// error, and vectors of this size get this shape.
 	Shape []int
-	// Scale, Mean and Std give x = (raw·Scale − Mean)/Std, each step rounded to float32; raw is the value as stored. A zero Scale
-	// is the file's own: 1/255 for bytes of IDX and PNG, 1/65535 for PNG with 16 bits, 1 for the rest. A scale 1/n divides by n,
-	// so bytes become float32(b)/255. Mean and Std hold one value, or one for each index of an item's first dimension (the
-	// channels of a picture); none stands for 0 and 1. When nothing is given and the file's own scale is 1, values stay as stored.
+	// Scale, Mean and Std give x = (raw·Scale − Mean)/Std, each step rounded to float32; raw is the value as stored. A zero
+	// Scale is the file's own: 1/255 for bytes of IDX and PNG, 1/65535 for PNG with 16 bits, 1 for the rest. A scale 1/n
+	// divides by n, so bytes become float32(b)/255. Mean and Std hold one value, or one for each index of an item's first
+	// dimension (the channels of a picture); none stands for 0 and 1. When nothing is given and the file's own scale is 1,
+	// values stay as stored.
 	Scale     float64
 	Mean, Std []float64
 	// Labels is a file of labels, which goes before those that the data bring along.
@@ -70,7 +71,8 @@ func mnistFile(which, dir string) (string, error) {
 		return "", &Error{Why: fmt.Sprintf("MNIST has no part %q", which), Next: "say mnist:train or mnist:test"}
 	}
 	if dir == "" {
-		return "", &Error{Why: "it is not known where MNIST is", Next: "name the folder of its four IDX files (CERTIFY_MNIST=FOLDER)"}
+		return "", &Error{Why: "it is not known where MNIST is",
+			Next: "name the folder of its four IDX files (CERTIFY_MNIST=FOLDER)"}
 	}
 	for _, name := range []string{"-images-idx3-ubyte.gz", "-images-idx3-ubyte", "-images.idx3-ubyte", "-images.idx3-ubyte.gz"} {
 		path := filepath.Join(dir, prefix+name)
@@ -78,7 +80,8 @@ func mnistFile(which, dir string) (string, error) {
 			continue
 		}
 		if labelsBeside(path) == "" {
-			return "", &Error{File: path, Why: "the file of labels is not beside it", Next: "put all four files of MNIST into one folder"}
+			return "", &Error{File: path, Why: "the file of labels is not beside it",
+				Next: "put all four files of MNIST into one folder"}
 		}
 		return path, nil
 	}
@@ -105,13 +108,15 @@ func splitSpan(spec string) (string, span, error) {
 		to, err = strconv.Atoi(second)
 	}
 	if err != nil || from < 0 || second != "" && to < 0 {
-		return "", all, &Error{Why: fmt.Sprintf("%q is no range of items", spec[at:]), Next: "write [10:20], [10:], [:20] or [10]; items count from 0"}
+		return "", all, &Error{Why: fmt.Sprintf("%q is no range of items", spec[at:]),
+			Next: "write [10:20], [10:], [:20] or [10]; items count from 0"}
 	}
 	if !isRange {
 		to = from + 1
 	}
 	if second != "" && from >= to || to == 0 || from+1 < 0 {
-		return "", all, &Error{Why: fmt.Sprintf("the range %s is empty", spec[at:]), Next: "the second number is one more than the last item"}
+		return "", all, &Error{Why: fmt.Sprintf("the range %s is empty", spec[at:]),
+			Next: "the second number is one more than the last item"}
 	}
 	return spec[:at], span{from, to}, nil
 }
@@ -126,7 +131,8 @@ func (s span) resolve(n int) (from, to int, err error) {
 		to = n
 	}
 	if s.from >= n && s.from > 0 || to > n {
-		return 0, 0, &Error{Why: fmt.Sprintf("the range [%d:%d] reaches beyond the %d items", s.from, max(to, s.from+1), n), Next: "ask for fewer items"}
+		return 0, 0, &Error{Why: fmt.Sprintf("the range [%d:%d] reaches beyond the %d items", s.from, max(to, s.from+1), n),
+			Next: "ask for fewer items"}
 	}
 	return s.from, to, nil
 }

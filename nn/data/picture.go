@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	"image/draw"
 	"math"
 )
 
@@ -14,21 +15,19 @@ type canvas struct {
 	pixel, color  int // distances in the item between pixels, and between colours of a pixel
 }
 
-// canvasOf recognises pictures: [H W], [1 H W], [H W 1] in gray, [3 H W], [H W 3] in colour, with any leading ones before them.
-// Other items become a strip of gray cells, broken into rows as long as there are rows once they are more than 16.
+// canvasOf recognises pictures: [H W] and [H W 1] in gray, [3 H W] and [H W 3] in colour, with any ones before them. Other items
+// become a strip of gray cells, broken into rows as long as there are rows once they are more than 16.
 func canvasOf(shape []int) (canvas, error) {
 	d, ok := volume(shape)
 	if !ok || d == 0 {
 		return canvas{}, fmt.Errorf("data: no picture of shape %v", shape)
 	}
-	for len(shape) > 3 && shape[0] == 1 {
+	for len(shape) > 0 && shape[0] == 1 {
 		shape = shape[1:]
 	}
 	switch {
-	case len(shape) == 2 && shape[0] > 1 && shape[1] > 1:
+	case len(shape) == 2:
 		return canvas{shape[1], shape[0], 1, 1, 0}, nil
-	case len(shape) == 3 && shape[0] == 1:
-		return canvas{shape[2], shape[1], 1, 1, 0}, nil
 	case len(shape) == 3 && shape[0] == 3:
 		return canvas{shape[2], shape[1], 3, 1, shape[1] * shape[2]}, nil
 	case len(shape) == 3 && shape[2] == 1:
@@ -89,7 +88,8 @@ func Difference(from, to []float64, shape []int, scale float64) (image.Image, fl
 		return nil, 0, err
 	}
 	if d, _ := volume(shape); len(from) != d || len(to) != d || !(scale >= 0) {
-		return nil, 0, fmt.Errorf("data: %d and %d values at scale %v are no picture of shape %v", len(from), len(to), scale, shape)
+		return nil, 0, fmt.Errorf("data: %d and %d values at scale %v are no picture of shape %v", len(from), len(to), scale,
+			shape)
 	}
 	diff := make([]float64, len(to))
 	most := 0.0
@@ -150,13 +150,12 @@ func Grid(rows [][]image.Image, zoom int) (image.Image, error) {
 	for _, w := range widths {
 		width += w + gap
 	}
-	if len(widths) == 0 || zoom < 1 || zoom > 1<<10 || width > most || height > most || width*height > most/(zoom*zoom) {
+	fits := zoom >= 1 && zoom <= 1<<10 && width <= most && height <= most
+	if !fits || len(widths) == 0 || int64(width)*int64(height) > most/int64(zoom*zoom) {
 		return nil, fmt.Errorf("data: a sheet of %d × %d pixels, %d times enlarged, cannot be drawn", width, height, zoom)
 	}
 	sheet := image.NewRGBA(image.Rect(0, 0, width*zoom, height*zoom))
-	for i := range sheet.Pix {
-		sheet.Pix[i] = 0xd0 | uint8(i%4/3*0x2f) // alpha 255
-	}
+	draw.Draw(sheet, sheet.Bounds(), image.NewUniform(color.Gray{0xd0}), image.Point{}, draw.Src)
 	y := gap
 	for i, row := range rows {
 		x := gap

@@ -106,7 +106,8 @@ func checkPNGSize(b []byte, limit int64) error {
 		return &Error{Where: "byte 16", Why: fmt.Sprintf("the PNG header declares %d × %d pixels of type %d", w, h, b[25])}
 	}
 	if w*h > uint64(limit)/(3*8) {
-		return &Error{Where: "byte 16", Why: fmt.Sprintf("%d × %d pixels exceed the limit of %d bytes", w, h, limit), Err: ErrLimit}
+		return &Error{Where: "byte 16", Why: fmt.Sprintf("%d × %d pixels exceed the limit of %d bytes", w, h, limit),
+			Err: ErrLimit}
 	}
 	if raw := h * ((w*perPixel*uint64(b[24]) + 7) / 8); raw > deflateRatio*uint64(len(b)) {
 		return &Error{Where: "byte 16", Why: fmt.Sprintf("%d × %d pixels are declared, which %d bytes cannot hold", w, h, len(b)),

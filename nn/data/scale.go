@@ -17,8 +17,8 @@ func (o *Options) rescale(x []float64, shape []int, natural float64) error {
 	if scale == 0 {
 		scale = natural
 	}
-	if scale == 0 && len(o.Mean) == 0 && len(o.Std) == 0 {
-		return nil
+	if len(x) == 0 || scale == 0 && len(o.Mean) == 0 && len(o.Std) == 0 {
+		return nil // without items, the dimensions of an item may be anything
 	}
 	if scale == 0 {
 		scale = 1
@@ -34,43 +34,47 @@ func (o *Options) rescale(x []float64, shape []int, natural float64) error {
 	if err != nil {
 		return err
 	}
-	for c, s := range std {
+	for k, s := range std {
 		if !(s > 0) {
-			return &Error{Why: fmt.Sprintf("the standard deviation %v of channel %d is not positive in float32", s, c)}
+			return &Error{Why: fmt.Sprintf("the standard deviation of element %d is %v, not positive in float32", k, s)}
 		}
 	}
 	factor, divide := float32(scale), false
 	if n := math.Round(1 / scale); 1/n == scale {
 		factor, divide = float32(n), true
 	}
-	d, _ := volume(shape)
 	for k := range x {
-		v := float32(x[k])
+		v, j := float32(x[k]), k%len(mean)
 		if divide {
 			v /= factor
 		} else {
 			v = float32(v * factor) // the conversion keeps the next line from being fused with this one
 		}
-		v = float32(v - mean[k%d*len(mean)/d])
-		x[k] = float64(v / std[k%d*len(std)/d])
+		v = float32(v - mean[j])
+		x[k] = float64(v / std[j])
 	}
 	return nil
 }
 
-// channels returns one value for all of an item, or one for each index of its first dimension, in float32.
+// channels returns v, which holds one value for all of an item or one for each index of its first dimension, for every element
+// of the item, in float32; none when v is empty.
 func channels(what string, v []float64, shape []int, none float32) ([]float32, error) {
 	if len(v) == 0 {
-		return []float32{none}, nil
+		v = []float64{float64(none)}
 	}
 	if len(v) != 1 && len(v) != shape[0] {
-		return nil, &Error{Why: fmt.Sprintf("%d values for the %s; items of shape %v take 1 or %d", len(v), what, shape, shape[0])}
+		return nil, &Error{Why: fmt.Sprintf("%d values for the %s; items of shape %v take 1 or %d",
+			len(v), what, shape, shape[0])}
 	}
-	out := make([]float32, len(v))
-	for i := range v {
-		out[i] = float32(v[i])
-		if w := float64(out[i]); math.IsNaN(w) || math.IsInf(w, 0) {
-			return nil, &Error{Why: fmt.Sprintf("the %s %v is not finite in float32", what, v[i])}
+	for _, w := range v {
+		if f := float64(float32(w)); math.IsNaN(f) || math.IsInf(f, 0) {
+			return nil, &Error{Why: fmt.Sprintf("the %s %v is not finite in float32", what, w)}
 		}
+	}
+	d, _ := volume(shape)
+	out := make([]float32, d)
+	for j := range out {
+		out[j] = float32(v[j/(d/len(v))])
 	}
 	return out, nil
 }

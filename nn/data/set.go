@@ -80,7 +80,8 @@ func (s *Set) Check() error {
 	case !ok || len(s.X)/d != n || len(s.X)%d != 0:
 		return &Error{Why: fmt.Sprintf("%d values for %d items of shape %v", len(s.X), n, s.Shape)}
 	case s.Labels != nil && len(s.Labels) != n:
-		return &Error{Why: fmt.Sprintf("%d labels for %d items", len(s.Labels), n), Next: "name the labels that belong to these items"}
+		return &Error{Why: fmt.Sprintf("%d labels for %d items", len(s.Labels), n),
+			Next: "name the labels that belong to these items"}
 	}
 	for k, v := range s.X {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
@@ -134,8 +135,9 @@ func (s *Set) CheckRange(lo, hi float64) error {
 	if count == 0 {
 		return nil
 	}
-	e := &Error{Where: s.where(first), Next: "scale the values to the range (--scale, --mean, --std), or state the range they have",
-		Why: fmt.Sprintf("the value %v is outside [%v, %v], as %d of %d values are", s.X[first], lo, hi, count, len(s.X))}
+	e := &Error{Where: s.where(first),
+		Next: "scale the values to the range (--scale, --mean, --std), or state the range they have",
+		Why:  fmt.Sprintf("the value %v is outside [%v, %v], as %d of %d values are", s.X[first], lo, hi, count, len(s.X))}
 	if hi <= 1 && least >= 0 && most > 1 && most <= 255 {
 		e.Next = fmt.Sprintf("the values lie in [%v, %v] and look like bytes: --scale 1/255 brings them to [0, 1]", least, most)
 	}
