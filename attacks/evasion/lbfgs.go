@@ -24,12 +24,13 @@ var _ = register(&Method{Name: "lbfgs", Doc: "distance plus weighted loss, minim
 		}
 	}})
 
-func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
+// szegedy is the search over the weight; it returns the interval that is left.
+func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) (lo, hi float64) {
 	near, distance := make([]float64, len(p.X0)), math.Inf(1)
-	c, lo, hi := p.Float("c"), 0.0, math.Inf(1)
+	c := p.Float("c")
+	hi = math.Inf(1)
 	x := make([]float64, len(p.X0))
 	for range rounds {
-		reached := false
 		value := func(x, g []float64) (float64, bool) {
 			v, dx, y, ok := p.GradientOf(goal, l, x)
 			if !ok {
@@ -42,7 +43,6 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 				g[i] = 2*e - c*dx[i]
 			}
 			if m, _, _ := goal.Margin(x, y); m >= 0 {
-				reached = true
 				if d := L2.Distance(x, p.X0); d < distance {
 					distance = d
 					copy(near, x)
@@ -52,9 +52,13 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 		}
 		copy(x, p.X0)
 		if !minimize(x, p.Lo, p.Hi, value, steps) {
-			return
+			return lo, hi
 		}
-		if reached {
+		y, ok := p.Scores(x) // the minimum counts, not what the line searches touched
+		if !ok {
+			return lo, hi
+		}
+		if m, _, _ := goal.Margin(x, y); m >= 0 {
 			hi = min(hi, c)
 		} else {
 			lo = max(lo, c)
@@ -69,6 +73,7 @@ func (p *Probe) szegedy(goal *Goal, l Loss, rounds, steps int) {
 	if !math.IsInf(distance, 1) {
 		p.tighten(near, 12)
 	}
+	return lo, hi
 }
 
 // memory is the number of steps whose curvature minimize remembers.

@@ -145,6 +145,30 @@ func TestUniversalTruncated(t *testing.T) {
 	}
 }
 
+// TestUniversalScales: an input that is out of reach but whose scores are steep does not drown the others.
+func TestUniversalScales(t *testing.T) {
+	model := affine(t, [][]float64{{0, 0}, {0.5, 0}, {0, 100}}, []float64{0, -0.4, -200})
+	all := Untargeted(0, 3)
+	var tasks []Task
+	for k := range 4 {
+		tasks = append(tasks, Task{X: []float64{0, 0}, Goal: all.Case(k / 3)})
+	}
+	r, err := Universal(context.Background(), model, tasks, UniversalOptions{Norm: L2, Eps: 1})
+	if err != nil || r.Rate != 0.75 {
+		t.Errorf("rate %v, %v", r.Rate, err)
+	}
+}
+
+// TestUniversalRounding: a point that only rounding to float32 takes to the goal is out of the ball and does not count.
+func TestUniversalRounding(t *testing.T) {
+	model := affine(t, [][]float64{{0}, {1}}, []float64{0, -1024 - 0x1p-14})
+	task := []Task{{X: []float64{1024}, Goal: Untargeted(0, 2)}} // the next float32 number is 2⁻¹³ away
+	r, err := Universal(context.Background(), model, task, UniversalOptions{Norm: L2, Eps: 0.99 * 0x1p-13})
+	if err != nil || r.Rate != 0 {
+		t.Errorf("rate %v, %v", r.Rate, err)
+	}
+}
+
 func TestUniversalErrors(t *testing.T) {
 	b := newBinary(t, rand.New(rand.NewPCG(13, 1)), 4)
 	run := func(ctx context.Context, tasks []Task, opt UniversalOptions) (Perturbation, error) {

@@ -143,21 +143,30 @@ func TestConfidence(t *testing.T) {
 	}
 }
 
-// TestCriticalWeight: the search of Carlini and Wagner encloses the weight 2m/‖w‖² at which the minimum reaches the boundary.
+// TestCriticalWeight: the searches of Carlini and Wagner and of Szegedy enclose the weight 2m/‖w‖² at which the minimum reaches the
+// boundary.
 func TestCriticalWeight(t *testing.T) {
-	cw, _ := Lookup("cw")
-	rng := rand.New(rand.NewPCG(8, 8))
-	for range 12 {
-		b := newBinary(t, rng, 12)
-		var lo, hi float64
-		m := *cw
-		m.run = func(p *Probe) { lo, hi = newCW(p, p.Goal).search() }
-		if _, err := m.Run(context.Background(), b.model, []Task{b.task()}, Options{Norm: L2, Eps: math.Inf(1)}); err != nil {
-			t.Fatal(err)
-		}
-		c := 2 * b.margin() / dot(b.w, b.w)
-		if !(lo <= 1.01*c) || !(hi >= 0.99*c) || !(hi <= 1.3*lo) {
-			t.Errorf("c in [%v, %v], the critical weight is %v", lo, hi, c)
+	for _, name := range []string{"cw", "lbfgs"} {
+		rng := rand.New(rand.NewPCG(8, 8))
+		for range 12 {
+			b := newBinary(t, rng, 12)
+			var lo, hi float64
+			base, _ := Lookup(name)
+			m := *base
+			m.run = func(p *Probe) {
+				if name == "cw" {
+					lo, hi = newCW(p, p.Goal).search()
+				} else {
+					lo, hi = p.szegedy(p.Goal, Margin, 12, 50)
+				}
+			}
+			if _, err := m.Run(context.Background(), b.model, []Task{b.task()}, Options{Norm: L2, Eps: math.Inf(1)}); err != nil {
+				t.Fatal(err)
+			}
+			c := 2 * b.margin() / dot(b.w, b.w)
+			if !(lo <= 1.01*c) || !(hi >= 0.99*c) || !(hi <= 1.3*lo) {
+				t.Errorf("%s: c in [%v, %v], the critical weight is %v", name, lo, hi, c)
+			}
 		}
 	}
 }
