@@ -36,6 +36,26 @@ func (p *Probe) newEstimator(loss Loss, draw func(*rand.Rand) float64, sigma flo
 	return e
 }
 
+// plateau tells when a loss has not risen for a number of steps.
+type plateau struct {
+	best         float64
+	stale, limit int
+}
+
+// add tells it the next loss and returns whether the number is full; counting then begins again.
+func (q *plateau) add(v float64) bool {
+	if v > q.best {
+		q.best, q.stale = v, 0
+		return false
+	}
+	q.stale++
+	if q.stale < q.limit {
+		return false
+	}
+	q.stale = 0
+	return true
+}
+
 // rows returns n slices of d numbers.
 func rows(n, d int) [][]float64 {
 	flat, r := make([]float64, n*d), make([][]float64, n)

@@ -1,6 +1,7 @@
 package evasion
 
 import (
+	"math"
 	"slices"
 
 	"github.com/spai-project/certify/attacks/access"
@@ -12,26 +13,23 @@ import (
 var _ = register(&Method{Name: "nes", Doc: "gradient steps from scores at pairs of Gaussian directions", Needs: access.NeedScores,
 	Source: "Ilyas, Engstrom, Athalye, Lin: Black-box adversarial attacks with limited queries and information, 2018",
 	Norms:  []Norm{Linf, L2, L1},
-	Params: []Param{{Name: "steps", Default: 200, Doc: "gradient steps"}, {Name: "pairs", Default: 25, Doc: "pairs of points for a gradient"},
-		{Name: "sigma", Default: 0.1, Doc: "distance of the points, in radii of a coordinate"},
-		{Name: "alpha", Default: 0.25, Doc: "first step, in radii"}, {Name: "mu", Default: 0.9, Doc: "momentum"},
-		{Name: "plateau", Default: 5, Doc: "steps without a better loss until the step is halved"}, lossParam(Margin)},
+	Params: []Param{{Name: "steps", Default: 500, Doc: "gradient steps"}, {Name: "pairs", Default: 10, Doc: "pairs of points for a gradient"},
+		{Name: "sigma", Default: 0.3, Doc: "distance of the points, in radii of a coordinate"},
+		{Name: "alpha", Default: 0.5, Doc: "first step, in radii"}, {Name: "mu", Default: 0.98, Doc: "momentum"}, {Name: "plateau", Default: 10, Doc: "steps without a better loss until the step is halved"}, lossParam(Margin)},
 	run: func(p *Probe) {
 		r := p.Radius()
 		e := p.newEstimator(Loss(p.Int("loss")), gaussian, p.Float("sigma")*p.coordinate(r), p.Int("pairs"))
 		x, n := slices.Clone(p.X0), len(p.X0)
 		g, mom, step := make([]float64, n), make([]float64, n), make([]float64, n)
 		size, mu := p.Float("alpha")*r, p.Float("mu")
-		best, stale := 0.0, -1
+		flat := plateau{best: math.Inf(-1), limit: p.Int("plateau")}
 		for range p.Int("steps") {
 			v, ok := e.at(x, g)
 			if !ok {
 				return
 			}
-			if stale < 0 || v > best {
-				best, stale = v, 0
-			} else if stale++; stale >= p.Int("plateau") {
-				size, stale = max(size/2, r/256), 0
+			if flat.add(v) {
+				size = max(size/2, r/256)
 			}
 			for i := range mom {
 				mom[i] = mu*mom[i] + g[i]
