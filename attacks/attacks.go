@@ -48,14 +48,24 @@ func Methods() []Method {
 	return m
 }
 
-// Search looks for a counterexample of pr on p. It returns nil without error when it found none within its budget, its time
+// Search looks for a counterexample of pr on p, before a final ReLU or Softmax where the question can be put there. It returns nil without error when it found none within its budget, its time
 // or ctx; the witness otherwise, confirmed in real arithmetic, and for every float32 execution too when AnyOrder is set,
 // which the search tries hard to reach. An error means that p and pr do not fit.
 //
 // Sound because every returned witness comes from spec.Problem.ConfirmCase.
 func Search(ctx context.Context, p *prog.Program, pr *spec.Problem, opt Options) (*spec.Witness, error) {
-	s, err := NewSearcher(p, pr)
+	if err := check(p, pr); err != nil {
+		return nil, err
+	}
+	inner, q := spec.Peel(p, pr)
+	if inner == nil {
+		inner, q = p, pr
+	}
+	s, err := NewSearcher(inner, q)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.ConfirmOn(p, pr); err != nil {
 		return nil, err
 	}
 	return s.Search(ctx, opt), nil

@@ -18,12 +18,9 @@ func (s *Searcher) candidate(l *lanes, r int) bool {
 		return false
 	}
 	x := l.get(make([]float64, s.pr.NumInputs), r)
-	if s.confirm(ci, x) {
-		return true
-	}
 	s.failed[ci] = l.margin[r]
 	s.pushing = true
-	done := s.push(ci, x, l.margin[r])
+	done := s.ask(ci, x) || s.push(ci, x, l.margin[r])
 	s.pushing = false
 	s.pushes++
 	if done || s.best != nil && s.pushes >= maxPushes {
@@ -96,13 +93,16 @@ func (s *Searcher) push(ci int, x []float64, margin float64) bool {
 		size = min(size, 0.25)
 		l.get(x, b)
 		if margin >= 2*asked || asked <= 0 {
-			if asked = margin; s.confirm(ci, x) {
+			if asked = margin; s.ask(ci, x) {
 				return true
 			}
 		}
 		s.direction(dir, l, b)
 	}
 	s.failed[ci] = max(s.failed[ci], margin)
+	if s.steps {
+		return s.shake(ci, x)
+	}
 	return s.confirm(ci, x)
 }
 

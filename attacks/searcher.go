@@ -20,6 +20,7 @@ type Searcher struct {
 	groups    []group // one per box that has cases
 	groupOf   []int   // per box
 	inputRows bool    // some row reads inputs
+	steps     bool    // the network has step functions
 	cost      int64   // multiply-adds of one lane forward
 	elements  int     // numbers per lane
 	buffers   map[int]*lanes
@@ -88,6 +89,7 @@ func NewSearcher(p *prog.Program, pr *spec.Problem) (*Searcher, error) {
 	for k := range p.Nodes {
 		n := &p.Nodes[k]
 		s.elements += n.N
+		s.steps = s.steps || n.Kind == prog.Curve && n.Fn.Step()
 		s.cost += 4*int64(n.N) + 60 // elementwise work and calls, which dominate in tiny networks
 		for _, t := range n.Terms {
 			out, _ := t.Map.Dims()

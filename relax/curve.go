@@ -15,7 +15,7 @@ func curveLines(fn prog.Fn, l, u float64) (kl, tl, ku, tu float64) {
 	if math.IsInf(lo, -1) || math.IsInf(hi, 1) || !(u-l <= math.MaxFloat64) {
 		return 0, math.Inf(-1), 0, math.Inf(1)
 	}
-	if l == u {
+	if l == u || fn.Step() {
 		return 0, lo, 0, hi
 	}
 	c := side{fn, 1}

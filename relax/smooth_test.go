@@ -13,7 +13,7 @@ import (
 // The tests of this file compare lines, planes and bounds of programs with curves and products with exact rational values,
 // without tolerance.
 
-var allFns = []prog.Fn{prog.Square, prog.Cube, prog.Reciprocal}
+var allFns = []prog.Fn{prog.Square, prog.Cube, prog.Reciprocal, prog.Sign, prog.Floor}
 
 // exactCurve evaluates a curve over the rationals.
 func exactCurve(f prog.Fn, z *big.Rat) *big.Rat {
@@ -23,6 +23,10 @@ func exactCurve(f prog.Fn, z *big.Rat) *big.Rat {
 		return v.Mul(z, z)
 	case prog.Cube:
 		return v.Mul(v.Mul(z, z), z)
+	case prog.Sign:
+		return v.SetInt64(int64(z.Sign()))
+	case prog.Floor:
+		return v.SetInt(new(big.Int).Div(z.Num(), z.Denom()))
 	}
 	return v.Inv(z)
 }
@@ -61,7 +65,7 @@ func TestCurveLinesAgainstExactValues(t *testing.T) {
 		case 3:
 			u = l + math.Abs(wild(r, 4)*l)
 		}
-		fn := allFns[s%3]
+		fn := allFns[s%5]
 		kl, tl, ku, tu := curveLines(fn, l, u)
 		if fn == prog.Reciprocal && l <= 0 && u >= 0 {
 			if !math.IsInf(tl, -1) || !math.IsInf(tu, 1) {
@@ -99,7 +103,7 @@ func TestCurveLinesAgainstExactValues(t *testing.T) {
 func TestCurveResidualOfAnySlope(t *testing.T) {
 	for s := range uint64(900) {
 		r := rand.New(rand.NewPCG(s, 32))
-		fn := allFns[s%3]
+		fn := allFns[s%3] // the smooth ones
 		l := r.NormFloat64()
 		u := l + r.ExpFloat64()
 		if fn == prog.Reciprocal && l <= 0 {

@@ -197,14 +197,14 @@ func (r *run) decide() {
 	r.undecided(reason)
 }
 
-// simplify restates the question before a final ReLU and simplifies the network to what is asked. The restated question may have no
+// simplify restates the question before a final activation and simplifies the network to what is asked. The restated question may have no
 // case left: then no input satisfies it, and there is no network.
 func (r *run) simplify() {
 	r.bound = r.p
 	whole := r.full
-	if inner, q := peel(r.full, r.p); inner != nil {
+	if inner, q := spec.Peel(r.full, r.p); inner != nil {
 		r.bound, whole = q, inner
-		r.note("final ReLU: the question is restated before it")
+		r.note("final activation: the question is restated before it")
 		if len(q.Cases) == 0 {
 			return
 		}

@@ -1,9 +1,11 @@
 package evasion
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/spai-project/certify/attacks/access"
@@ -56,8 +58,32 @@ func newBinary(t testing.TB, rng *rand.Rand, d int) *binary {
 
 func (b *binary) margin() float64 { return dot(b.w, b.x) + b.c }
 
-// distance is the least perturbation, ignoring the box.
-func (b *binary) distance(n Norm) float64 { return b.margin() / n.dual(b.w) }
+// distance is the least perturbation. In L1 that moves the coordinates of the largest slopes to their ends, one after the other; in
+// the other norms no end is met.
+func (b *binary) distance(n Norm) float64 {
+	if n != L1 {
+		return b.margin() / n.dual(b.w)
+	}
+	order := make([]int, len(b.w))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(math.Abs(b.w[j]), math.Abs(b.w[i])) })
+	left, d := b.margin(), 0.0
+	for _, i := range order {
+		room := b.x[i]
+		if b.w[i] < 0 {
+			room = 1 - b.x[i]
+		}
+		s := math.Abs(b.w[i])
+		if s*room >= left {
+			return d + left/s
+		}
+		left -= s * room
+		d += room
+	}
+	return math.Inf(1)
+}
 
 func (b *binary) task() Task {
 	lo, hi := make([]float64, len(b.x)), make([]float64, len(b.x))
@@ -96,6 +122,10 @@ func TestLinearFixed(t *testing.T) {
 		{"pgd", []Norm{Linf}, 1e-5},
 		{"pgd:steps=200,restarts=2", []Norm{L2}, 0.02},
 		{"pgd:steps=300", []Norm{L1}, 0.05},
+		{"apgd", []Norm{Linf, L2}, 1e-5},
+		{"apgd", []Norm{L1}, 0.02},
+		{"apgd-t", []Norm{Linf, L2}, 1e-5},
+		{"apgd-t", []Norm{L1}, 0.02},
 	} {
 		for _, n := range c.norms {
 			rng := rand.New(rand.NewPCG(1, uint64(n)))

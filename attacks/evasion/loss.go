@@ -1,6 +1,7 @@
 package evasion
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -141,15 +142,7 @@ func dlr(g *Goal, y, dy []float64) float64 {
 	for j := range order {
 		order[j] = j
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch {
-		case y[a] > y[b]:
-			return -1
-		case y[a] < y[b]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(y[b], y[a]) })
 	up, down := g.target, g.label // the class to raise, the class to lower
 	den, dden := y[order[0]]-y[order[2]], []part{{order[0], 1}, {order[2], -1}}
 	if up < 0 {

@@ -1,6 +1,7 @@
 package evasion
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
@@ -8,68 +9,82 @@ import (
 // project moves x, in place, to the nearest point (in L2) of the ball of radius eps around X0 in the probe's norm, cut with the box.
 // For L2 and L1 it aims half a part in a million inside, so that rounding to float32 does not leave the ball.
 func (p *Probe) project(x []float64, eps float64) {
-	for i := range x {
-		x[i] = min(max(x[i], p.Lo[i]), p.Hi[i])
-	}
-	if math.IsInf(eps, 1) {
-		return
-	}
-	switch p.Norm {
-	case Linf:
+	switch {
+	case math.IsInf(eps, 1):
+	case p.Norm == Linf:
 		for i, x0 := range p.X0 {
 			x[i] = min(max(x[i], x0-eps), x0+eps)
 		}
-	case L2:
-		p.shrink(x, eps*(1-0x1p-21), func(d, lambda float64) float64 { return d / (1 + lambda) })
-	case L1:
-		p.shrink(x, eps*(1-0x1p-21), func(d, lambda float64) float64 { return math.Copysign(max(math.Abs(d)-lambda, 0), d) })
-	case L0:
+	case p.Norm == L0:
 		p.keepLargest(x, int(eps))
+	default:
+		p.shrink(x, eps*(1-0x1p-21))
+	}
+	for i := range x {
+		x[i] = min(max(x[i], p.Lo[i]), p.Hi[i])
 	}
 }
 
-// shrink finds the multiplier λ ≥ 0 of the ball at which x0 + clip(step(d, λ)) has norm eps, by bisection: the projection onto ball
-// and box is of that form because both are separable but for the one constraint.
-func (p *Probe) shrink(x []float64, eps float64, step func(d, lambda float64) float64) {
-	size := func(lambda float64) float64 {
-		s := 0.0
-		for i, v := range x {
-			d := step(v-p.X0[i], lambda)
-			if p.Norm == L2 {
-				s += d * d
-			} else {
-				s += math.Abs(d)
-			}
-		}
+// shrink finds the multiplier λ ≥ 0 of the ball at which x0 + clip(step(x − x0, λ)) has norm eps, by bisection; the projection onto
+// ball and box is of that form, with step d/(1+λ) for L2 and soft thresholding by λ for L1, because both constraints are separable.
+func (p *Probe) shrink(x []float64, eps float64) {
+	lo, hi := 0.0, 0.0 // of λ
+	for i, v := range x {
+		d := math.Abs(v - p.X0[i])
 		if p.Norm == L2 {
-			return math.Sqrt(s)
+			hi += d * d
+		} else {
+			hi = max(hi, d)
 		}
-		return s
 	}
-	now := size(0)
-	if now <= eps {
+	if p.Norm == L2 {
+		hi = math.Sqrt(hi)/max(eps, math.SmallestNonzeroFloat64) - 1 // without box
+	}
+	if hi <= 0 || p.size(x, 0) <= eps {
 		return
 	}
-	var lambda float64
-	if p.Norm == L2 { // inside the box already, and the box holds X0: scaling stays inside
-		lambda = now/max(eps, math.SmallestNonzeroFloat64) - 1
-	} else {
-		lo, hi := 0.0, 0.0
-		for i, v := range x {
-			hi = max(hi, math.Abs(v-p.X0[i]))
+	if p.Norm == L2 && p.size(x, hi) >= eps*(1-0x1p-20) { // the box does not matter
+		lo = hi
+	}
+	for range 60 {
+		if hi-lo <= 1e-9*hi {
+			break
 		}
-		for range 60 {
-			if lambda = (lo + hi) / 2; size(lambda) > eps {
-				lo = lambda
-			} else {
-				hi = lambda
-			}
+		if m := (lo + hi) / 2; p.size(x, m) > eps {
+			lo = m
+		} else {
+			hi = m
 		}
-		lambda = hi
 	}
 	for i, v := range x {
-		x[i] = p.X0[i] + step(v-p.X0[i], lambda)
+		x[i] = p.X0[i] + p.step(v-p.X0[i], hi)
 	}
+}
+
+// step is the unconstrained answer for one coordinate.
+func (p *Probe) step(d, lambda float64) float64 {
+	if p.Norm == L2 {
+		return d / (1 + lambda)
+	}
+	return math.Copysign(max(math.Abs(d)-lambda, 0), d)
+}
+
+// size is the norm at multiplier λ.
+func (p *Probe) size(x []float64, lambda float64) float64 {
+	s := 0.0
+	for i, v := range x {
+		x0 := p.X0[i]
+		d := min(max(p.step(v-x0, lambda), p.Lo[i]-x0), p.Hi[i]-x0)
+		if p.Norm == L2 {
+			s += d * d
+		} else {
+			s += math.Abs(d)
+		}
+	}
+	if p.Norm == L2 {
+		return math.Sqrt(s)
+	}
+	return s
 }
 
 // keepLargest resets all but the k coordinates that moved most.
@@ -78,16 +93,7 @@ func (p *Probe) keepLargest(x []float64, k int) {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		da, db := math.Abs(x[a]-p.X0[a]), math.Abs(x[b]-p.X0[b])
-		switch {
-		case da > db:
-			return -1
-		case da < db:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(math.Abs(x[b]-p.X0[b]), math.Abs(x[a]-p.X0[a])) })
 	for _, i := range order[min(k, len(order)):] {
 		x[i] = p.X0[i]
 	}
@@ -115,33 +121,39 @@ func (p *Probe) ascend(dst, g, x []float64, size, share float64) {
 	}
 }
 
-// ascendSparse moves the k = share·n coordinates with the largest slopes that have room, in equal parts for L1, to their ends for L0.
+// ascendSparse moves the k = share·n coordinates with the largest slopes that have room, for L1 in proportion to their slopes (equal
+// parts, as published, cannot move weight from one chosen coordinate to another), to their ends for L0. For L1 those without room are
+// pushed as well, so that the projection does not pull them back in.
 func (p *Probe) ascendSparse(dst, g, x []float64, size, share float64) {
-	var order []int
-	for i, v := range g {
-		if v > 0 && x[i] < p.Hi[i] || v < 0 && x[i] > p.Lo[i] {
-			order = append(order, i)
-		}
+	order := make([]int, len(g))
+	for i := range order {
+		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch da, db := math.Abs(g[a]), math.Abs(g[b]); {
-		case da > db:
-			return -1
-		case da < db:
-			return 1
-		}
-		return 0
-	})
-	k := int(math.Ceil(share * float64(len(g))))
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(math.Abs(g[b]), math.Abs(g[a])) })
+	k := max(1, int(math.Ceil(share*float64(len(g)))))
 	if p.Norm == L0 {
 		k = int(size)
 	}
-	k = max(1, min(k, len(order)))
-	for _, i := range order[:min(k, len(order))] {
-		if p.Norm == L0 {
+	sum := 0.0
+	for _, i := range order {
+		if k == 0 || g[i] == 0 {
+			break
+		}
+		room := g[i] > 0 && x[i] < p.Hi[i] || g[i] < 0 && x[i] > p.Lo[i]
+		switch {
+		case p.Norm == L1:
+			dst[i] = g[i]
+			sum += math.Abs(g[i])
+		case room:
 			dst[i] = math.Copysign(p.Hi[i]-p.Lo[i], g[i])
-		} else {
-			dst[i] = math.Copysign(size/float64(k), g[i])
+		}
+		if room {
+			k--
+		}
+	}
+	for i := range dst {
+		if p.Norm == L1 && dst[i] != 0 {
+			dst[i] *= size / sum
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spai-project/certify/cmd/certify/demo"
 	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/op"
 )
 
@@ -28,6 +29,8 @@ import (
 //	mk net FILE SEED N0 N1 …     a ReLU network        mk bad KIND FILE           see badModel
 //	mk box FILE IN OUT LO HI ROW a VNN-LIB 1.0 query   mk random FILE N           N random bytes
 //	mk head SRC DST N            the first N bytes     mk gzip SRC DST            compressed
+//	mk larger FILE [OP]          which of two inputs is larger, as relu(x), with OP behind it
+//	mk nan FILE                  a .npy array of two items of two values, one of them NaN
 func makeMain() {
 	if err := mk(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "mk:", err)
@@ -51,6 +54,14 @@ func mk(a []string) error {
 		return os.WriteFile(a[2], encodeDraft(d), 0o644)
 	case "box":
 		return os.WriteFile(a[1], []byte(boxQuery(number(a[2]), number(a[3]), a[4], a[5], a[6])), 0o644)
+	case "larger":
+		return os.WriteFile(a[1], encodeDraft(largerNet(a[2:])), 0o644)
+	case "nan":
+		var b bytes.Buffer
+		if err := data.WriteNPY(&b, []int{2, 2}, []float32{0.5, 0.25, 0.5, float32(math.NaN())}); err != nil {
+			return err
+		}
+		return os.WriteFile(a[1], b.Bytes(), 0o644)
 	case "random":
 		r := rand.New(rand.NewPCG(1, 1))
 		b := make([]byte, number(a[2]))
@@ -76,6 +87,24 @@ func mk(a []string) error {
 		return os.WriteFile(a[2], z.Bytes(), 0o644)
 	}
 	return fmt.Errorf("unknown %q", a[0])
+}
+
+// largerNet tells which of two inputs is larger: its radius is half of their difference.
+func largerNet(ops []string) *nn.Draft {
+	d := demo.Network(1, 2, 2, 2)
+	for i := range d.Consts {
+		w := d.Consts[i].Tensor.Data
+		clear(w)
+		if len(w) == 4 {
+			w[0], w[3] = 1, 1
+		}
+	}
+	last := len(d.Nodes) - 1
+	for _, o := range ops {
+		d.Nodes[last].Out[0] = "scores"
+		d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Name: "last", Type: o, Opset: 13}, In: []string{"scores"}, Out: []string{"y"}})
+	}
+	return d
 }
 
 func number(s string) int {

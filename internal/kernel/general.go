@@ -90,6 +90,18 @@ func (g *Multiplier[T]) packA(a Matrix[T], i, h, t, d int, alpha T) {
 	})
 }
 
+// Transpose writes dst[j*ldd+i] = src[i*lds+j] for i < m and j < n. It panics if a slice is too short or rows overlap. dst and
+// src must not overlap.
+func Transpose[T Float](dst []T, ldd int, src []T, lds, m, n int) {
+	if m <= 0 || n <= 0 {
+		return
+	}
+	if ldd < m || lds < n || len(src) < (m-1)*lds+n {
+		tooShort()
+	}
+	gather(dst, ldd, src, lds, 1, m, n)
+}
+
 // gather writes dst[t*ld+i] = src[i*rs+t*cs] for i < h and t < d, where rs or cs is 1.
 func gather[T Float](dst []T, ld int, src []T, rs, cs, h, d int) {
 	if len(dst) < (d-1)*ld+h {

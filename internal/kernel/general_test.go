@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -69,6 +70,42 @@ func TestMultiplierRejects(t *testing.T) {
 		"trans":    func() { g.Mul(2, 3, 3, 1, x(6, 3, true), x(9, 3, false), ok) },
 		"result":   func() { g.Mul(2, 3, 3, 1, ok, x(9, 3, false), x(9, 3, true)) },
 		"negative": func() { g.Mul(-1, 3, 3, 1, ok, x(9, 3, false), ok) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			f()
+		})
+	}
+}
+
+func TestTranspose(t *testing.T) { each(t, testTranspose[float64], testTranspose[float32]) }
+
+// testTranspose also wants everything between the columns of the result to stay as it was.
+func testTranspose[T Float](t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, n := rapid.IntRange(0, 20).Draw(t, "m"), rapid.IntRange(0, 20).Draw(t, "n")
+		lds, ldd := n+rapid.IntRange(0, 3).Draw(t, "gap"), m+rapid.IntRange(0, 3).Draw(t, "gap of the result")
+		src, dst := draw[T](t, max(0, (m-1)*lds+n), "data"), draw[T](t, max(0, (n-1)*ldd+m), "result")
+		want := slices.Clone(dst)
+		for i := range m {
+			for j := range n {
+				want[j*ldd+i] = src[i*lds+j]
+			}
+		}
+		if Transpose(dst, ldd, src, lds, m, n); !slices.Equal(dst, want) {
+			t.Fatalf("%d×%d: %v, want %v", m, n, dst, want)
+		}
+	})
+	for name, f := range map[string]func(){
+		"src":  func() { Transpose(make([]T, 6), 2, make([]T, 5), 3, 2, 3) },
+		"dst":  func() { Transpose(make([]T, 5), 2, make([]T, 6), 3, 2, 3) },
+		"rows": func() { Transpose(make([]T, 9), 2, make([]T, 9), 2, 2, 3) },
+		"cols": func() { Transpose(make([]T, 9), 1, make([]T, 9), 3, 2, 3) },
+		"line": func() { Transpose(make([]T, 2), 3, make([]T, 3), 1, 3, 1) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -17,7 +17,7 @@ const policy = `
 	< nn/prog
 	< nn/op
 	< nn
-	< nn/onnx, nn/spec, nn/data
+	< nn/onnx, nn/spec, nn/data, nn/train
 	< verify/cert, verify/trace
 	< relax
 	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/access, attacks/...
@@ -43,6 +43,9 @@ const policy = `
 	# Proofs are searched for with what the search is made of, after it.
 	verify/bab, verify/kernel < verify/prove < cmd/...;
 
+	# Robustness asks attacks and the verifier; its pages are written from its records.
+	attacks/evasion, verify < verify/robust < verify/robust/page < cmd/...;
+
 	# The oracle knows networks and exact arithmetic; verifiers come to it as callbacks.
 	internal/..., nn/onnx, nn/spec, nn/data < verify/verifytest < cmd/...;
 `
@@ -57,7 +60,6 @@ const modules = `
 	gonum.org/v1/plot: benchmarks/...
 	gorgonia.org/tensor: nn
 	google.golang.org/protobuf: nn/onnx, nn/spec
-	github.com/sbinet/npyio: nn/data
 	github.com/tuneinsight/lattigo/v6: privacy/he
 	github.com/jedib0t/go-pretty/v6: cmd/certify/..., verify/report, benchmarks/...
 	github.com/BurntSushi/toml: benchmarks/..., cmd/certify/...

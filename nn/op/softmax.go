@@ -13,6 +13,16 @@ var _ = registerSoftmax("Softmax", "e^x divided by its sum over an axis (before 
 var _ = registerSoftmax("LogSoftmax", "logarithm of Softmax (not bounded)",
 	func(v, top, sum float64) float64 { return v - top - math.Log(sum) }, nil)
 
+// KeepsOrder reports whether n is a Softmax or LogSoftmax over all elements of an operand of the given shape: in real arithmetic its
+// outputs are then ordered, and tied, as its inputs are.
+func KeepsOrder(n *Node, shape []int) bool {
+	if n.Type != "Softmax" && n.Type != "LogSoftmax" {
+		return false
+	}
+	outer, _, inner, err := softmaxAxes(n, shape)
+	return err == nil && outer == 1 && inner == 1
+}
+
 func registerSoftmax(name, doc string, f func(v, top, sum float64) float64, lower lowerFunc) *Spec {
 	return register(&Spec{
 		Name:  name,

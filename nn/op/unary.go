@@ -12,13 +12,11 @@ var _ = registerUnary([]unary{
 	{"Tan", "tan(x)", math.Tan},
 	{"Sqrt", "√x", math.Sqrt},
 	{"Log", "natural logarithm", math.Log},
-	{"Floor", "largest integer below", math.Floor},
 	{"Ceil", "smallest integer above", math.Ceil},
 	{"Round", "nearest integer, ties to even", math.RoundToEven},
 	{"Erf", "Gauss error function", math.Erf},
 	{"Softplus", "log(1 + e^x)", softplus},
 	{"Softsign", "x/(1 + |x|)", func(v float64) float64 { return v / (1 + math.Abs(v)) }},
-	{"Sign", "−1, 0 or 1", sign},
 })
 
 type unary struct {
@@ -44,16 +42,6 @@ func registerUnary(table []unary) bool {
 		})
 	}
 	return true
-}
-
-func sign(v float64) float64 {
-	switch {
-	case v > 0:
-		return 1
-	case v < 0:
-		return -1
-	}
-	return v
 }
 
 func softplus(v float64) float64 { return max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) }

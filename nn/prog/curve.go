@@ -2,8 +2,8 @@ package prog
 
 import "math"
 
-// Fn names the elementwise function of a Curve node. Each is smooth where it is defined and convex or concave on either side
-// of 0, which is all that its bounds need.
+// Fn names the elementwise function of a Curve node. Each is a step function, or smooth where it is defined and convex or concave
+// on either side of 0, which is all that its bounds need.
 type Fn uint8
 
 const (
@@ -15,9 +15,18 @@ const (
 	Reciprocal
 	// Exp is e^z.
 	Exp
+	// Sign is −1, 0 or 1.
+	Sign
+	// Floor is the largest integer ≤ z.
+	Floor
 )
 
-func (f Fn) String() string { return [...]string{"Square", "Cube", "Reciprocal", "Exp"}[f] }
+func (f Fn) String() string {
+	return [...]string{"Square", "Cube", "Reciprocal", "Exp", "Sign", "Floor"}[f]
+}
+
+// Step reports whether the function is a nondecreasing step function.
+func (f Fn) Step() bool { return f == Sign || f == Floor }
 
 // Value evaluates the function in round-to-nearest float64.
 func (f Fn) Value(z float64) float64 {
@@ -28,12 +37,21 @@ func (f Fn) Value(z float64) float64 {
 		return z * z * z
 	case Exp:
 		return math.Exp(z)
+	case Sign:
+		if z > 0 {
+			return 1
+		} else if z < 0 {
+			return -1
+		}
+		return z // 0 or NaN
+	case Floor:
+		return math.Floor(z)
 	}
 	return 1 / z
 }
 
 // Slope evaluates the derivative in round-to-nearest float64; where it is a finite normal number it errs by less than 16 units
-// of 2⁻⁵³ relative to itself.
+// of 2⁻⁵³ relative to itself. It is 0 for step functions, at their jumps too.
 func (f Fn) Slope(z float64) float64 {
 	switch f {
 	case Square:
@@ -42,8 +60,42 @@ func (f Fn) Slope(z float64) float64 {
 		return 3 * (z * z)
 	case Exp:
 		return math.Exp(z)
+	case Sign, Floor:
+		return 0
 	}
 	return -1 / (z * z)
+}
+
+// guideWidth is how far from a jump, in mean magnitudes of the layer's arguments, the stand-in of Sign is steep.
+const guideWidth = 0.1
+
+// guide adds to d the gradient g of a step function's results, times the slope of a smooth function in its place, for R lanes of
+// arguments z: the straight-through estimator of Bengio, Léonard and Courville ("Estimating or propagating gradients through
+// stochastic neurons", 2013) and of the attack BPDA. For Sign that is 1/(1 + (z/τ)²)/τ, whose width τ follows the layer: only arguments
+// near their jump, by the layer's own measure, can be moved across it.
+func (f Fn) guide(d, g, z []float64, R int) {
+	if f != Sign {
+		for i, v := range g {
+			d[i] += v
+		}
+		return
+	}
+	var room [64]float64
+	tau := room[:]
+	if R > len(tau) {
+		tau = make([]float64, R)
+	}
+	for i, v := range z {
+		tau[i%R] += math.Abs(v)
+	}
+	for r := range R {
+		tau[r] = max(tau[r]*guideWidth*float64(R)/float64(len(z)), 1e-30)
+	}
+	for i, v := range z {
+		t := tau[i%R]
+		q := v / t
+		d[i] += g[i] / ((1 + q*q) * t)
+	}
 }
 
 // Convex reports whether the function is convex on z ≥ 0 (side > 0) or on z ≤ 0 (side < 0); where it is not, it is concave.
@@ -61,8 +113,8 @@ const (
 // At returns lo ≤ φ(z) ≤ hi for the real function at the float z; φ is defined there.
 func (f Fn) At(z float64) (lo, hi float64) {
 	v := f.Value(z)
-	if v == 0 && z == 0 {
-		return 0, 0
+	if v == 0 && z == 0 || f.Step() {
+		return v, v
 	}
 	e := math.Abs(v)*curveRel + curveTiny
 	return v - e, v + e
@@ -70,12 +122,12 @@ func (f Fn) At(z float64) (lo, hi float64) {
 
 // Image returns an interval that contains φ(z) for every real z in [l, u]: all numbers where nothing can be said.
 //
-// Sound because Cube and Exp increase, Reciprocal decreases on either side of 0, and Square does so in |z|.
+// Sound because Cube, Exp and the step functions increase, Reciprocal decreases on either side of 0, and Square does so in |z|.
 func (f Fn) Image(l, u float64) (lo, hi float64) {
 	switch {
 	case !(l <= u) || f == Reciprocal && l <= 0 && u >= 0:
 		return math.Inf(-1), math.Inf(1)
-	case f == Cube || f == Exp:
+	case f == Cube || f == Exp || f.Step():
 		lo, _ = f.At(l)
 		_, hi = f.At(u)
 	case f == Square && l < 0 && u > 0:
@@ -100,9 +152,14 @@ func (f Fn) Image(l, u float64) (lo, hi float64) {
 	return lo, hi
 }
 
-// bend returns an upper bound on |φ”|/2 over [l, u], +Inf where there is none.
+// bend returns an upper bound on |φ”|/2 over [l, u], +Inf where there is none: 0 for a step function only where it is constant.
 func (f Fn) bend(l, u float64) float64 {
 	switch {
+	case f.Step():
+		if f.Value(l) == f.Value(u) {
+			return 0
+		}
+		return math.Inf(1)
 	case f == Square:
 		return 1
 	case f == Cube:

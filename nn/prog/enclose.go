@@ -150,6 +150,9 @@ func (e *enclosure) affine(k int, n *Node) {
 		t.Map.ForwardAbs(s, mag, 1)
 		e.wild[k] = e.wild[k] || e.wild[t.Src]
 	}
+	if e.exactly(k, n, s) {
+		return
+	}
 	f, tiny, up := n.factors(e.p, e.unit, top)
 	wild := e.wild[k] // 0·Inf is NaN in a dense execution: nothing is known of any row
 	limit := math.MaxFloat64 / 4

@@ -51,6 +51,10 @@ func exactCurve(f Fn, z *big.Rat) *big.Rat {
 		return v.Mul(z, z)
 	case Cube:
 		return v.Mul(v.Mul(z, z), z)
+	case Sign:
+		return v.SetInt64(int64(z.Sign()))
+	case Floor:
+		return v.SetInt(new(big.Int).Div(z.Num(), z.Denom()))
 	case Exp:
 		s := exactSigmoid(z)
 		return v.Quo(s, new(big.Rat).Sub(big.NewRat(1, 1), s))

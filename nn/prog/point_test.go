@@ -82,9 +82,9 @@ func TestPointTightens(t *testing.T) {
 	b := NewBuilder(n)
 	x, w := make([]float64, n), make([]float64, n)
 	for i := range w {
-		w[i], x[i] = 1, 1
+		w[i], x[i] = 1, float64(float32(1.1))
 	}
-	z := b.Affine("z", 1, nil, 0, Term{0, Dense(1, n, w)}) // 200 with an error of 2e-3
+	z := b.Affine("z", 1, nil, 0, Term{0, Dense(1, n, w)}) // 220 with an error of 2e-3
 	c := b.Affine("c", 2, nil, 0, Term{z, Dense(2, 1, []float64{1, 1})})
 	d := b.Affine("d", 1, []float64{0x1p-8}, 0, Term{c, Dense(1, 2, []float64{1, -1})}) // which cancels
 	p, err := b.Program(b.Affine("y", 1, nil, 0, Term{b.Relu("x", d), Dense(1, 1, []float64{1})}))

@@ -156,7 +156,8 @@ func (p *Program) EvalNode(k, R int, v [][]float64) {
 	}
 }
 
-// Gradient computes, for R lanes, ∂(c·output)/∂input at the point whose node values are v (from Eval): dx[In×R]. c is
+// Gradient computes, for R lanes, ∂(c·output)/∂input at the point whose node values are v (from Eval), step functions replaced by
+// smooth ones: dx[In×R]. c is
 // Out×R. buf is scratch as for Eval (one slice per node), allocated when nil; its contents are overwritten.
 func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64) {
 	if buf == nil {
@@ -166,7 +167,7 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 		clear(buf[k])
 	}
 	copy(buf[p.Output], c)
-	for k := len(p.Nodes) - 1; k > 0; k-- {
+	for k := p.Output; k > 0; k-- {
 		n := &p.Nodes[k]
 		g := buf[k]
 		switch n.Kind {
@@ -188,6 +189,10 @@ func (p *Program) Gradient(c []float64, R int, v, buf [][]float64) (dx []float64
 			}
 		case Curve:
 			d := buf[n.Src]
+			if n.Fn.Step() {
+				n.Fn.guide(d, g, v[n.Src], R)
+				continue
+			}
 			for i, z := range v[n.Src] {
 				d[i] += g[i] * n.Fn.Slope(z)
 			}

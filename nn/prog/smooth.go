@@ -32,8 +32,12 @@ func (e *enclosure) smooth(k int, n *Node) {
 	e.centre(k)
 }
 
-// own bounds the rounding of a Curve or Product node itself, in every execution covered, for results up to mag.
+// own bounds the rounding of a Curve or Product node itself, in every execution covered, for results up to mag: none for Sign, whose
+// results are small integers, or where Floor's are.
 func (e *enclosure) own(n *Node, mag float64) float64 {
+	if n.Kind == Curve && n.Fn.Step() && mag <= 1<<24 {
+		return 0
+	}
 	u, tiny := 2*unit64, curveTiny
 	if e.unit > unit64 {
 		u, tiny = u+e.unit*(1+0x1p-10), 0x1p-146

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-var allFns = []Fn{Square, Cube, Reciprocal}
+var allFns = []Fn{Square, Cube, Reciprocal, Sign, Floor}
 
 // interval draws an interval of any magnitude and a few exact points of it, its ends included.
 func drawInterval(r *rand.Rand, spread int) (l, u float64, points []*big.Rat) {
@@ -41,7 +41,7 @@ func TestImagesAgainstExactValues(t *testing.T) {
 	for s := range uint64(20000) {
 		r := rand.New(rand.NewPCG(s, 3))
 		l, u, points := drawInterval(r, []int{2, 40, 300, 540}[r.IntN(4)])
-		fn := allFns[r.IntN(3)]
+		fn := allFns[r.IntN(5)]
 		lo, hi := fn.Image(l, u)
 		if !math.IsInf(hi-lo, 0) {
 			finite++

@@ -89,6 +89,8 @@ type confirmer struct {
 	exact   *prog.Point  // real arithmetic, made on first use
 	float32 *prog.Point  // every binary32 execution, made on first use
 	tight   *prog.Point  // the same with more effort, made when the first does not suffice
+	logits  *confirmer   // of what a final Softmax is applied to, made on first use
+	group   []int        // of the Softmax's elements, nil: there is none
 }
 
 func newConfirmer(pr *Problem, p *prog.Program, x []float64) *confirmer {
@@ -123,7 +125,7 @@ func (c *confirmer) confirm(index int) (*Witness, bool) {
 	}
 	margin, ok := c.rows(cs, c.exact, prog.UnitReal)
 	if !ok {
-		return nil, false
+		return c.beforeSoftmax(index)
 	}
 	w := &Witness{Case: index, X: append([]float64(nil), c.x...), Y: append([]float64(nil), c.y...), Margin: margin}
 	if c.float32 == nil {
@@ -134,6 +136,10 @@ func (c *confirmer) confirm(index int) (*Witness, bool) {
 			c.tight = c.p.NewTightPoint(c.x, prog.Unit32)
 		}
 		_, w.AnyOrder = c.rows(cs, c.tight, prog.Unit32)
+	}
+	if !w.AnyOrder {
+		inner, ok := c.beforeSoftmax(index)
+		w.AnyOrder = ok && inner.AnyOrder
 	}
 	return w, true
 }

@@ -31,6 +31,18 @@ func unitBox(lo, hi []float32) Box {
 
 func yRow(rhs float64, c ...Coef) Row { return Row{Y: c, RHSLower: rhs, RHSUpper: rhs} }
 
+// TestConfirmRounded: what no exact sum shows, a margin below the rounding of float64 does not either.
+func TestConfirmRounded(t *testing.T) {
+	p := linearProgram(t, 1, 2, []float64{0.1, -1}, []float64{0.25})
+	for rhs, want := range map[float64]bool{-0.75 + 0x1p-53: false, -0.75 + 0x1p-40: true} {
+		pr := &Problem{NumInputs: 2, NumOutputs: 1, Boxes: []Box{unitBox([]float32{0, 0}, []float32{1, 1})},
+			Cases: []Case{{Rows: []Row{yRow(rhs, Coef{Index: 0, Value: 1})}}}}
+		if w, ok := pr.Confirm(p, []float64{0, 1}); ok != want {
+			t.Errorf("right-hand side %v: %+v, %v", rhs, w, ok)
+		}
+	}
+}
+
 func TestConfirm(t *testing.T) {
 	p := linearProgram(t, 1, 2, []float64{1, -1}, []float64{0.25}) // y = x0 − x1 + 0.25
 	box := unitBox([]float32{0, 0}, []float32{1, 1})
@@ -48,7 +60,7 @@ func TestConfirm(t *testing.T) {
 		{"NaN", yRow(0, Coef{Index: 0, Value: 1}), []float64{math.NaN(), 1}, false, false},
 		{"short", yRow(0, Coef{Index: 0, Value: 1}), []float64{0}, false, false},
 		{"thin margin: real only", yRow(-0.75+eps, Coef{Index: 0, Value: 1}), []float64{0, 1}, true, false},
-		{"margin below the rounding of float64", yRow(-0.75+0x1p-53, Coef{Index: 0, Value: 1}), []float64{0, 1}, false, false},
+		{"margin below the rounding of float64, exact sums", yRow(-0.75+0x1p-53, Coef{Index: 0, Value: 1}), []float64{0, 1}, true, false},
 		{"decimal right-hand side taken adversely", Row{Y: []Coef{{Index: 0, Value: 1}}, RHSLower: -0.76, RHSUpper: 0}, []float64{0, 1}, false, false},
 		{"coefficient error taken adversely", yRow(-0.7, Coef{Index: 0, Value: 1, Err: 0.1}), []float64{0, 1}, false, false},
 		{"coefficient error small enough", yRow(-0.7, Coef{Index: 0, Value: 1, Err: 0.01}), []float64{0, 1}, true, true},

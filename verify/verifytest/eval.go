@@ -55,6 +55,10 @@ func curveExact(node *prog.Node, z []*big.Rat) []*big.Rat {
 			out[i].Mul(x, x).Mul(out[i], x)
 		case prog.Reciprocal:
 			out[i].Inv(x)
+		case prog.Sign:
+			out[i].SetInt64(int64(x.Sign()))
+		case prog.Floor:
+			out[i].SetInt(new(big.Int).Div(x.Num(), x.Denom())) // Euclidean, the denominator is positive
 		default:
 			panic(fmt.Sprintf("verifytest: EvalExact does not support %v", node.Fn))
 		}

@@ -1,0 +1,98 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/op"
+)
+
+// A Layer describes a layer for New: Dense, Conv2D or ReLU.
+type Layer interface {
+	kind() string
+	plan(in []int) (plan, error)
+}
+
+// plan is what a layer makes of its input's shape. weight is nil for a layer without parameters.
+type plan struct {
+	out    []int
+	weight []int
+	bias   int
+}
+
+// Dense is a fully connected layer with a bias: y = x·W + b with W of shape [in Out]. An input of shape [C H W] is read
+// row-major.
+type Dense struct{ Out int }
+
+func (Dense) kind() string { return "dense" }
+
+func (d Dense) plan(in []int) (plan, error) {
+	if d.Out < 1 {
+		return plan{}, fmt.Errorf("%d outputs", d.Out)
+	}
+	return plan{out: []int{d.Out}, weight: []int{op.Size(in), d.Out}, bias: d.Out}, nil
+}
+
+// Conv2D is a convolution with a square kernel and a bias over an input of shape [C H W], padded with Pad zeros on all four
+// sides; W has shape [Out C Kernel Kernel]. A Stride of 0 means 1.
+type Conv2D struct{ Out, Kernel, Stride, Pad int }
+
+func (Conv2D) kind() string { return "conv" }
+
+func (c Conv2D) plan(in []int) (plan, error) {
+	switch {
+	case len(in) != 3:
+		return plan{}, errors.New("a convolution needs an input of shape [C H W]")
+	case c.Out < 1 || c.Kernel < 1 || c.Stride < 0 || c.Pad < 0 || c.Pad >= c.Kernel || c.Kernel > maxNumbers:
+		return plan{}, fmt.Errorf("%+v: want Out and Kernel of at least 1, Stride of at least 0, Pad from 0 to Kernel-1", c)
+	case c.Kernel > min(in[1], in[2])+2*c.Pad:
+		return plan{}, fmt.Errorf("the kernel of %d is larger than the padded input", c.Kernel)
+	}
+	g := c.geometry(in)
+	out := []int{c.Out, g.oh, g.ow}
+	if !bounded(out) || !bounded([]int{in[0], c.Kernel, c.Kernel, g.oh, g.ow}) {
+		return plan{}, fmt.Errorf("more than %d numbers per image", maxNumbers)
+	}
+	return plan{out: out, weight: []int{c.Out, in[0], c.Kernel, c.Kernel}, bias: c.Out}, nil
+}
+
+// ReLU is max(x, 0), with derivative 0 at 0.
+type ReLU struct{}
+
+func (ReLU) kind() string { return "relu" }
+
+func (ReLU) plan(in []int) (plan, error) { return plan{out: in}, nil }
+
+// layer runs one layer on the rows of a shard. w holds its parameters, in and out are row-major with one row per sample.
+type layer[T kernel.Float] interface {
+	Forward(w, in, out []T, rows int, s *scratch[T])
+	// Backward takes the gradient of the outputs to that of the inputs, which it overwrites, and adds to that of the
+	// parameters; either is nil if nobody wants it.
+	Backward(w, in, out, dout, din, dw []T, rows int, s *scratch[T])
+}
+
+// scratch is the room of one worker. What it holds between calls does not matter.
+type scratch[T kernel.Float] struct {
+	mul             kernel.Multiplier[T]
+	x, y, col, ones []T
+}
+
+// room returns n numbers of any value, in *buf.
+func room[T kernel.Float](buf *[]T, n int) []T {
+	if cap(*buf) < n {
+		*buf = make([]T, n)
+	}
+	return (*buf)[:n]
+}
+
+func newLayer[T kernel.Float](spec Layer, in, out []int) layer[T] {
+	switch l := spec.(type) {
+	case Dense:
+		return dense[T]{op.Size(in), l.Out}
+	case Conv2D:
+		return conv[T]{l.geometry(in)}
+	default:
+		return relu[T]{op.Size(out)}
+	}
+}

@@ -1,0 +1,151 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/internal/seed"
+	"github.com/spai-project/certify/nn/op"
+)
+
+// A Net is a feed-forward network: its layers do not change, its parameters do. It may be read by several goroutines, each
+// with its own Pass, while none changes the parameters.
+type Net[T kernel.Float] struct {
+	// Weights holds all parameters, one tensor after the other in the order of Params.
+	Weights []T
+
+	input  []int
+	stages []stage[T]
+	params []Param[T]
+}
+
+// A Param is a named tensor of parameters, row-major; Data is its part of Net.Weights.
+type Param[T kernel.Float] struct {
+	Name  string
+	Shape []int
+	Data  []T
+}
+
+// stage is a layer in its place.
+type stage[T kernel.Float] struct {
+	layer[T]
+	spec     Layer
+	name     string
+	shape    []int // of an output
+	in, out  int   // numbers per row
+	from, to int   // its parameters in Net.Weights
+}
+
+// maxNumbers bounds the numbers of a row and the parameters of a net.
+const maxNumbers = 1 << 28
+
+// New returns a network for inputs of a shape, [C H W] or [d], with its weights drawn from a seed: normal with variance
+// 2/fan-in (He et al. 2015), each tensor from a stream of its own, and biases of 0. It is an error if a layer does not fit
+// on the one before.
+func New[T kernel.Float](root uint64, input []int, layers ...Layer) (*Net[T], error) {
+	n := &Net[T]{input: slices.Clone(input)}
+	if len(input) != 1 && len(input) != 3 || slices.Min(input) < 1 || !bounded(input) {
+		return nil, fmt.Errorf("train: inputs of shape %v: want [d] or [C H W]", input)
+	}
+	if len(layers) == 0 {
+		return nil, fmt.Errorf("train: a network without layers")
+	}
+	shape, total := n.input, 0
+	for i, spec := range layers {
+		switch spec.(type) {
+		case Dense, Conv2D, ReLU:
+		default:
+			return nil, fmt.Errorf("train: layer %d is a %T: want Dense, Conv2D or ReLU, by value", i+1, spec)
+		}
+		name := fmt.Sprintf("%s%d", spec.kind(), i+1)
+		p, err := spec.plan(shape)
+		if err != nil {
+			return nil, fmt.Errorf("train: %s on shape %v: %w", name, shape, err)
+		}
+		s := stage[T]{layer: newLayer[T](spec, shape, p.out), spec: spec, name: name, shape: p.out,
+			in: op.Size(shape), out: op.Size(p.out), from: total}
+		if p.weight != nil {
+			if !bounded(p.weight) || total+op.Size(p.weight)+p.bias > maxNumbers {
+				return nil, fmt.Errorf("train: %s has weights of shape %v: more than %d parameters", name, p.weight, maxNumbers)
+			}
+			n.params = append(n.params, Param[T]{Name: name + ".weight", Shape: p.weight},
+				Param[T]{Name: name + ".bias", Shape: []int{p.bias}})
+			total += op.Size(p.weight) + p.bias
+		}
+		s.to = total
+		n.stages = append(n.stages, s)
+		shape = p.out
+	}
+	n.Weights = make([]T, total)
+	n.view()
+	n.initialise(root)
+	return n, nil
+}
+
+// bounded reports whether a shape of positive dimensions has at most maxNumbers elements.
+func bounded(shape []int) bool {
+	size := 1
+	for _, d := range shape {
+		if d > maxNumbers/size {
+			return false
+		}
+		size *= d
+	}
+	return true
+}
+
+// view makes the parameters parts of Weights.
+func (n *Net[T]) view() {
+	at := 0
+	for i := range n.params {
+		size := op.Size(n.params[i].Shape)
+		n.params[i].Data = n.Weights[at : at+size : at+size]
+		at += size
+	}
+}
+
+// initialise draws the weights. A dense weight is [in out], a convolution's [out in k k].
+func (n *Net[T]) initialise(root uint64) {
+	for _, p := range n.params {
+		if len(p.Shape) == 1 {
+			continue
+		}
+		fanIn := p.Shape[0]
+		if len(p.Shape) == 4 {
+			fanIn = op.Size(p.Shape[1:])
+		}
+		r, scale := seed.Stream(root, "init", p.Name), math.Sqrt(2/float64(fanIn))
+		for i := range p.Data {
+			p.Data[i] = T(r.NormFloat64() * scale)
+		}
+	}
+}
+
+// Params returns the tensors of parameters. Their data are the network's own.
+func (n *Net[T]) Params() []Param[T] { return slices.Clone(n.params) }
+
+// InputShape returns the shape of an input, [C H W] or [d].
+func (n *Net[T]) InputShape() []int { return slices.Clone(n.input) }
+
+// Inputs returns the number of numbers of an input.
+func (n *Net[T]) Inputs() int { return n.stages[0].in }
+
+// Classes returns the number of logits.
+func (n *Net[T]) Classes() int { return n.stages[len(n.stages)-1].out }
+
+// Clone returns a network with the same layers and parameters of its own.
+func (n *Net[T]) Clone() *Net[T] {
+	c := *n
+	c.Weights, c.params = slices.Clone(n.Weights), slices.Clone(n.params)
+	c.view()
+	return &c
+}
+
+// RoundFloat32 rounds every parameter to the nearest float32, as Graph does: then net and graph are the same function.
+func (n *Net[T]) RoundFloat32() {
+	for i, w := range n.Weights {
+		n.Weights[i] = T(float32(w))
+	}
+}

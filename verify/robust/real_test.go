@@ -1,0 +1,49 @@
+package robust
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/spai-project/certify/nn/data"
+	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/verify"
+)
+
+// TestMNIST: on the network that Wong and Kolter trained for ε = 0.1, the first 20 test digits are decided there, one is
+// misclassified and one more broken.
+func TestMNIST(t *testing.T) {
+	root := os.Getenv("CERTIFY_BENCH")
+	if root == "" {
+		t.Skip("CERTIFY_BENCH is not set")
+	}
+	g, err := onnx.ReadFile(filepath.Join(root, "fixtures", "wk17_mnist_eps0.1.onnx"))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skip("no fixtures there")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	set, err := data.Open("mnist:test[0:20]", data.Options{MNIST: filepath.Join(root, "mnist")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := NewModel(g, verify.Real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := m.Evaluate(t.Context(), set, EvalOptions{Options: Options{Domain: unitBox, Timeout: time.Minute},
+		Eps: []float64{0.05, 0.1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := Summary(records)
+	if r := rows[1]; r.Clean != 19 || r.Certified != 18 || r.Broken != 2 || r.Undecided != 0 {
+		t.Errorf("%+v", r)
+	}
+	if r := rows[0]; r.Certified != 19 || r.Broken != 1 {
+		t.Errorf("%+v", r)
+	}
+}
