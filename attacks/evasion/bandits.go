@@ -20,10 +20,10 @@ var _ = register(&Method{Name: "bandits", Doc: "gradient guess on tiles, correct
 	Params: []Param{{Name: "steps", Default: 5000, Doc: "steps, of two queries each"},
 		{Name: "tiles", Default: 14, Doc: "tiles along a side of a picture, 0: every input is one"},
 		{Name: "delta", Default: 1, Doc: "size of the exploration beside the prior"},
-		{Name: "probe", Default: 0.5, Doc: "distance of the two queries, in radii of a coordinate"},
+		{Name: "probe", Default: 0.1, Doc: "distance of the two queries, in radii of a coordinate"},
 		{Name: "rate", Default: 0.1, Doc: "learning rate of the prior"},
-		{Name: "alpha", Default: 0.05, Doc: "first step, in radii"},
-		{Name: "plateau", Default: 100, Doc: "steps without a better loss until the step is halved"}, lossParam(Margin)},
+		{Name: "alpha", Default: 0.15, Doc: "first step, in radii"},
+		{Name: "plateau", Default: 50, Doc: "steps without a better loss until the step is halved"}, lossParam(Margin)},
 	run: func(p *Probe) { newBandits(p).run() }})
 
 type bandits struct {
