@@ -21,6 +21,7 @@ type Probe struct {
 	Y0     []float64    // outputs at X0; nil when only labels are seen
 	Label0 int          // class at X0
 	Shape  []int        // of the input, at least one dimension; pictures are [channels height width]
+	Start  []float64    // a point that reaches the goal, as the caller says; nil when none is known
 
 	least  float64 // margin from which on a point counts as found, where scores are seen; at least 0
 	params map[string]float64
@@ -76,6 +77,14 @@ func (p *Probe) Radius() float64 {
 		return p.Reach()
 	}
 	return p.Eps
+}
+
+// Left returns how many queries the budget still allows.
+func (p *Probe) Left() int {
+	if n := p.task.e.opt.Queries; n > 0 {
+		return n - p.task.used.Queries
+	}
+	return math.MaxInt
 }
 
 // Snap moves x, in place, into the box and onto the float32 grid: what every method does with the points it is given.

@@ -21,6 +21,9 @@ type Task struct {
 	X            []float64 // float32 numbers inside the box
 	Lower, Upper []float64 // the valid inputs; nil: every finite float32
 	Goal         *Goal
+	// Start, if not nil, is a point to begin from that is known to reach the goal, such as an input of the class to reach or what
+	// another attack found. Attacks that walk along the decision boundary read it.
+	Start []float64
 }
 
 // Options steer a run. Norm and Eps say what counts; the rest may be zero.
@@ -174,6 +177,8 @@ func (e *engine) check(i int, t *Task) error {
 	switch {
 	case len(t.X) != e.in || t.Lower != nil && (len(t.Lower) != e.in || len(t.Upper) != e.in):
 		return fmt.Errorf("evasion: task %d has %d inputs and a box of %d, the model has %d", i, len(t.X), len(t.Lower), e.in)
+	case t.Start != nil && len(t.Start) != e.in:
+		return fmt.Errorf("evasion: task %d starts at a point of %d inputs, the model has %d", i, len(t.Start), e.in)
 	case t.Goal == nil || t.Goal.outputs != e.out:
 		return fmt.Errorf("evasion: the goal of task %d is not for %d outputs", i, e.out)
 	case (e.m.ClassesOnly || e.level == access.NeedLabels) && !t.Goal.Classes():
@@ -254,8 +259,8 @@ func (e *engine) start(i int) *running {
 	s := seed.Derive(e.opt.Seed, "evasion", e.m.Name)
 	r := &running{e: e, index: i, fail: math.Inf(-1), draws: s ^ uint64(i)*0x9e3779b97f4a7c15,
 		used: Result{Distance: math.Inf(1), Margin: math.Inf(-1), Best: math.Inf(-1)}, best: found{distance: math.Inf(1)}}
-	p := &Probe{X0: t.X, Goal: t.Goal, Norm: e.opt.Norm, Eps: e.opt.Eps, Level: e.level, Shape: e.opt.Shape, params: e.params, task: r,
-		Rng: rand.New(rand.NewPCG(s, uint64(i)))}
+	p := &Probe{X0: t.X, Start: t.Start, Goal: t.Goal, Norm: e.opt.Norm, Eps: e.opt.Eps, Level: e.level, Shape: e.opt.Shape,
+		params: e.params, task: r, Rng: rand.New(rand.NewPCG(s, uint64(i)))}
 	p.Lo, p.Hi = region(t, e.opt.Norm, e.opt.Eps)
 	if e.opt.Surrogate != nil {
 		p.Level = access.NeedGradients
