@@ -26,6 +26,9 @@ var _ = register(&Method{Name: "bandits", Doc: "gradient guess on tiles, correct
 		{Name: "plateau", Default: 50, Doc: "steps without a better loss until the step is halved"}, lossParam(Margin)},
 	run: func(p *Probe) { newBandits(p).run() }})
 
+// sure is how near to ±1 a guess comes for Linf: near enough to count, not too near to be changed by what is seen later.
+const sure = 0.98
+
 type bandits struct {
 	p          *Probe
 	loss       Loss
@@ -123,7 +126,7 @@ func (s *bandits) learn() (v float64, ok bool) {
 	for k, u := range s.u {
 		if p.Norm == Linf {
 			up, down := (1+s.prior[k])*math.Exp(rate*u), (1-s.prior[k])*math.Exp(-rate*u)
-			s.prior[k] = min(max((up-down)/(up+down), -1+0x1p-40), 1-0x1p-40)
+			s.prior[k] = min(max((up-down)/(up+down), -sure), sure)
 		} else {
 			s.prior[k] += rate * u
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/attacks/access"
+	"github.com/spai-project/certify/nn/prog"
 	"github.com/spai-project/certify/nn/spec"
 )
 
@@ -143,6 +144,7 @@ func TestHalfSpaces(t *testing.T) {
 	}{
 		{"boundary", L2, []int{20, 50}, 10000, 1.05}, {"boundary", L2, []int{20}, 5000, 1.05},
 		{"hopskipjump", L2, []int{20, 50}, 10000, 1.01}, {"hopskipjump", Linf, []int{20}, 20000, 1.1},
+		{"zoo:rate=1", L2, []int{20, 64}, 280, 1.001}, {"boundary:source=0.00001", L2, []int{20}, 10000, 1.05},
 		{"zoo", L2, []int{20, 64}, 2500, 1.001}, {"zoo", L2, []int{65, 200}, 4000, 1.0005}, {"zoo:solver=adam", L2, []int{20}, 4000, 1.005},
 	} {
 		for _, d := range c.dims {
@@ -289,7 +291,7 @@ func TestBumps(t *testing.T) {
 	})
 }
 
-// undone reports whether a task's goal is reached at x.
+// reached reports whether the goal is reached at x.
 func (b *binary) reached(x []float64) bool { return dot(b.w, x)+b.c < 0 }
 
 // TestPointwise: what the pointwise attack leaves needs every changed input; a start is improved and not forgotten; for L2 and L1
@@ -583,4 +585,331 @@ func TestStart(t *testing.T) {
 			}
 		}
 	}
+}
+
+// kinked is the model of two classes whose margin of class 1 is c + Σ s·relu(w·x + b) over its units.
+func kinked(t testing.TB, d int, c float64, units ...unit) access.Gradients {
+	t.Helper()
+	var w, b, s []float64
+	for _, u := range units {
+		w, b, s = append(w, u.w...), append(b, u.b), append(s, u.s)
+	}
+	bd := prog.NewBuilder(d)
+	at := bd.Relu("relu", bd.Affine("units", len(units), b, 0, prog.Term{Src: 0, Map: prog.Dense(len(units), d, w)}))
+	out := bd.Affine("out", 2, []float64{0, c}, 0,
+		prog.Term{Src: at, Map: prog.Dense(2, len(units), append(make([]float64, len(units)), s...))})
+	p, err := bd.Program(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access.Program(p)
+}
+
+type unit struct {
+	w    []float64
+	b, s float64
+}
+
+// TestInterior: a goal inside the ball is reached, which needs steps that become smaller.
+func TestInterior(t *testing.T) {
+	const d = 6
+	at := []float64{0.55, 0.62, 0.47, 0.5, 0.7, 0.38}
+	var units []unit
+	for i, v := range at { // |x_i − at_i|
+		w, m := make([]float64, d), make([]float64, d)
+		w[i], m[i] = 1, -1
+		units = append(units, unit{w, -v, -1}, unit{m, v, -1})
+	}
+	task := Task{X: slices.Repeat([]float64{0.5}, d), Goal: Untargeted(0, 2)}
+	for _, c := range []struct {
+		attack string
+		norm   Norm
+		size   float64 // of the goal
+	}{{"nes", Linf, 0.04}, {"nes", L2, 0.02}, {"spsa", Linf, 0.02}, {"spsa", L2, 0.02}, {"bandits:probe=0.01", Linf, 0.06}, {"bandits:probe=0.01", L2, 0.06}} {
+		for seed := range uint64(3) {
+			model := kinked(t, d, c.size, units...)
+			if r := attack(t, c.attack, model, task, Options{Norm: c.norm, Eps: 1, Seed: seed}); r.Status != Found {
+				t.Errorf("%s %v: %v, best %v", c.attack, c.norm, r.Status, r.Best-c.size)
+			}
+		}
+	}
+}
+
+// TestFlatStart: where no slope shows the way, ZOO begins on the other side.
+func TestFlatStart(t *testing.T) {
+	model := kinked(t, 3, -1, unit{[]float64{1, 0, 0}, -0.75, 8})
+	task := Task{X: []float64{0.5, 0.5, 0.5}, Lower: make([]float64, 3), Upper: []float64{1, 1, 1}, Goal: Untargeted(0, 2)}
+	if r := attack(t, "zoo", model, task, Options{Norm: L2, Eps: math.Inf(1), Queries: 2000}); r.Status != Found || r.Distance > 0.375*1.01 {
+		t.Errorf("%v at %v, the goal is at 0.375", r.Status, r.Distance)
+	}
+}
+
+// TestSlab: HopSkipJump halves steps that leave a goal on the other side.
+func TestSlab(t *testing.T) {
+	const d = 8
+	w := slices.Repeat([]float64{1.0 / 8}, d) // the goal: mean within 0.625 and 0.65625
+	model := kinked(t, d, -0.125, unit{w, -0.5, 1}, unit{w, -0.640625, -16})
+	task := Task{X: slices.Repeat([]float64{0.5}, d), Lower: make([]float64, d), Upper: slices.Repeat([]float64{1}, d), Goal: Untargeted(0, 2)}
+	for i := range d {
+		task.Start = append(task.Start, 0.64-0.25*float64(i%2*2-1))
+	}
+	r := attack(t, "hopskipjump", model, task, Options{Norm: L2, Eps: math.Inf(1), Queries: 10000})
+	if want := 0.125 * math.Sqrt(d); !(r.Distance <= 1.01*want && r.Distance >= want*(1-1e-9)) {
+		t.Errorf("%v at %v of the distance", r.Status, r.Distance/want)
+	}
+}
+
+// TestBudgetUsed: attacks whose questions come in batches spend the budget but for less than a smallest batch; Square's windows and
+// restarts fit it.
+func TestBudgetUsed(t *testing.T) {
+	const d = 16
+	b := halfSpace(t, 1, d)
+	far := affine(t, [][]float64{b.w, make([]float64, d)}, []float64{100, 0})
+	for _, limit := range []int{299, 300, 301, 302} {
+		for _, name := range []string{"nes", "spsa", "zoo", "hopskipjump"} {
+			model, opt := far, Options{Norm: L2, Eps: 0.5, Queries: limit}
+			if name == "hopskipjump" {
+				model, opt.Eps = b.model, math.Inf(1)
+			} else if name == "zoo" {
+				opt.Eps = math.Inf(1)
+			}
+			if r := attack(t, name, model, b.task(), opt); r.Queries > limit || r.Queries < limit-2 {
+				t.Errorf("%s: %d queries of %d", name, r.Queries, limit)
+			}
+		}
+	}
+	if r := attack(t, "square:steps=50,restarts=3", far, b.task(), Options{Norm: Linf, Eps: 0.25}); r.Queries != 151 {
+		t.Errorf("square: %d queries in 3 times 50 steps", r.Queries)
+	}
+	for k := range uint64(4) {
+		b := halfSpace(t, k, d)
+		opt := Options{Norm: Linf, Eps: b.distance(Linf) * (1 + 1e-5), Queries: 800, Seed: k}
+		if r := attack(t, "square", b.model, b.task(), opt); r.Status != Found {
+			t.Errorf("square: %v with 800 queries, best margin %v", r.Status, r.Best)
+		}
+	}
+	for dims, want := range map[int]int{20: 1 + 41 + 1, 64: 1 + 129 + 1, 65: 1 + 9 + 1} { // the input, the slopes, the end
+		b := halfSpace(t, 1, dims)
+		model := affine(t, [][]float64{b.w, make([]float64, dims)}, []float64{100, 0})
+		if r := attack(t, "zoo:steps=1,batch=4", model, b.task(), Options{Norm: L2, Eps: math.Inf(1)}); r.Queries != want {
+			t.Errorf("zoo: %d queries for a step with %d inputs, want %d", r.Queries, dims, want)
+		}
+	}
+}
+
+// TestMultiplier: the point of the multiplier has the value asked for, with some inputs at their ends; no multiplier is needed for
+// what is there, and too much is asked for with any.
+func TestMultiplier(t *testing.T) {
+	b := halfSpace(t, 4, 12)
+	with(t, b.model, b.task(), Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
+		most := 0.0
+		for i, w := range b.w {
+			most += max(w*(p.Hi[i]-p.X0[i]), w*(p.Lo[i]-p.X0[i]))
+		}
+		for _, share := range []float64{0.1, 0.5, 0.9, 0.99} {
+			x := slices.Clone(p.X0)
+			x[0] = p.Hi[0] // some way is gone already, or to be undone
+			before := dot(b.w, x)
+			gap := share*most - before + dot(b.w, p.X0)
+			mu := p.multiplier(x, b.w, gap)
+			for i, x0 := range p.X0 {
+				x[i] = min(max(x0+mu*b.w[i], p.Lo[i]), p.Hi[i])
+			}
+			if got := dot(b.w, x) - before; math.Abs(got-gap) > 1e-9 {
+				t.Errorf("share %v: rises by %v, want %v", share, got, gap)
+			}
+		}
+		if mu := p.multiplier(slices.Clone(p.X0), b.w, 2*most); !(mu > 1e6 && finite(mu)) {
+			t.Errorf("multiplier %v for a rise out of reach", mu)
+		}
+		if mu := p.multiplier(slices.Clone(p.X0), make([]float64, 12), 1); mu != 0 {
+			t.Errorf("multiplier %v without slopes", mu)
+		}
+	})
+}
+
+// TestNormal: what all steps share does not enter the direction when hits and misses are many and unequal.
+func TestNormal(t *testing.T) {
+	x := []float64{0.5, 0.25, 1}
+	var points, moved [][]float64
+	hits := []bool{true, false, false, true, false}
+	for k := range hits {
+		u := []float64{float64(k*k%5) - 1, float64(k) - 2, float64(k*k*k%7) - 3}
+		q, r := make([]float64, 3), make([]float64, 3)
+		for i := range u {
+			q[i], r[i] = x[i]+u[i], x[i]+u[i]+4*float64(i+1)
+		}
+		points, moved = append(points, q), append(moved, r)
+	}
+	g, h := make([]float64, 3), make([]float64, 3)
+	if !normal(g, x, points, hits) || !normal(h, x, moved, hits) {
+		t.Fatal("no direction")
+	}
+	for i := range g {
+		if math.Abs(g[i]-h[i]) > 1e-12 || math.Abs(dot(g, g)-1) > 1e-12 {
+			t.Errorf("directions %v and %v", g, h)
+		}
+	}
+	if !normal(g, x, points[:1], hits[:1]) || g[0]*(points[0][0]-x[0]) <= 0 {
+		t.Errorf("direction %v with a single hit at %v from %v", g, points[0], x)
+	}
+	if normal(g, x, [][]float64{x}, hits[:1]) {
+		t.Error("a direction from a step of length 0")
+	}
+}
+
+// TestUndo: on networks where an input that must stay can become free later, none can be reset alone at the end.
+func TestUndo(t *testing.T) {
+	const d = 12
+	passes := 0
+	for seed := range uint64(40) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		var units []unit
+		for range 8 {
+			w := make([]float64, d)
+			for i := range w {
+				w[i] = rng.NormFloat64()
+			}
+			units = append(units, unit{w, rng.NormFloat64(), rng.NormFloat64()})
+		}
+		model := kinked(t, d, 0, units...)
+		task := Task{X: make([]float64, d), Lower: make([]float64, d), Upper: slices.Repeat([]float64{1}, d),
+			Start: slices.Repeat([]float64{1}, d)}
+		y := make([]float64, 2)
+		label := func(x []float64) int {
+			if err := model.Scores(context.Background(), access.Batch{N: 1, X: x, Draws: []uint64{0}}, y); err != nil {
+				t.Fatal(err)
+			}
+			return access.Argmax(y)
+		}
+		from := label(task.X)
+		if label(task.Start) == from {
+			continue
+		}
+		passes++
+		task.Goal = Untargeted(from, 2)
+		r := attack(t, "pointwise:restarts=1", access.OnlyLabels(model), task, Options{Norm: L0, Eps: math.Inf(1), Seed: seed})
+		for i, v := range r.X {
+			x := slices.Clone(r.X)
+			if x[i] = 0; v != 0 && label(x) != from {
+				t.Errorf("seed %d: input %d need not change", seed, i)
+			}
+		}
+	}
+	if passes < 10 {
+		t.Errorf("only %d networks", passes)
+	}
+}
+
+// TestShorten: with room to spare, no input can be moved much closer when all have been tried, however small its weight.
+func TestShorten(t *testing.T) {
+	b := halfSpace(t, 6, 24)
+	with(t, access.OnlyLabels(b.model), b.task(), Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
+		x := make([]float64, len(b.x))
+		for i, w := range b.w {
+			if x[i] = 1; w > 0 {
+				x[i] = 0
+			}
+		}
+		far := slices.Clone(x)
+		if !p.shorten(x) || !b.reached(x) {
+			t.Fatal("not in the goal")
+		}
+		for i := range x {
+			y := slices.Clone(x)
+			if y[i] -= 0.03 * (far[i] - b.x[i]); (x[i]-b.x[i])*(y[i]-b.x[i]) > 0 && b.reached(y) {
+				t.Errorf("input %d could be nearer: %v of the way", i, (x[i]-b.x[i])/(far[i]-b.x[i]))
+			}
+		}
+	})
+}
+
+// TestToward: points on the way to another are at the right share of its size; in Linf coordinates keep what fits.
+func TestToward(t *testing.T) {
+	b := halfSpace(t, 1, 3)
+	for norm, want := range map[Norm][]float64{L2: {0.125, 0.0625, -0.03125}, Linf: {0.125, 0.125, -0.0625}} {
+		with(t, b.model, b.task(), Options{Norm: norm, Eps: math.Inf(1)}, func(p *Probe) {
+			far, x := slices.Clone(p.X0), make([]float64, 3)
+			for i, d := range []float64{0.25, 0.125, -0.0625} {
+				far[i] += d
+			}
+			p.toward(x, far, 0.5)
+			for i, v := range want {
+				if x[i]-p.X0[i] != v {
+					t.Errorf("%v: input %d has moved by %v, want %v", norm, i, x[i]-p.X0[i], v)
+				}
+			}
+		})
+	}
+}
+
+// TestFallback: a start that does not reach the goal is not taken for one that does.
+func TestFallback(t *testing.T) {
+	b := halfSpace(t, 1, 10)
+	task := b.task()
+	for _, start := range [][]float64{b.x, slices.Repeat([]float64{math.NaN()}, 10)} {
+		task.Start = start
+		for _, name := range []string{"pointwise", "boundary", "hopskipjump"} {
+			r := attack(t, name, access.OnlyLabels(b.model), task, Options{Norm: L2, Eps: math.Inf(1), Queries: 2000})
+			if want := b.distance(L2); r.Status != Found || r.Distance > 5*want {
+				t.Errorf("%s: %v at %v, the goal is at %v", name, r.Status, r.Distance, want)
+			}
+		}
+	}
+}
+
+// TestTiles has layouts of pictures and vectors.
+func TestTiles(t *testing.T) {
+	for _, c := range []struct {
+		shape []int
+		n     int
+		side  int
+		want  []int
+		count int
+	}{
+		{[]int{1, 2, 4}, 8, 2, []int{0, 0, 1, 1, 2, 2, 3, 3}, 4},
+		{[]int{2, 2, 3}, 12, 1, []int{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1}, 2},
+		{[]int{1, 1, 3, 3}, 9, 2, []int{0, 0, 1, 0, 0, 1, 2, 2, 3}, 4},
+		{[]int{2, 1, 2}, 4, 9, []int{0, 1, 2, 3}, 4},
+		{[]int{7}, 7, 2, []int{0, 0, 1, 1, 2, 2, 3}, 4},
+		{[]int{1, 2, 2}, 4, 0, []int{0, 1, 2, 3}, 4},
+		{[]int{3}, 3, 0, []int{0, 1, 2}, 3},
+	} {
+		if got, count := tiles(c.shape, c.n, c.side); !slices.Equal(got, c.want) || count != c.count {
+			t.Errorf("tiles of %v, %d a side: %v, %d of them; want %v, %d", c.shape, c.side, got, count, c.want, c.count)
+		}
+	}
+}
+
+// TestFinerTiles: tiles that are divided keep what is known, and weights that alternate from input to input are found.
+func TestFinerTiles(t *testing.T) {
+	shape := []int{1, 8, 8}
+	x, w := slices.Repeat([]float64{0.5}, 64), make([]float64, 64)
+	for i := range w {
+		w[i] = float64(1-2*((i+i/8)%2)) / 8
+	}
+	model := affine(t, [][]float64{w, make([]float64, 64)}, []float64{0.75, 0})
+	task := Task{X: x, Goal: Untargeted(0, 2)} // in Linf 3/32 away
+	for _, norm := range []Norm{Linf, L2} {
+		eps := map[Norm]float64{Linf: 0.125, L2: 0.8}[norm]
+		if r := attack(t, "bandits:tiles=4", model, task, Options{Norm: norm, Eps: eps, Shape: shape}); r.Status != Found {
+			t.Errorf("%v: %v, best margin %v", norm, r.Status, r.Best)
+		}
+	}
+	with(t, model, task, Options{Norm: L2, Eps: 1, Shape: shape}, func(p *Probe) {
+		p.params = map[string]float64{"tiles": 2}
+		s := newBandits(p)
+		for k := range s.prior {
+			s.prior[k] = float64(k + 1)
+		}
+		old := slices.Clone(s.tile)
+		for _, side := range []int{4, 0} {
+			s.divide(side)
+			for i, k := range s.tile {
+				if s.prior[k] != float64(old[i]+1) {
+					t.Errorf("%d tiles a side: input %d has %v, want %v", side, i, s.prior[k], old[i]+1)
+				}
+			}
+		}
+	})
 }

@@ -97,6 +97,7 @@ func (p *Probe) start(near bool) (x []float64, ok bool) {
 	points := rows(startBatch, len(p.X0))
 	var hits []bool
 	for try := 0; try < startTries; try += startBatch {
+		points := points[:max(1, min(startBatch, p.Left()))]
 		for k, y := range points {
 			p.noise(y, try+k)
 		}
