@@ -625,7 +625,7 @@ func TestInterior(t *testing.T) {
 		attack string
 		norm   Norm
 		size   float64 // of the goal
-	}{{"nes", Linf, 0.04}, {"nes", L2, 0.02}, {"spsa", Linf, 0.02}, {"spsa", L2, 0.02}, {"bandits:probe=0.01", Linf, 0.06}, {"bandits:probe=0.01", L2, 0.06}} {
+	}{{"nes", Linf, 0.06}, {"nes", L2, 0.04}, {"spsa", Linf, 0.02}, {"spsa", L2, 0.01}, {"bandits:probe=0.01,rate=0.3", Linf, 0.06}} {
 		for seed := range uint64(3) {
 			model := kinked(t, d, c.size, units...)
 			if r := attack(t, c.attack, model, task, Options{Norm: c.norm, Eps: 1, Seed: seed}); r.Status != Found {
