@@ -682,10 +682,10 @@ func TestBudgetUsed(t *testing.T) {
 		t.Errorf("square: %d queries in 3 times 50 steps", r.Queries)
 	}
 	for k := range uint64(4) {
-		b := halfSpace(t, k, d)
-		opt := Options{Norm: Linf, Eps: b.distance(Linf) * (1 + 1e-5), Queries: 800, Seed: k}
+		b := halfSpace(t, k, 64)
+		opt := Options{Norm: Linf, Eps: b.distance(Linf) * (1 + 1e-5), Queries: 1500, Seed: k}
 		if r := attack(t, "square", b.model, b.task(), opt); r.Status != Found {
-			t.Errorf("square: %v with 800 queries, best margin %v", r.Status, r.Best)
+			t.Errorf("square: %v with 1500 queries, best margin %v", r.Status, r.Best)
 		}
 	}
 	for dims, want := range map[int]int{20: 1 + 41 + 1, 64: 1 + 129 + 1, 65: 1 + 9 + 1} { // the input, the slopes, the end
@@ -803,25 +803,27 @@ func TestUndo(t *testing.T) {
 
 // TestShorten: with room to spare, no input can be moved much closer when all have been tried, however small its weight.
 func TestShorten(t *testing.T) {
-	b := halfSpace(t, 6, 24)
-	with(t, access.OnlyLabels(b.model), b.task(), Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
-		x := make([]float64, len(b.x))
-		for i, w := range b.w {
-			if x[i] = 1; w > 0 {
-				x[i] = 0
+	for seed := range uint64(8) {
+		b := halfSpace(t, seed, 24)
+		with(t, access.OnlyLabels(b.model), b.task(), Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
+			x := make([]float64, len(b.x))
+			for i, w := range b.w {
+				if x[i] = 1; w > 0 {
+					x[i] = 0
+				}
 			}
-		}
-		far := slices.Clone(x)
-		if !p.shorten(x) || !b.reached(x) {
-			t.Fatal("not in the goal")
-		}
-		for i := range x {
-			y := slices.Clone(x)
-			if y[i] -= 0.03 * (far[i] - b.x[i]); (x[i]-b.x[i])*(y[i]-b.x[i]) > 0 && b.reached(y) {
-				t.Errorf("input %d could be nearer: %v of the way", i, (x[i]-b.x[i])/(far[i]-b.x[i]))
+			far := slices.Clone(x)
+			if !p.shorten(x) || !b.reached(x) {
+				t.Fatal("not in the goal")
 			}
-		}
-	})
+			for i := range x {
+				y := slices.Clone(x)
+				if y[i] -= 0.03 * (far[i] - b.x[i]); (x[i]-b.x[i])*(y[i]-b.x[i]) > 0 && b.reached(y) {
+					t.Errorf("input %d could be nearer: %v of the way", i, (x[i]-b.x[i])/(far[i]-b.x[i]))
+				}
+			}
+		})
+	}
 }
 
 // TestToward: points on the way to another are at the right share of its size; in Linf coordinates keep what fits.
@@ -909,6 +911,55 @@ func TestFinerTiles(t *testing.T) {
 				if s.prior[k] != float64(old[i]+1) {
 					t.Errorf("%d tiles a side: input %d has %v, want %v", side, i, s.prior[k], old[i]+1)
 				}
+			}
+		}
+	})
+}
+
+// TestBlackEllipsoid: on a curved boundary the attacks in L2 end near the closest point, which is not along the first gradient.
+func TestBlackEllipsoid(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	for seed := range uint64(6) {
+		a, x := []float64{1, 4, 9, 1, 2}, make([]float64, 5)
+		for i := range x {
+			x[i] = float64(float32(0.02 + 0.1*rng.Float64()))
+		}
+		x[2] = float64(float32(0.1 + 0.05*rng.Float64()))
+		d := away(a, x)
+		task := Task{X: x, Lower: slices.Repeat([]float64{-2}, 5), Upper: slices.Repeat([]float64{2}, 5), Goal: Untargeted(0, 2)}
+		for _, c := range []struct {
+			attack  string
+			queries int
+			slack   float64
+		}{{"zoo", 2000, 1e-3}, {"zoo:solver=adam", 4000, 1e-2}, {"boundary", 5000, 1e-2}, {"hopskipjump", 10000, 1e-2}} {
+			opt := Options{Norm: L2, Eps: math.Inf(1), Queries: c.queries, Seed: seed}
+			near(t, c.attack, attack(t, c.attack, ellipsoid(a), task, opt), d, c.slack)
+		}
+	}
+}
+
+// TestSideways: steps on the sphere stay on it and are at right angles to the way to the input: the angle seen from there is that of
+// the step.
+func TestSideways(t *testing.T) {
+	b := halfSpace(t, 2, 20)
+	task := b.task()
+	task.Lower, task.Upper = nil, nil
+	with(t, b.model, task, Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
+		x, y := slices.Clone(p.X0), make([]float64, 20)
+		for i := range x {
+			x[i] += p.Rng.NormFloat64()
+		}
+		dist := math.Sqrt(squares(x, p.X0))
+		for _, length := range []float64{0.01, 0.3, 2} {
+			p.sideways(y, x, dist, length)
+			cos := 0.0
+			for i, x0 := range p.X0 {
+				cos += (x[i] - x0) * (y[i] - x0)
+			}
+			got := math.Sqrt(squares(y, p.X0))
+			cos /= dist * got
+			if math.Abs(got/dist-1) > 1e-6 || math.Abs(cos-1/math.Sqrt(1+length*length)) > 1e-6 {
+				t.Errorf("step %v: at %v of the distance, cosine %v", length, got/dist, cos)
 			}
 		}
 	})

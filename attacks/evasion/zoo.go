@@ -27,7 +27,7 @@ var _ = register(&Method{Name: "zoo", Doc: "steps on coordinates with slopes by 
 
 func runZOO(p *Probe) {
 	n := len(p.X0)
-	x, near := slices.Clone(p.X0), make([]float64, n)
+	x := slices.Clone(p.X0)
 	size := max(1, min(n, p.Int("batch")))
 	if n <= 64 {
 		size = n
@@ -61,11 +61,9 @@ func runZOO(p *Probe) {
 		}
 		gap := p.Float("kappa") - v
 		if gap <= 0 {
-			copy(near, x)
-			if !p.bisect(near, 1e-3) {
+			if !p.bisect(x, 1e-3) {
 				return
 			}
-			copy(x, near)
 			gap = 0
 		}
 		mu := p.multiplier(x, g, gap)
