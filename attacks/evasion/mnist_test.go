@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +22,7 @@ func TestBlackBoxDigits(t *testing.T) {
 	if root == "" {
 		t.Skip("CERTIFY_BENCH is not set")
 	}
-	net := os.Getenv("NET")
-	if net == "" {
-		net = filepath.Join(root, "vnncomp/mnist_fc/onnx/mnist-net_256x2.onnx.gz")
-	}
-	g, err := onnx.ReadFile(net)
+	g, err := onnx.ReadFile(filepath.Join(root, "vnncomp/mnist_fc/onnx/mnist-net_256x2.onnx.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,57 +47,88 @@ func TestBlackBoxDigits(t *testing.T) {
 			tasks = append(tasks, Task{X: x, Lower: make([]float64, n), Upper: slices.Repeat([]float64{1}, n), Goal: Untargeted(label, 10)})
 		}
 	}
-	list := "linf,0.05 pgd:steps=100;linf,0.05,5000 square nes spsa bandits;linf,0.1 pgd;linf,0.1,5000 square nes spsa bandits;" +
-		"l2,1,5000 pgd square nes spsa bandits;l2,inf,10000 boundary hopskipjump zoo;linf,inf,10000 hopskipjump;l0,inf,10000 pointwise"
-	if s := os.Getenv("LIST"); s != "" {
-		list = s
-	}
-	for _, line := range strings.Split(list, ";") {
-		f := strings.Fields(line)
-		c := strings.Split(f[0]+",0", ",")
-		norm, _ := ParseNorm(c[0])
-		opt := Options{Norm: norm, Eps: number(t, c[1]), Queries: int(number(t, c[2])), Shape: []int{1, 28, 28}, Seed: 1}
-		for _, name := range f[1:] {
-			m, params, err := Parse(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			opt.Params = params
-			start := time.Now()
-			r, err := m.Run(context.Background(), model, tasks, opt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hits, queries := 0, []int(nil)
-			var distances []float64
-			for _, r := range r {
-				if r.Status == Found {
-					hits++
-					queries = append(queries, r.Queries)
-				}
-				distances = append(distances, r.Distance)
-			}
-			slices.Sort(queries)
-			slices.Sort(distances)
-			mean := 0.0
-			for _, q := range queries {
-				mean += float64(q) / float64(len(queries))
-			}
-			t.Logf("%-18s %-50s found %3d of %d, queries median %5d mean %7.1f, distance median %.4f, %v", f[0], name, hits, len(tasks),
-				append(queries, 0)[len(queries)/2], mean, distances[len(distances)/2], time.Since(start).Round(time.Millisecond))
+	// Each line is the norm, the radius, the budget, the attack, how many images must fall and, without a radius, the median
+	// distance that must be reached.
+	for _, c := range []struct {
+		norm     Norm
+		eps      float64
+		queries  int
+		attack   string
+		found    int
+		distance float64
+	}{
+		{Linf, 0.1, 0, "pgd", 90, 0}, {Linf, 0.1, 5000, "square", 90, 0}, {Linf, 0.1, 5000, "nes", 83, 0}, {Linf, 0.1, 5000, "spsa", 83, 0},
+		{Linf, 0.1, 5000, "bandits", 82, 0}, {Linf, 0.15, 5000, "square", 92, 0}, {Linf, 0.15, 5000, "nes", 90, 0},
+		{Linf, 0.15, 5000, "spsa", 90, 0}, {Linf, 0.15, 5000, "bandits", 90, 0}, {Linf, 0.05, 5000, "square", 60, 0},
+		{L2, 1, 0, "pgd", 64, 0}, {L2, 1, 5000, "square", 50, 0}, {L2, 1, 5000, "nes", 55, 0}, {L2, 1, 5000, "spsa", 58, 0},
+		{L2, 1, 5000, "bandits", 50, 0}, {L1, 10, 5000, "square", 1, 0},
+		{L2, math.Inf(1), 0, "ddn", 88, 0.67}, {L2, math.Inf(1), 10000, "zoo", 99, 0.65}, {L2, math.Inf(1), 10000, "boundary", 99, 0.7},
+		{L2, math.Inf(1), 10000, "hopskipjump", 99, 0.69}, {Linf, math.Inf(1), 10000, "hopskipjump", 99, 0.047},
+		{L0, math.Inf(1), 2000, "pointwise", 99, 22},
+	} {
+		m, params, err := Parse(c.attack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		opt := Options{Norm: c.norm, Eps: c.eps, Params: params, Queries: c.queries, Shape: []int{1, 28, 28}, Seed: 1}
+		r, err := m.Run(context.Background(), model, tasks, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, queries, distance := summary(r)
+		t.Logf("%-4v %-5v %5d queries, %-12s found %3d of %d after a median of %5d queries, median distance %.4f, %v", c.norm, c.eps,
+			c.queries, c.attack, found, len(tasks), queries, distance, time.Since(start).Round(10*time.Millisecond))
+		if found < c.found || c.distance > 0 && distance > c.distance {
+			t.Errorf("%v %v %s: %d found at a median distance of %v, want %d, %v", c.norm, c.eps, c.attack, found, distance, c.found, c.distance)
 		}
 	}
+	transfer(t, model, tasks)
 }
 
-func number(t *testing.T, s string) float64 {
-	if s == "inf" {
-		return math.Inf(1)
+// summary returns how many attacks succeeded, the median of their queries, and the median distance of all.
+func summary(r []Result) (found, queries int, distance float64) {
+	var q []int
+	var d []float64
+	for _, r := range r {
+		if r.Status == Found {
+			q = append(q, r.Queries)
+		}
+		d = append(d, r.Distance)
 	}
-	v, err := (&Param{}).parse(s)
+	slices.Sort(q)
+	slices.Sort(d)
+	if len(q) > 0 {
+		queries = q[len(q)/2]
+	}
+	return len(q), queries, d[len(d)/2]
+}
+
+// transfer attacks labels alone through a substitute whose seeds are other images.
+func transfer(t *testing.T, model access.Gradients, tasks []Task) {
+	var seeds [][]float64
+	for _, task := range tasks[50:] {
+		seeds = append(seeds, task.X)
+	}
+	start := time.Now()
+	m, queries, err := TrainSubstitute(context.Background(), access.OnlyLabels(model), seeds,
+		SubstituteOptions{Lower: tasks[0].Lower, Upper: tasks[0].Upper})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return v
+	took := time.Since(start).Round(10 * time.Millisecond)
+	for _, eps := range []float64{0.1, 0.2, 0.3} {
+		pgd, _ := Lookup("pgd")
+		r, err := pgd.Run(context.Background(), access.OnlyLabels(model), tasks[:50], Options{Norm: Linf, Eps: eps, Surrogate: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, _, _ := summary(r)
+		t.Logf("substitute of %d labels in %v: %d of 50 fall to pgd at %v", queries, took, found, eps)
+		if eps == 0.3 && found < 40 {
+			t.Errorf("%d of 50 transfer", found)
+		}
+	}
 }
 
 // readIDX returns the bytes of a compressed file of the digits.
