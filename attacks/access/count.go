@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// A Counter counts the points that models are asked about, by what is asked; a point of a call that fails counts too. Its totals may
-// be read while the models are in use.
+// A Counter counts the points that models are asked about, by what is asked; a point of a call that fails counts too. Its
+// totals may be read while the models are in use.
 type Counter struct{ labels, scores, gradients atomic.Int64 }
 
 // Labels returns the points whose label was asked for.
@@ -22,8 +22,8 @@ func (c *Counter) Gradients() int { return int(c.gradients.Load()) }
 // Queries returns the points asked about without a gradient: labels and scores.
 func (c *Counter) Queries() int { return c.Labels() + c.Scores() }
 
-// Count returns a model of the same level of access that is counted: a Gradients for a Gradients, else a Scores for a Scores, else a
-// Labels. It panics on a model that is none of them.
+// Count returns a model of the same level of access that is counted: a Gradients for a Gradients, else a Scores for a Scores,
+// else a Labels. It panics on a model that is none of them.
 func Count(model any) (counted any, c *Counter) {
 	c = new(Counter)
 	switch m := model.(type) {

@@ -7,14 +7,15 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Bandits with time and data priors (Ilyas, Engstrom and Madry, "Prior convictions: black-box adversarial attacks with bandits and
-// priors", 2019): a guess of the gradient, constant on the tiles of a picture, is carried from step to step and corrected by one
-// pair of queries, exponentiated for Linf and added for L2.
+// Bandits with time and data priors (Ilyas, Engstrom and Madry, "Prior convictions: black-box adversarial attacks with bandits
+// and priors", 2019): a guess of the gradient, constant on the tiles of a picture, is carried from step to step and corrected
+// by one pair of queries, exponentiated for Linf and added for L2.
 //
-// Where the paper divides the change of the loss by the lengths of the probe, this divides by its running root mean square, so that
-// the learning rate means the same for every network. Steps are halved, and tiles divided in four, when the loss has not risen for a
-// while.
-var _ = register(&Method{Name: "bandits", Doc: "gradient guess on tiles, corrected by a pair of queries a step", Needs: access.NeedScores,
+// Where the paper divides the change of the loss by the lengths of the probe, this divides by its running root mean square, so
+// that the learning rate means the same for every network. Steps are halved, and tiles divided in four, when the loss has not
+// risen for a while.
+var _ = register(&Method{Name: "bandits", Doc: "gradient guess on tiles, corrected by a pair of queries a step",
+	Needs:  access.NeedScores,
 	Source: "Ilyas, Engstrom, Madry: Prior convictions: black-box adversarial attacks with bandits and priors, 2019",
 	Norms:  []Norm{Linf, L2},
 	Params: []Param{{Name: "steps", Default: 5000, Doc: "steps, of two queries each"},

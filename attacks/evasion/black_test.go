@@ -28,8 +28,8 @@ func halfSpace(t testing.TB, seed uint64, d int) *binary {
 	return newBinary(t, rand.New(rand.NewPCG(seed, 77)), d)
 }
 
-// TestEstimators: on a linear loss the estimates of both kinds of directions have the slopes as their mean and the variance of theory,
-// inside the box and at its faces, where the pairs are cut.
+// TestEstimators: on a linear loss the estimates of both kinds of directions have the slopes as their mean and the variance of
+// theory, inside the box and at its faces, where the pairs are cut.
 func TestEstimators(t *testing.T) {
 	const d, pairs = 12, 4000
 	b := halfSpace(t, 1, d)
@@ -69,8 +69,8 @@ func TestEstimators(t *testing.T) {
 	}
 }
 
-// TestDifferences: central differences of a linear function are exact to rounding, at faces of the box too; a coordinate without room
-// has none, and those beyond the budget have none.
+// TestDifferences: central differences of a linear function are exact to rounding, at faces of the box too; a coordinate
+// without room has none, and those beyond the budget have none.
 func TestDifferences(t *testing.T) {
 	const d = 10
 	b := halfSpace(t, 2, d)
@@ -103,7 +103,8 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
-// TestBlackLinear: attacks within a radius reach the goal of a linear classifier a little above the analytic distance and never below.
+// TestBlackLinear: attacks within a radius reach the goal of a linear classifier a little above the analytic distance and never
+// below.
 func TestBlackLinear(t *testing.T) {
 	for _, c := range []struct {
 		attack string
@@ -118,13 +119,14 @@ func TestBlackLinear(t *testing.T) {
 		for k := range 12 {
 			b := halfSpace(t, uint64(k), 8+k)
 			d := b.distance(c.norm)
-			if r := attack(t, c.attack, b.model, b.task(), Options{Norm: c.norm, Eps: d * (1 + c.slack), Seed: uint64(k)}); r.Status != Found {
+			opt := Options{Norm: c.norm, Eps: d * (1 + c.slack), Seed: uint64(k)}
+			if r := attack(t, c.attack, b.model, b.task(), opt); r.Status != Found {
 				t.Errorf("%s %v, %d inputs: %v at %g over the distance, best margin %v of %v", c.attack, c.norm, len(b.x), r.Status, c.slack,
 					r.Best, b.margin())
 			} else if r.Distance > d*(1+c.slack) && c.norm != Linf {
 				t.Errorf("%s %v: at distance %v, radius %v", c.attack, c.norm, r.Distance, d*(1+c.slack))
 			}
-			opt := Options{Norm: c.norm, Eps: d * (1 - 1e-6), Seed: uint64(k), Queries: 1000}
+			opt.Eps, opt.Queries = d*(1-1e-6), 1000
 			if r := attack(t, c.attack, b.model, b.task(), opt); r.Status != Failed {
 				t.Errorf("%s %v: %v below the distance", c.attack, c.norm, r.Status)
 			}
@@ -132,8 +134,8 @@ func TestBlackLinear(t *testing.T) {
 	}
 }
 
-// TestHalfSpaces: attacks that look for the closest point converge to the orthogonal projection onto a half-space, or its counterpart
-// in Linf.
+// TestHalfSpaces: attacks that look for the closest point converge to the orthogonal projection onto a half-space, or its
+// counterpart in Linf.
 func TestHalfSpaces(t *testing.T) {
 	for _, c := range []struct {
 		attack  string
@@ -145,7 +147,8 @@ func TestHalfSpaces(t *testing.T) {
 		{"boundary", L2, []int{20, 50}, 10000, 1.05}, {"boundary", L2, []int{20}, 5000, 1.05},
 		{"hopskipjump", L2, []int{20, 50}, 10000, 1.01}, {"hopskipjump", Linf, []int{20}, 20000, 1.1},
 		{"zoo:rate=1", L2, []int{20, 64}, 280, 1.001}, {"boundary:source=0.00001", L2, []int{20}, 10000, 1.05},
-		{"zoo", L2, []int{20, 64}, 2500, 1.001}, {"zoo", L2, []int{65, 200}, 4000, 1.0005}, {"zoo:solver=adam", L2, []int{20}, 4000, 1.005},
+		{"zoo", L2, []int{20, 64}, 2500, 1.001}, {"zoo", L2, []int{65, 200}, 4000, 1.0005},
+		{"zoo:solver=adam", L2, []int{20}, 4000, 1.005},
 	} {
 		for _, d := range c.dims {
 			for seed := range uint64(4) {
@@ -181,8 +184,8 @@ func (o *observer) Scores(ctx context.Context, b access.Batch, y []float64) erro
 }
 
 // TestSquareSteps follows the Square attack: every point differs from the best before it inside one window of the size that the
-// schedule gives, for Linf every input is at an end of its range, for L2 and L1 the whole radius is used, and the number of queries is
-// that of the steps.
+// schedule gives, for Linf every input is at an end of its range, for L2 and L1 the whole radius is used, and the number of
+// queries is that of the steps.
 func TestSquareSteps(t *testing.T) {
 	const steps = 400
 	for _, shape := range [][]int{{2, 12, 12}, {1, 2, 9, 16}, {60}} {
@@ -249,7 +252,8 @@ func TestSquareSteps(t *testing.T) {
 func TestSquareSchedule(t *testing.T) {
 	for _, c := range []struct {
 		t, steps, halvings int
-	}{{0, 10000, 0}, {10, 10000, 0}, {11, 10000, 1}, {51, 10000, 2}, {201, 10000, 3}, {501, 10000, 4}, {1001, 10000, 5}, {2001, 10000, 6},
+	}{{0, 10000, 0}, {10, 10000, 0}, {11, 10000, 1},
+		{51, 10000, 2}, {201, 10000, 3}, {501, 10000, 4}, {1001, 10000, 5}, {2001, 10000, 6},
 		{4001, 10000, 7}, {6001, 10000, 8}, {8001, 10000, 9}, {9999, 10000, 9}, {5, 5000, 0}, {6, 5000, 1}, {4500, 5000, 9}} {
 		if got, want := schedule(0.8, c.t, c.steps), 0.8/float64(int(1)<<c.halvings); got != want {
 			t.Errorf("step %d of %d: share %v, want %v", c.t, c.steps, got, want)
@@ -411,8 +415,8 @@ func hide(model access.Gradients, labels bool) any {
 	return access.OnlyScores(model)
 }
 
-// TestBlackCounts compares the counts of results with what the model was asked, with a budget and without; a budget is never exceeded,
-// and attacks that measure in batches use it to the last pair.
+// TestBlackCounts compares the counts of results with what the model was asked, with a budget and without; a budget is never
+// exceeded, and attacks that measure in batches use it to the last pair.
 func TestBlackCounts(t *testing.T) {
 	n := newTiny(t, 1)
 	for _, a := range blackBox {
@@ -444,7 +448,8 @@ func TestBlackCounts(t *testing.T) {
 	}
 }
 
-// TestBlackSameBytes: results depend neither on the number of workers nor on the tasks behind in the list, and are what was measured.
+// TestBlackSameBytes: results depend neither on the number of workers nor on the tasks behind in the list, and are what was
+// measured.
 func TestBlackSameBytes(t *testing.T) {
 	n := newTiny(t, 1)
 	rng := rand.New(rand.NewPCG(10, 10))
@@ -501,8 +506,10 @@ func TestBlackGoals(t *testing.T) {
 	problem := func(rows ...spec.Row) *Goal {
 		return Unsafe(&spec.Problem{NumInputs: 3, NumOutputs: 3, Boxes: []spec.Box{{}}, Cases: []spec.Case{{Rows: rows}}}, 0)
 	}
-	outputs := problem(spec.Row{Y: []spec.Coef{{Index: 1, Value: -1}}, RHSLower: -0.5, RHSUpper: -0.5}, spec.Row{Y: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: 2.5, RHSUpper: 2.5})
-	inputs := problem(spec.Row{X: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: 0.25, RHSUpper: 0.25}, spec.Row{Y: []spec.Coef{{Index: 0, Value: -1}}, RHSLower: -0.5, RHSUpper: -0.5})
+	outputs := problem(spec.Row{Y: []spec.Coef{{Index: 1, Value: -1}}, RHSLower: -0.5, RHSUpper: -0.5},
+		spec.Row{Y: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: 2.5, RHSUpper: 2.5})
+	inputs := problem(spec.Row{X: []spec.Coef{{Index: 0, Value: 1}}, RHSLower: 0.25, RHSUpper: 0.25},
+		spec.Row{Y: []spec.Coef{{Index: 0, Value: -1}}, RHSLower: -0.5, RHSUpper: -0.5})
 	for _, a := range blackBox {
 		for name, goal := range map[string]*Goal{"targeted": Targeted(2, 3), "outputs": outputs, "inputs": inputs} {
 			for _, boxed := range []bool{true, false} {
@@ -524,8 +531,8 @@ func TestBlackGoals(t *testing.T) {
 	}
 }
 
-// TestBlackDegenerate: boxes without room, a radius of zero and flat models end every attack without a result, and so do starts that
-// do not reach the goal.
+// TestBlackDegenerate: boxes without room, a radius of zero and flat models end every attack without a result, and so do starts
+// that do not reach the goal.
 func TestBlackDegenerate(t *testing.T) {
 	x := []float64{0.25, 0.5, 1}
 	flat := affine(t, [][]float64{{0, 0, 0}, {0, 0, 0}}, []float64{1, 0})
@@ -625,7 +632,8 @@ func TestInterior(t *testing.T) {
 		attack string
 		norm   Norm
 		size   float64 // of the goal
-	}{{"nes", Linf, 0.06}, {"nes", L2, 0.04}, {"spsa", Linf, 0.02}, {"spsa", L2, 0.01}, {"bandits:probe=0.01,rate=0.3", Linf, 0.06}} {
+	}{{"nes", Linf, 0.06}, {"nes", L2, 0.04}, {"spsa", Linf, 0.02}, {"spsa", L2, 0.01},
+		{"bandits:probe=0.01,rate=0.3", Linf, 0.06}} {
 		for seed := range uint64(3) {
 			model := kinked(t, d, c.size, units...)
 			if r := attack(t, c.attack, model, task, Options{Norm: c.norm, Eps: 1, Seed: seed}); r.Status != Found {
@@ -639,7 +647,8 @@ func TestInterior(t *testing.T) {
 func TestFlatStart(t *testing.T) {
 	model := kinked(t, 3, -1, unit{[]float64{1, 0, 0}, -0.75, 8})
 	task := Task{X: []float64{0.5, 0.5, 0.5}, Lower: make([]float64, 3), Upper: []float64{1, 1, 1}, Goal: Untargeted(0, 2)}
-	if r := attack(t, "zoo", model, task, Options{Norm: L2, Eps: math.Inf(1), Queries: 2000}); r.Status != Found || r.Distance > 0.375*1.01 {
+	r := attack(t, "zoo", model, task, Options{Norm: L2, Eps: math.Inf(1), Queries: 2000})
+	if r.Status != Found || r.Distance > 0.375*1.01 {
 		t.Errorf("%v at %v, the goal is at 0.375", r.Status, r.Distance)
 	}
 }
@@ -649,7 +658,8 @@ func TestSlab(t *testing.T) {
 	const d = 8
 	w := slices.Repeat([]float64{1.0 / 8}, d) // the goal: mean within 0.625 and 0.65625
 	model := kinked(t, d, -0.125, unit{w, -0.5, 1}, unit{w, -0.640625, -16})
-	task := Task{X: slices.Repeat([]float64{0.5}, d), Lower: make([]float64, d), Upper: slices.Repeat([]float64{1}, d), Goal: Untargeted(0, 2)}
+	task := Task{X: slices.Repeat([]float64{0.5}, d), Lower: make([]float64, d), Upper: slices.Repeat([]float64{1}, d),
+		Goal: Untargeted(0, 2)}
 	for i := range d {
 		task.Start = append(task.Start, 0.64-0.25*float64(i%2*2-1))
 	}
@@ -659,8 +669,8 @@ func TestSlab(t *testing.T) {
 	}
 }
 
-// TestBudgetUsed: attacks whose questions come in batches spend the budget but for less than a smallest batch; Square's windows and
-// restarts fit it.
+// TestBudgetUsed: attacks whose questions come in batches spend the budget but for less than a smallest batch; Square's windows
+// and restarts fit it.
 func TestBudgetUsed(t *testing.T) {
 	const d = 16
 	b := halfSpace(t, 1, d)
@@ -697,8 +707,8 @@ func TestBudgetUsed(t *testing.T) {
 	}
 }
 
-// TestMultiplier: the point of the multiplier has the value asked for, with some inputs at their ends; no multiplier is needed for
-// what is there, and too much is asked for with any.
+// TestMultiplier: the point of the multiplier has the value asked for, with some inputs at their ends; no multiplier is needed
+// for what is there, and too much is asked for with any.
 func TestMultiplier(t *testing.T) {
 	b := halfSpace(t, 4, 12)
 	with(t, b.model, b.task(), Options{Norm: L2, Eps: math.Inf(1)}, func(p *Probe) {
@@ -938,8 +948,8 @@ func TestBlackEllipsoid(t *testing.T) {
 	}
 }
 
-// TestSideways: steps on the sphere stay on it and are at right angles to the way to the input: the angle seen from there is that of
-// the step.
+// TestSideways: steps on the sphere stay on it and are at right angles to the way to the input: the angle seen from there is
+// that of the step.
 func TestSideways(t *testing.T) {
 	b := halfSpace(t, 2, 20)
 	task := b.task()

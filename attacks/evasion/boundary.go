@@ -6,14 +6,15 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The boundary attack (Brendel, Rauber and Bethge, "Decision-based adversarial attacks: reliable attacks against black-box machine
-// learning models", 2018): a random walk along the decision boundary that sees labels alone. A step goes sideways at an equal
-// distance from the input, then towards it, and is taken when the goal is still reached; both lengths are tuned so that the walk
-// neither stands nor drags.
+// The boundary attack (Brendel, Rauber and Bethge, "Decision-based adversarial attacks: reliable attacks against black-box
+// machine learning models", 2018): a random walk along the decision boundary that sees labels alone. A step goes sideways at an
+// equal distance from the input, then towards it, and is taken when the goal is still reached; both lengths are tuned so that
+// the walk neither stands nor drags.
 var _ = register(&Method{Name: "boundary", Doc: "random walk along the decision boundary", Needs: access.NeedLabels,
 	Source: "Brendel, Rauber, Bethge: Decision-based adversarial attacks, 2018",
 	Norms:  []Norm{L2}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 25000, Doc: "steps"}, {Name: "spherical", Default: 0.01, Doc: "first step sideways, in distances"},
+	Params: []Param{{Name: "steps", Default: 25000, Doc: "steps"},
+		{Name: "spherical", Default: 0.01, Doc: "first step sideways, in distances"},
 		{Name: "source", Default: 0.01, Doc: "first step towards the input, in distances"},
 		{Name: "factor", Default: 1.5, Doc: "by which steps are tuned"}},
 	run: runBoundary})

@@ -65,8 +65,8 @@ func rows(n, d int) [][]float64 {
 	return r
 }
 
-// at evaluates x, which is snapped, and the pairs around it, as many as the budget allows; it returns the loss at x and stores the
-// estimate in g.
+// at evaluates x, which is snapped, and the pairs around it, as many as the budget allows; it returns the loss at x and stores
+// the estimate in g.
 func (e *estimator) at(x, g []float64) (v float64, ok bool) {
 	p := e.p
 	pairs := max(1, min(len(e.points)-1, p.Left()-1)/2)
@@ -111,9 +111,9 @@ func (e *estimator) at(x, g []float64) (v float64, ok bool) {
 // finite reports whether v is neither infinite nor NaN.
 func finite(v float64) bool { return v-v == 0 }
 
-// differences stores in g[k] the slope of f along coordinate coords[k] at x, which is snapped, by central differences over x ± h, and
-// returns f at x. f is given a point and its outputs. points is memory of at least 2·len(coords)+1 rows; with less budget than that
-// the last coordinates get no slope.
+// differences stores in g[k] the slope of f along coordinate coords[k] at x, which is snapped, by central differences over x ±
+// h, and returns f at x. f is given a point and its outputs. points is memory of at least 2·len(coords)+1 rows; with less
+// budget than that the last coordinates get no slope.
 func (p *Probe) differences(f func(x, y []float64) float64, x []float64, coords []int, h float64, points [][]float64,
 	g []float64) (v float64, ok bool) {
 	p.Snap(x)
@@ -156,7 +156,8 @@ func (p *Probe) coordinate(radius float64) float64 {
 	return radius
 }
 
-// coordinateAdam is the optimiser of Kingma and Ba, "Adam: a method for stochastic optimization", with a step counter for every coordinate.
+// coordinateAdam is the optimiser of Kingma and Ba, "Adam: a method for stochastic optimization", with a step counter for every
+// coordinate.
 type coordinateAdam struct {
 	rate, beta1, beta2 float64
 	m, v               []float64

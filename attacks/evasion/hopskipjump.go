@@ -6,14 +6,16 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// HopSkipJump (Chen, Jordan and Wainwright, "HopSkipJumpAttack: a query-efficient decision-based attack", 2020): at a point of the
-// decision boundary the direction into the goal is estimated from labels around it, a step goes that way, and bisection leads back
-// to the boundary.
+// HopSkipJump (Chen, Jordan and Wainwright, "HopSkipJumpAttack: a query-efficient decision-based attack", 2020): at a point of
+// the decision boundary the direction into the goal is estimated from labels around it, a step goes that way, and bisection
+// leads back to the boundary.
 var _ = register(&Method{Name: "hopskipjump", Doc: "boundary normals estimated from labels", Needs: access.NeedLabels,
 	Source: "Chen, Jordan, Wainwright: HopSkipJumpAttack: a query-efficient decision-based attack, 2020",
 	Norms:  []Norm{L2, Linf}, Minimal: true,
-	Params: []Param{{Name: "steps", Default: 64, Doc: "steps"}, {Name: "points", Default: 100, Doc: "labels of the first estimate"},
-		{Name: "most", Default: 10000, Doc: "labels of the largest estimate"}, {Name: "gamma", Default: 1, Doc: "size of the neighbourhood"}},
+	Params: []Param{{Name: "steps", Default: 64, Doc: "steps"},
+		{Name: "points", Default: 100, Doc: "labels of the first estimate"},
+		{Name: "most", Default: 10000, Doc: "labels of the largest estimate"},
+		{Name: "gamma", Default: 1, Doc: "size of the neighbourhood"}},
 	run: runHopSkipJump})
 
 func runHopSkipJump(p *Probe) {

@@ -15,8 +15,8 @@ import (
 	"github.com/spai-project/certify/nn/onnx"
 )
 
-// TestBlackBoxDigits measures the attacks without gradients on handwritten digits, if CERTIFY_BENCH names a folder that has them and
-// the networks of VNN-COMP.
+// TestBlackBoxDigits measures the attacks without gradients on handwritten digits, if CERTIFY_BENCH names a folder that has
+// them and the networks of VNN-COMP.
 func TestBlackBoxDigits(t *testing.T) {
 	root := os.Getenv("CERTIFY_BENCH")
 	if root == "" {
@@ -44,7 +44,8 @@ func TestBlackBoxDigits(t *testing.T) {
 			t.Fatal(err)
 		}
 		if label := int(labels[8+k]); access.Argmax(y) == label {
-			tasks = append(tasks, Task{X: x, Lower: make([]float64, n), Upper: slices.Repeat([]float64{1}, n), Goal: Untargeted(label, 10)})
+			task := Task{X: x, Lower: make([]float64, n), Upper: slices.Repeat([]float64{1}, n), Goal: Untargeted(label, 10)}
+			tasks = append(tasks, task)
 		}
 	}
 	// Each line is the norm, the radius, the budget, the attack, how many images must fall and, without a radius, the median
@@ -57,7 +58,8 @@ func TestBlackBoxDigits(t *testing.T) {
 		found    int
 		distance float64
 	}{
-		{Linf, 0.1, 0, "pgd", 90, 0}, {Linf, 0.1, 5000, "square", 90, 0}, {Linf, 0.1, 5000, "nes", 83, 0}, {Linf, 0.1, 5000, "spsa", 83, 0},
+		{Linf, 0.1, 0, "pgd", 90, 0}, {Linf, 0.1, 5000, "square", 90, 0}, {Linf, 0.1, 5000, "nes", 83, 0},
+		{Linf, 0.1, 5000, "spsa", 83, 0},
 		{Linf, 0.1, 5000, "bandits", 82, 0}, {Linf, 0.15, 5000, "square", 92, 0}, {Linf, 0.15, 5000, "nes", 90, 0},
 		{Linf, 0.15, 5000, "spsa", 90, 0}, {Linf, 0.15, 5000, "bandits", 90, 0}, {Linf, 0.05, 5000, "square", 60, 0},
 		{L2, 1, 0, "pgd", 64, 0}, {L2, 1, 5000, "square", 50, 0}, {L2, 1, 5000, "nes", 55, 0}, {L2, 1, 5000, "spsa", 58, 0},
@@ -80,7 +82,8 @@ func TestBlackBoxDigits(t *testing.T) {
 		t.Logf("%-4v %-5v %5d queries, %-12s found %3d of %d after a median of %5d queries, median distance %.4f, %v", c.norm, c.eps,
 			c.queries, c.attack, found, len(tasks), queries, distance, time.Since(start).Round(10*time.Millisecond))
 		if found < c.found || c.distance > 0 && distance > c.distance {
-			t.Errorf("%v %v %s: %d found at a median distance of %v, want %d, %v", c.norm, c.eps, c.attack, found, distance, c.found, c.distance)
+			t.Errorf("%v %v %s: %d found at a median distance of %v, want %d, %v", c.norm, c.eps, c.attack, found, distance,
+				c.found, c.distance)
 		}
 	}
 	transfer(t, model, tasks)

@@ -6,11 +6,12 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The pointwise attack (Schott, Rauber, Bethge and Brendel, "Towards the first adversarially robust neural network model on MNIST",
-// 2019) undoes a perturbation as far as the goal allows, input by input, seeing labels alone. It starts from Task.Start or from
-// noise; started from what another attack found it says which inputs matter. What it returns needs every changed input: none can be
-// undone alone. For L2 and L1 what is left is then moved towards the input, coordinate by coordinate.
-var _ = register(&Method{Name: "pointwise", Doc: "undo a perturbation input by input while the goal is reached", Needs: access.NeedLabels,
+// The pointwise attack (Schott, Rauber, Bethge and Brendel, "Towards the first adversarially robust neural network model on
+// MNIST", 2019) undoes a perturbation as far as the goal allows, input by input, seeing labels alone. It starts from Task.Start
+// or from noise; started from what another attack found it says which inputs matter. What it returns needs every changed input:
+// none can be undone alone. For L2 and L1 what is left is then moved towards the input, coordinate by coordinate.
+var _ = register(&Method{Name: "pointwise", Doc: "undo a perturbation input by input while the goal is reached",
+	Needs:  access.NeedLabels,
 	Source: "Schott, Rauber, Bethge, Brendel: Towards the first adversarially robust neural network model on MNIST, 2019",
 	Norms:  []Norm{L0, L1, L2}, Minimal: true,
 	Params: []Param{{Name: "restarts", Default: 3, Doc: "random orders"}},
@@ -27,8 +28,8 @@ var _ = register(&Method{Name: "pointwise", Doc: "undo a perturbation input by i
 		}
 	}})
 
-// undo resets coordinates of x, which reaches the goal, to X0 while it does: runs of a random order, shorter and shorter, then single
-// ones until none can be reset. It returns false when the attack must return.
+// undo resets coordinates of x, which reaches the goal, to X0 while it does: runs of a random order, shorter and shorter, then
+// single ones until none can be reset. It returns false when the attack must return.
 func (p *Probe) undo(x []float64) (ok bool) {
 	var order []int
 	for i, v := range x {

@@ -7,15 +7,19 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Simultaneous perturbation stochastic approximation (Uesato et al., "Adversarial risk and the dangers of evaluating against weak
-// attacks", 2018): slopes from pairs of points whose coordinates all move by the same amount, up or down at random; Adam climbs along
-// them. Little hides from it that hides from gradients.
+// Simultaneous perturbation stochastic approximation (Uesato et al., "Adversarial risk and the dangers of evaluating against
+// weak attacks", 2018): slopes from pairs of points whose coordinates all move by the same amount, up or down at random; Adam
+// climbs along them. Little hides from it that hides from gradients.
 var _ = register(&Method{Name: "spsa", Doc: "Adam from scores at pairs of random sign directions", Needs: access.NeedScores,
 	Source: "Uesato, O'Donoghue, van den Oord, Kohli: Adversarial risk and the dangers of evaluating against weak attacks, 2018",
 	Norms:  []Norm{Linf, L2, L1},
-	Params: []Param{{Name: "steps", Default: 500, Doc: "gradient steps"}, {Name: "pairs", Default: 10, Doc: "pairs of points for a gradient"},
+	Params: []Param{{Name: "steps", Default: 500, Doc: "gradient steps"},
+		{Name: "pairs", Default: 10, Doc: "pairs of points for a gradient"},
 		{Name: "sigma", Default: 0.3, Doc: "distance of the points, in radii of a coordinate"},
-		{Name: "rate", Default: 0.5, Doc: "Adam's step, in radii of a coordinate"}, {Name: "plateau", Default: 10, Doc: "steps without a better loss until the step is halved"}, {Name: "beta", Default: 0.98, Doc: "decay of Adam's mean slope"}, lossParam(Margin)},
+		{Name: "rate", Default: 0.5, Doc: "Adam's step, in radii of a coordinate"},
+		{Name: "plateau", Default: 10, Doc: "steps without a better loss until the step is halved"},
+		{Name: "beta", Default: 0.98, Doc: "decay of Adam's mean slope"},
+		lossParam(Margin)},
 	run: func(p *Probe) {
 		r := p.Radius()
 		unit := p.coordinate(r)

@@ -6,17 +6,21 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// The Square attack (Andriushchenko, Croce, Flammarion and Hein, "Square attack: a query-efficient black-box adversarial attack via
-// random search", 2020): change the perturbation inside a random window that shrinks with time, and keep the change when the loss
-// rises. For Linf every input stays at an end of its range, a window taking one sign for every channel; for L2 and L1 the
-// perturbation of one window moves into another, as a bump, and takes up what length is unused. Of a vector, windows are runs.
+// The Square attack (Andriushchenko, Croce, Flammarion and Hein, "Square attack: a query-efficient black-box adversarial attack
+// via random search", 2020): change the perturbation inside a random window that shrinks with time, and keep the change when
+// the loss rises. For Linf every input stays at an end of its range, a window taking one sign for every channel; for L2 and L1
+// the perturbation of one window moves into another, as a bump, and takes up what length is unused. Of a vector, windows are
+// runs.
 var _ = register(&Method{Name: "square", Doc: "random search by windows at the surface of the ball", Needs: access.NeedScores,
-	Source: "Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial attack via random search, 2020",
-	Norms:  []Norm{Linf, L2, L1},
+	Source: "Andriushchenko, Croce, Flammarion, Hein: Square attack: a query-efficient black-box adversarial attack via random " +
+		"search, 2020",
+	Norms: []Norm{Linf, L2, L1},
 	Params: []Param{{Name: "steps", Default: 10000, Doc: "queries of a start"}, {Name: "restarts", Default: 1, Doc: "starts"},
-		{Name: "p", Default: 0, Doc: "share of the inputs in the first windows; 0: 0.8 for Linf, 0.1 for the others"}, lossParam(Margin)},
+		{Name: "p", Default: 0, Doc: "share of the inputs in the first windows; 0: 0.8 for Linf, 0.1 for the others"},
+		lossParam(Margin)},
 	run: func(p *Probe) {
-		s := &square{p: p, loss: Loss(p.Int("loss")), share: p.Float("p"), x: make([]float64, len(p.X0)), y: make([]float64, len(p.X0))}
+		s := &square{p: p, loss: Loss(p.Int("loss")), share: p.Float("p")}
+		s.x, s.y = make([]float64, len(p.X0)), make([]float64, len(p.X0))
 		if s.share == 0 {
 			if s.share = 0.1; p.Norm == Linf {
 				s.share = 0.8
@@ -86,8 +90,8 @@ func schedule(share float64, t, steps int) float64 {
 	return share
 }
 
-// window returns the sides of a window with a share of the inputs: a square, or a run where a square does not fit. A bump has sides of
-// at least three, of a vector two.
+// window returns the sides of a window with a share of the inputs: a square, or a run where a square does not fit. A bump has
+// sides of at least three, of a vector two.
 func (s *square) window(share float64) (h, w int) {
 	least := 1
 	if s.p.Norm != Linf {
@@ -173,7 +177,8 @@ func (s *square) bumps() {
 	p.project(s.x, p.Radius())
 }
 
-// draw stores a bump for a window in s.bump, of length 1 and random sign: halves with opposite signs, each a pile of nested rectangles.
+// draw stores a bump for a window in s.bump, of length 1 and random sign: halves with opposite signs, each a pile of nested
+// rectangles.
 func (s *square) draw(h, w int) {
 	s.bump = grow(s.bump, h*w)
 	v := 1.0
@@ -209,8 +214,8 @@ func pile(bump []float64, width, y0, x0, h, w int, v float64) {
 	}
 }
 
-// move empties one window of the next point's perturbation and adds a bump to another, which gets the length of both in every channel
-// and an equal part of what is unused of the radius.
+// move empties one window of the next point's perturbation and adds a bump to another, which gets the length of both in every
+// channel and an equal part of what is unused of the radius.
 func (s *square) move(h, w int) {
 	p := s.p
 	y1, x1 := s.place(h, w)

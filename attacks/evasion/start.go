@@ -28,7 +28,8 @@ func (p *Probe) hits(x []float64) (hit, ok bool) {
 	return ok && r[0], ok
 }
 
-// toward stores the point at the share t of the way from X0 to x; for Linf, x with its perturbation cut to that share of its size.
+// toward stores the point at the share t of the way from X0 to x; for Linf, x with its perturbation cut to that share of its
+// size.
 func (p *Probe) toward(dst, x []float64, t float64) {
 	if p.Norm == Linf {
 		size := 0.0
@@ -45,8 +46,8 @@ func (p *Probe) toward(dst, x []float64, t float64) {
 	}
 }
 
-// bisect moves x, which reaches the goal, towards X0, which does not, to a point that reaches it while one closer by less than a share
-// tol of its own distance does not.
+// bisect moves x, which reaches the goal, towards X0, which does not, to a point that reaches it while one closer by less than
+// a share tol of its own distance does not.
 func (p *Probe) bisect(x []float64, tol float64) (ok bool) {
 	lo, hi := 0.0, 1.0
 	y := make([]float64, len(x))
@@ -84,8 +85,9 @@ func (p *Probe) begin() (x []float64, ok bool) {
 	return x, p.bisect(x, 1e-3)
 }
 
-// start returns a point that reaches the goal: Start when it does, else a random one; of the first batch of those in which some do it
-// is the first, or with near the one that bisection brings closest. It returns false when there is none, or the attack must return.
+// start returns a point that reaches the goal: Start when it does, else a random one; of the first batch of those in which some
+// do it is the first, or with near the one that bisection brings closest. It returns false when there is none, or the attack
+// must return.
 func (p *Probe) start(near bool) (x []float64, ok bool) {
 	if p.Start != nil {
 		x = append(x, p.Start...)
@@ -126,9 +128,9 @@ func (p *Probe) start(near bool) (x []float64, ok bool) {
 	return nil, false
 }
 
-// noise stores the k-th random point of a search for starts. They differ in kind, because to a network noise of one kind is all of one
-// class: uniform, ends of the ranges, both constant on tiles of several sizes, all at one level, and the opposite of the input. In
-// ranges without an end they lie around the input, further and further.
+// noise stores the k-th random point of a search for starts. They differ in kind, because to a network noise of one kind is all
+// of one class: uniform, ends of the ranges, both constant on tiles of several sizes, all at one level, and the opposite of the
+// input. In ranges without an end they lie around the input, further and further.
 func (p *Probe) noise(x []float64, k int) {
 	n := len(x)
 	side := [...]int{0, 7, 4, 14, 2}[k/4%5]

@@ -57,16 +57,16 @@ func (o SubstituteOptions) withDefaults() (SubstituteOptions, error) {
 	return o, nil
 }
 
-// TrainSubstitute trains a network to answer like a model of which only labels are seen (Papernot, McDaniel, Goodfellow, Jha, Celik
-// and Swami, "Practical black-box attacks against machine learning", 2017), so that attacks with gradients can be made against the
-// one and transferred to the other: see Options.Surrogate. It starts from a few inputs, asks for their labels, trains, and adds to
-// every point x the point x + λ·sign of the gradient of the substitute's score for the label of x: so questions are asked
-// where the substitute varies. Of later rounds a sample of the points is taken, all with equal probability.
+// TrainSubstitute trains a network to answer like a model of which only labels are seen (Papernot, McDaniel, Goodfellow, Jha,
+// Celik and Swami, "Practical black-box attacks against machine learning", 2017), so that attacks with gradients can be made
+// against the one and transferred to the other: see Options.Surrogate. It starts from a few inputs, asks for their labels,
+// trains, and adds to every point x the point x + λ·sign of the gradient of the substitute's score for the label of x: so
+// questions are asked where the substitute varies. Of later rounds a sample of the points is taken, all with equal probability.
 //
-// It returns the substitute and the number of labels asked for, which is right beside an error too. On cancellation the error is that
-// of ctx.
-func TrainSubstitute(ctx context.Context, oracle access.Labels, seeds [][]float64, o SubstituteOptions) (m access.Gradients, queries int,
-	err error) {
+// It returns the substitute and the number of labels asked for, which is right beside an error too. On cancellation the error
+// is that of ctx.
+func TrainSubstitute(ctx context.Context, oracle access.Labels, seeds [][]float64, o SubstituteOptions) (m access.Gradients,
+	queries int, err error) {
 	o, err = o.withDefaults()
 	if err != nil {
 		return nil, 0, err
@@ -78,7 +78,8 @@ func TrainSubstitute(ctx context.Context, oracle access.Labels, seeds [][]float6
 	box := Task{Lower: o.Lower, Upper: o.Upper, Goal: &Goal{outputs: classes}}
 	for i, x := range seeds {
 		box.X = x
-		if err := (&engine{in: in, out: classes, level: access.NeedGradients, m: &Method{Name: "substitute"}}).check(i, &box); err != nil {
+		e := &engine{in: in, out: classes, level: access.NeedGradients, m: &Method{Name: "substitute"}}
+		if err := e.check(i, &box); err != nil {
 			return nil, 0, err
 		}
 	}

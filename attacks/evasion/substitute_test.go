@@ -48,8 +48,9 @@ func threeClasses(t testing.TB, d, seeds int) (model access.Gradients, w [][]flo
 	return affine(t, w, b), w, points
 }
 
-// TestSubstitute: a substitute agrees with a linear oracle, asks as many labels as it says and never two for a point, steps by λ along
-// the score of the label, up in the first rounds and down after the flip, takes a sample later, and does not depend on workers.
+// TestSubstitute: a substitute agrees with a linear oracle, asks as many labels as it says and never two for a point, steps by
+// λ along the score of the label, up in the first rounds and down after the flip, takes a sample later, and does not depend on
+// workers.
 func TestSubstitute(t *testing.T) {
 	const d, seeds = 8, 30
 	model, w, points := threeClasses(t, d, seeds+400)
@@ -74,11 +75,14 @@ func TestSubstitute(t *testing.T) {
 			if len(x) != sizes[k]*d {
 				t.Fatalf("round %d: %d points, want %d", k, len(x)/d, sizes[k])
 			}
-			along := 0.0
+			along, late := 0.0, 0
 			for p := 0; k > 0 && p < len(x); p += d {
 				from := parent(known, x[p:p+d])
 				if from < 0 {
 					t.Fatalf("round %d: a point that is not a step of 0.1 from a known one", k)
+				}
+				if from >= o.Sample {
+					late++
 				}
 				rise := 0.0 // of the label's score over the others
 				for i := range d {
@@ -87,6 +91,9 @@ func TestSubstitute(t *testing.T) {
 					rise += (w[own][i] - other) * (x[p+i] - known[from*d+i])
 				}
 				along += math.Copysign(1, rise)
+			}
+			if k > 2 && late < 10 {
+				t.Errorf("round %d: only %d of the sample come after the first %d", k, late, o.Sample)
 			}
 			if up := k <= 2; k > 0 && (up && along < 0.6*float64(len(x)/d) || !up && along > -0.6*float64(len(x)/d)) {
 				t.Errorf("round %d: %v of %d steps more raise the score of the label than lower it", k, along, len(x)/d)
@@ -127,7 +134,7 @@ func parent(known, x []float64) int {
 			if s > 0 {
 				moved++
 			}
-			ok = ok && (math.Abs(s-0.1) < 1e-6 || s < 0.1 && (v == 0 || v == 1))
+			ok = ok && v >= 0 && v <= 1 && (math.Abs(s-0.1) < 1e-6 || s < 0.1 && (v == 0 || v == 1))
 		}
 		if ok && moved > 0 {
 			return p / len(x)
@@ -171,7 +178,8 @@ func TestSubstituteTransfer(t *testing.T) {
 	}
 }
 
-// TestSubstituteLimits: a budget is kept to the last label; what does not fit is refused; a cancelled training ends with the error.
+// TestSubstituteLimits: a budget is kept to the last label; what does not fit is refused; a cancelled training ends with the
+// error.
 func TestSubstituteLimits(t *testing.T) {
 	model, _, points := threeClasses(t, 4, 20)
 	ctx := context.Background()
@@ -199,7 +207,8 @@ func TestSubstituteLimits(t *testing.T) {
 	}
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, _, err := TrainSubstitute(cancelled, access.OnlyLabels(model), points, SubstituteOptions{}); !errors.Is(err, context.Canceled) {
+	_, _, err := TrainSubstitute(cancelled, access.OnlyLabels(model), points, SubstituteOptions{})
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
 package evasion
 
-// tiles divides an input into at most side×side tiles for every channel, or a vector into at most side² runs, and returns the tile of
-// every coordinate. A side of 0 makes every coordinate a tile.
+// tiles divides an input into at most side×side tiles for every channel, or a vector into at most side² runs, and returns the
+// tile of every coordinate. A side of 0 makes every coordinate a tile.
 func tiles(shape []int, n, side int) (tile []int, count int) {
 	tile = make([]int, n)
 	c, h, w := picture(shape, n)
@@ -19,8 +19,8 @@ func tiles(shape []int, n, side int) (tile []int, count int) {
 	return tile, c * th * tw
 }
 
-// picture returns the channels, height and width of an input: those of a shape [channels height width], or with ones before; anything
-// else is one row.
+// picture returns the channels, height and width of an input: those of a shape [channels height width], or with ones before;
+// anything else is one row.
 func picture(shape []int, n int) (channels, height, width int) {
 	for len(shape) > 3 && shape[0] == 1 {
 		shape = shape[1:]

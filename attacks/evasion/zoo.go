@@ -7,13 +7,14 @@ import (
 	"github.com/spai-project/certify/attacks/access"
 )
 
-// Zeroth order optimisation (Chen, Zhang, Sharma, Yi and Hsieh, "ZOO: zeroth order optimization based black-box attacks to deep neural
-// networks without training substitute models", 2017): the objective of Carlini and Wagner, ‖x−x0‖² + c·max(κ − margin, 0), by Adam
-// or Newton steps on coordinates whose slopes are central differences. Of at most 64 inputs all are measured in every step.
+// Zeroth order optimisation (Chen, Zhang, Sharma, Yi and Hsieh, "ZOO: zeroth order optimization based black-box attacks to deep
+// neural networks without training substitute models", 2017): the objective of Carlini and Wagner, ‖x−x0‖² + c·max(κ − margin,
+// 0), by Adam or Newton steps on coordinates whose slopes are central differences. Of at most 64 inputs all are measured in
+// every step.
 //
-// Three things save queries. The slope of the distance is known. Slopes once measured are kept until they are measured again, so that
-// a step moves every input though it measures a batch. And c is not searched by restarting: it is the multiplier with which the
-// objective of the linear model with these slopes has its minimum, within the box, where the goal begins.
+// Three things save queries. The slope of the distance is known. Slopes once measured are kept until they are measured again,
+// so that a step moves every input though it measures a batch. And c is not searched by restarting: it is the multiplier with
+// which the objective of the linear model with these slopes has its minimum, within the box, where the goal begins.
 var _ = register(&Method{Name: "zoo", Doc: "steps on coordinates with slopes by central differences", Needs: access.NeedScores,
 	Source: "Chen, Zhang, Sharma, Yi, Hsieh: ZOO: zeroth order optimization based black-box attacks to deep neural networks, 2017",
 	Norms:  []Norm{L2}, Minimal: true,
@@ -83,8 +84,8 @@ func runZOO(p *Probe) {
 	p.Scores(x)
 }
 
-// multiplier returns the μ ≥ 0 with which the point X0 + μg, cut to the box, has a linear function with slopes g higher by gap than x
-// has; when no point of the box has, one that moves all of them to their ends.
+// multiplier returns the μ ≥ 0 with which the point X0 + μg, cut to the box, has a linear function with slopes g higher by gap
+// than x has; when no point of the box has, one that moves all of them to their ends.
 func (p *Probe) multiplier(x, g []float64, gap float64) float64 {
 	rise := func(mu float64) float64 {
 		s := 0.0
