@@ -206,6 +206,8 @@ type running struct {
 	fail  float64 // margin of the last point the judge refused
 	draws uint64
 	ended bool // within Eps, judged
+	// settled is true when the judge accepted the best.
+	settled bool
 }
 
 type found struct {
@@ -270,6 +272,7 @@ func (e *engine) start(i int) *running {
 		p.yield = yield
 		if p.clean() {
 			e.m.run(p)
+			r.settle(p)
 		}
 	})
 	return r
@@ -345,7 +348,7 @@ func (t *running) finish(otherwise Status) {
 	res := &t.e.results[t.index]
 	*res = t.used
 	res.Status = otherwise
-	if t.settle() {
+	if t.settle(nil) {
 		b := &t.best
 		res.X, res.Y, res.Distance, res.Margin, res.Status = b.x, b.y, b.distance, b.margin, Found
 		if b.distance == 0 {
