@@ -22,9 +22,12 @@ var _ = register(&Method{Name: "square", Doc: "random search by windows at the s
 				s.share = 0.8
 			}
 		}
+		s.radius = p.Radius() * (1 - 0x1p-16) // rounding to float32 does not leave the ball, projections do nothing
 		s.channels, s.height, s.width = picture(p.Shape, len(p.X0))
-		for range max(1, p.Int("restarts")) {
-			if !s.search(max(1, p.Int("steps"))) {
+		n := max(1, p.Int("restarts"))
+		steps := max(1, min(p.Int("steps"), p.Left()/n)) // the schedule fits the budget
+		for range n {
+			if !s.search(steps) {
 				return
 			}
 		}
@@ -34,11 +37,10 @@ var _ = register(&Method{Name: "square", Doc: "random search by windows at the s
 type square struct {
 	p                       *Probe
 	loss                    Loss
-	share                   float64
+	share, radius           float64
 	channels, height, width int
 	x, y                    []float64 // the best point, the next
 	bump                    []float64
-	trace                   []float64 // for tests: the loss of the best point after every query, unless nil
 }
 
 // search runs one start. It returns false when the attack must return.
@@ -68,9 +70,6 @@ func (s *square) search(steps int) bool {
 			best = v
 			copy(s.x, s.y)
 		}
-		if s.trace != nil {
-			s.trace = append(s.trace, best)
-		}
 	}
 	return true
 }
@@ -87,15 +86,20 @@ func schedule(share float64, t, steps int) float64 {
 	return share
 }
 
-// window returns the sides of a window with a share of the inputs: a square, or a run where a square does not fit.
+// window returns the sides of a window with a share of the inputs: a square, or a run where a square does not fit. A bump has sides of
+// at least three, of a vector two.
 func (s *square) window(share float64) (h, w int) {
-	area := share * float64(s.height*s.width)
-	h = max(1, min(int(math.Round(math.Sqrt(area))), s.height))
-	w = max(1, min(int(math.Round(area/float64(h))), s.width))
-	if h < s.height && h > 1 {
-		w = min(h, s.width)
+	least := 1
+	if s.p.Norm != Linf {
+		least = min(3, s.height+1)
 	}
-	return h, w
+	area := share * float64(s.height*s.width)
+	h = min(max(int(math.Round(math.Sqrt(area))), least), s.height)
+	w = h
+	if h == s.height {
+		w = max(int(math.Round(area/float64(h))), least)
+	}
+	return h, min(w, s.width)
 }
 
 // place draws the corner of a window.
@@ -162,27 +166,11 @@ func (s *square) bumps() {
 			}
 		}
 	}
-	scale := p.Radius() / max(s.length(delta), math.SmallestNonzeroFloat64)
+	scale := s.radius / max(s.p.Norm.length(delta), math.SmallestNonzeroFloat64)
 	for i, d := range delta {
 		s.x[i] = p.X0[i] + scale*d
 	}
 	p.project(s.x, p.Radius())
-}
-
-// length is the norm of a perturbation.
-func (s *square) length(delta []float64) float64 {
-	sum := 0.0
-	for _, d := range delta {
-		if s.p.Norm == L2 {
-			sum += d * d
-		} else {
-			sum += math.Abs(d)
-		}
-	}
-	if s.p.Norm == L2 {
-		return math.Sqrt(sum)
-	}
-	return sum
 }
 
 // draw stores a bump for a window in s.bump, of length 1 and random sign: halves with opposite signs, each a pile of nested rectangles.
@@ -201,7 +189,7 @@ func (s *square) draw(h, w int) {
 	} else {
 		s.bump[0] = v
 	}
-	n := s.length(s.bump)
+	n := s.p.Norm.length(s.bump)
 	for i := range s.bump {
 		s.bump[i] /= n
 	}
@@ -224,13 +212,13 @@ func pile(bump []float64, width, y0, x0, h, w int, v float64) {
 // move empties one window of the next point's perturbation and adds a bump to another, which gets the length of both in every channel
 // and an equal part of what is unused of the radius.
 func (s *square) move(h, w int) {
-	p, r := s.p, s.p.Radius()
+	p := s.p
 	y1, x1 := s.place(h, w)
 	y2, x2 := s.place(h, w)
 	for i, x0 := range p.X0 {
 		s.y[i] -= x0
 	}
-	unused := max(0, s.measure(r)-s.measure(s.length(s.y))) / float64(s.channels)
+	unused := max(0, s.measure(s.radius)-s.measure(s.p.Norm.length(s.y))) / float64(s.channels)
 	for c := range s.channels {
 		s.draw(h, w)
 		have := 0.0 // in the first window
@@ -245,13 +233,16 @@ func (s *square) move(h, w int) {
 			}
 		})
 		s.each(c, y2, x2, h, w, func(i, _ int) { s.y[i] = 0 })
-		scale := s.unmeasure(size+unused) / max(s.length(s.bump), math.SmallestNonzeroFloat64)
+		if s.p.Norm.length(s.bump) < 1e-6 { // what was there is the bump's opposite
+			s.draw(h, w)
+		}
+		scale := s.unmeasure(size+unused) / s.p.Norm.length(s.bump)
 		s.each(c, y1, x1, h, w, func(i, k int) { s.y[i] = scale * s.bump[k] })
 	}
 	for i, x0 := range p.X0 {
 		s.y[i] += x0
 	}
-	p.project(s.y, r)
+	p.project(s.y, p.Radius())
 }
 
 // each calls f with the coordinates of a window and their places in it.

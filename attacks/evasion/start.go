@@ -45,14 +45,14 @@ func (p *Probe) toward(dst, x []float64, t float64) {
 	}
 }
 
-// bisect moves x, which reaches the goal, towards X0, which does not, to a point that reaches it while one closer by less than tol of
-// the way does not.
+// bisect moves x, which reaches the goal, towards X0, which does not, to a point that reaches it while one closer by less than a share
+// tol of its own distance does not.
 func (p *Probe) bisect(x []float64, tol float64) (ok bool) {
 	lo, hi := 0.0, 1.0
 	y := make([]float64, len(x))
 	far := make([]float64, len(x))
 	copy(far, x)
-	for hi-lo > tol {
+	for hi-lo > tol*hi && hi > 0x1p-120 {
 		mid := (lo + hi) / 2
 		if mid == lo || mid == hi {
 			break
@@ -142,7 +142,7 @@ func (p *Probe) noise(x []float64, k int) {
 	one := p.Rng.Float64()
 	for i, x0 := range p.X0 {
 		lo, hi := p.Lo[i], p.Hi[i]
-		reach := max(1, math.Abs(x0)) * math.Exp2(float64(k%64)-4)
+		reach := max(1, math.Abs(x0)) * math.Exp2(float64(k%400)/8-2)
 		if lo < -1e30 {
 			lo = max(lo, x0-reach)
 		}
