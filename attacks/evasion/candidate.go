@@ -50,7 +50,7 @@ func (t *running) look(p *Probe, i int) {
 	clean := c.distance == 0
 	within := c.distance <= p.Eps
 	if p.Norm == Linf { // the box says it, without rounding
-		within = true
+		within = inside(x, p.ballLo, p.ballHi)
 	}
 	minimal := math.IsInf(p.Eps, 1) && !clean
 	switch {
@@ -77,6 +77,15 @@ func (t *running) look(p *Probe, i int) {
 	}
 	c.x, c.y = slices.Clone(x), slices.Clone(c.y)
 	t.best = c
+}
+
+func inside(x, lo, hi []float64) bool {
+	for i, v := range x {
+		if !(lo[i] <= v && v <= hi[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // settle has the judge look at what was kept, closest first, and reports whether something stands. Where the judge refuses a point, as

@@ -263,7 +263,12 @@ func (e *engine) start(i int) *running {
 		used: Result{Distance: math.Inf(1), Margin: math.Inf(-1), Best: math.Inf(-1)}, best: found{distance: math.Inf(1)}}
 	p := &Probe{X0: t.X, Start: t.Start, Goal: t.Goal, Norm: e.opt.Norm, Eps: e.opt.Eps, Level: e.level, Shape: e.opt.Shape,
 		params: e.params, task: r, Rng: rand.New(rand.NewPCG(s, uint64(i)))}
-	p.Lo, p.Hi = region(t, e.opt.Norm, e.opt.Eps)
+	p.ballLo, p.ballHi = region(t, e.opt.Norm, e.opt.Eps)
+	p.rangeLo, p.rangeHi = p.ballLo, p.ballHi
+	if e.opt.Norm == Linf && !math.IsInf(e.opt.Eps, 1) {
+		p.rangeLo, p.rangeHi = region(t, Linf, math.Inf(1))
+	}
+	p.confine(e.m)
 	if e.opt.Surrogate != nil {
 		p.Level = access.NeedGradients
 	}
@@ -276,6 +281,14 @@ func (e *engine) start(i int) *running {
 		}
 	})
 	return r
+}
+
+// confine sets the box in which an attack moves: attacks that make the perturbation small come to the ball from outside, the others stay
+// in it.
+func (p *Probe) confine(m *Method) {
+	if p.Lo, p.Hi = p.ballLo, p.ballHi; m.Minimal {
+		p.Lo, p.Hi = p.rangeLo, p.rangeHi
+	}
 }
 
 // region returns the box of a task on the float32 grid, cut with the ball of radius eps for Linf.
