@@ -12,7 +12,8 @@ const maxPeeled = 16
 
 // Peel restates a question about a network that ends in a ReLU or a Softmax as one about what that is applied to: the relaxation of
 // the last activation, and its splits, disappear, and so does the saturation of its gradient. An input violates the one if and only if
-// it violates the other; a Softmax keeps the order in real arithmetic only, so it is left on programs for binary32. It returns nil when the network does not end like that or some row is of another form.
+// it violates the other; a Softmax keeps the order in real arithmetic only, so it is left on programs for binary32. It returns nil when
+// the network does not end like that or some row is of another form.
 //
 // Sound because with y = max(z,0) and c > 0, where peelCase says what becomes of several rows,
 //
