@@ -10,7 +10,7 @@ import "math"
 // that is larger against its own magnitude, and at most 2²⁴ of them: binary32 holds it exactly. It is no subnormal number and does not
 // overflow, with room for what is scaled between folded maps.
 func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
-	if n.Rel != 0 || n.Rounding.BiasMag != nil || e.wild[k] {
+	if n.Rel != 0 || n.Rounding.BiasMag != nil || n.Rounding.Merged || e.wild[k] {
 		return false
 	}
 	x := math.Inf(1) // unit of the sources
