@@ -15,7 +15,7 @@ import (
 
 // A Witness is an input that is not classified as its label.
 type Witness struct {
-	X, Y     []float64 // float32 numbers; the outputs there as float64 arithmetic has them
+	X, Y     []float64 // float32 numbers; the scores there as float64 arithmetic has them, see Model.Outputs
 	Class    int       // the class beside the label with the largest score
 	Distance float64   // from the input, in units of the radius, rounded up
 	// Margin is a lower bound, in real arithmetic, on how far the class's score is above the label's (≥ 0); NaN without Rigorous.
@@ -165,7 +165,7 @@ func (a *attacker) region(p *spec.Problem, eps float64) (radius float64, lower, 
 		lower[i], upper[i] = at(a.d.Lower, i, -math.MaxFloat32), at(a.d.Upper, i, math.MaxFloat32)
 	}
 	unit, _ := constant(a.d.Unit, 1)
-	if a.norm == evasion.L0 {
+	if a.norm == evasion.L0 || math.IsInf(eps, 1) {
 		unit = 1
 	}
 	return eps * unit, lower, upper
