@@ -9,8 +9,8 @@ import (
 	"github.com/spai-project/certify/nn/prog"
 )
 
-// TestMergedBatchNorm: enclosures of every binary32 execution cover those that merge the mean of a batch normalisation into its offset,
-// also where the difference from the mean is exact.
+// TestMergedBatchNorm: enclosures of every binary32 execution cover those that merge the mean of a batch normalisation into its
+// offset, also where the difference from the mean is exact.
 func TestMergedBatchNorm(t *testing.T) {
 	for s := range uint64(200) {
 		r := rand.New(rand.NewPCG(s, 8))

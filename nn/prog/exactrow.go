@@ -7,8 +7,8 @@ import "math"
 // plus the magnitudes of the constants, e.mid the sums. It reports false, and changes nothing, where that does not hold.
 //
 // Sound because every product, every partial sum in any order and every value between folded maps is a multiple of the unit, or of one
-// that is larger against its own magnitude, and at most 2²⁴ of them: binary32 holds it exactly. It is no subnormal number and does not
-// overflow, with room for what is scaled between folded maps.
+// that is larger against its own magnitude, and at most 2²⁴ of them: binary32 holds it exactly. It is no subnormal number and
+// does not overflow, with room for what is scaled between folded maps.
 func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	if n.Rel != 0 || n.Rounding.BiasMag != nil || n.Rounding.Merged || e.wild[k] {
 		return false

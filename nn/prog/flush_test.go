@@ -14,8 +14,8 @@ func flushed32(v float64, ftz bool) float64 {
 	return float64(float32(v))
 }
 
-// TestCurvesFlush evaluates curves and products of tiny and huge numbers as executions do that flush subnormal operands and results to
-// zero, and as those that do not. What comes next would be enlarged by a weight, so intervals count to the last bit.
+// TestCurvesFlush evaluates curves and products of tiny and huge numbers as executions do that flush subnormal operands and
+// results to zero, and as those that do not. What comes next would be enlarged by a weight, so intervals count to the last bit.
 func TestCurvesFlush(t *testing.T) {
 	zeros := 0
 	for s := range uint64(4000) {

@@ -36,9 +36,9 @@ func (e *enclosure) lost(k, i int) bool {
 // smooth encloses a Curve or Product node. A value that an execution may take to infinity makes the node wild, because 0·∞ is
 // NaN in the affine nodes behind it.
 //
-// Sound because Image and ProductImage enclose the real values over the sources' intervals, which hold for every execution, and over
-// what they may be flushed to; an execution with unit roundoff u rounds its own result by u relative to it (Product) or by what
-// curveUlps assumes (Curve), or flushes it.
+// Sound because Image and ProductImage enclose the real values over the sources' intervals, which hold for every execution, and
+// over what they may be flushed to; an execution with unit roundoff u rounds its own result by u relative to it (Product) or by
+// what curveUlps assumes (Curve), or flushes it.
 func (e *enclosure) smooth(k int, n *Node) {
 	e.wild[k] = e.wild[n.Src] || n.Kind == Product && e.wild[n.Src2]
 	limit := math.MaxFloat64 / 4
@@ -103,8 +103,8 @@ func (pt *Point) curve(k int, n *Node, i int, gm float64) (slope, cost float64) 
 	return slope, cost
 }
 
-// product moves g from a Product node to its factors: x·y − v·w = w·(x−v) + v·(y−w) + (x−v)·(y−w), both values rounded by own, and
-// the factors flushed.
+// product moves g from a Product node to its factors: x·y − v·w = w·(x−v) + v·(y−w) + (x−v)·(y−w), both values rounded by own,
+// and the factors flushed.
 func (pt *Point) product(k, R int, g [][]float64, gm float64, b []float64) {
 	n := &pt.e.p.Nodes[k]
 	for i := range pt.v[k] {

@@ -46,8 +46,8 @@ func TestConfirmSoftmaxOfSoftmax(t *testing.T) {
 	}
 }
 
-// TestSoftmaxOrder compares the elements of a Softmax that is said to keep their order with an execution that flushes subnormal numbers
-// to zero, among so many others that a small exponential is divided by thousands.
+// TestSoftmaxOrder compares the elements of a Softmax that is said to keep their order with an execution that flushes subnormal
+// numbers to zero, among so many others that a small exponential is divided by thousands.
 func TestSoftmaxOrder(t *testing.T) {
 	const n = 4000
 	b := prog.NewBuilder(n)

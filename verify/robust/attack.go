@@ -191,8 +191,8 @@ func (a *attacker) witness(p *spec.Problem, w *spec.Witness, x []float64, label 
 		AnyOrder: w.AnyOrder && (!a.m.Cut || a.clear(p, w.X))}
 }
 
-// softmaxGap is how far apart scores are whose order a Softmax in binary32 keeps or turns into a tie: far more than runtimes err by in
-// the exponential, which they need not compute in the same way for all elements.
+// softmaxGap is how far apart scores are whose order a Softmax in binary32 keeps or turns into a tie: far more than runtimes err
+// by in the exponential, which they need not compute in the same way for all elements.
 const softmaxGap = 0x1p-8
 
 // clear reports whether x violates p by the gap in every binary32 execution.
