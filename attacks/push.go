@@ -41,6 +41,9 @@ func (s *Searcher) confirm(ci int, x []float64) bool {
 	if !ok {
 		return false
 	}
+	if s.best == nil && !w.AnyOrder { // a witness is there: what is left to gain is worth some more work, not all of it
+		s.left = min(s.left, 4*(s.budget-s.left)+DefaultWork)
+	}
 	if better(w, s.best) {
 		s.best = w
 	}

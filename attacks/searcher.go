@@ -47,6 +47,7 @@ type run struct {
 	rng      *rand.Rand
 	deadline time.Time
 	left     int64
+	budget   int64 // what left was at the start
 	over     bool
 	best     *spec.Witness // confirmed, perhaps not AnyOrder
 	failed   map[int]float64
@@ -135,6 +136,7 @@ func (s *Searcher) start(ctx context.Context, opt Options) {
 	if s.left == 0 {
 		s.left = DefaultWork
 	}
+	s.budget = s.left
 	if opt.Time > 0 {
 		s.deadline = time.Now().Add(opt.Time)
 	}

@@ -29,7 +29,8 @@ func TestSuites(t *testing.T) {
 		t.Skip("CERTIFY_BENCH is not set")
 	}
 	want := map[string]int{"acasxu_2023": 29, "safenlp": 395, "cora": 15, "mnist_fc": 11, "linearizenn": 1, "dist_shift_2023": 5,
-		"tllverifybench_2023": 10, "malbeware": 5, "oval21": 1, "metaroom_2023": 1, "collins_rul_cnn_2023": 19}
+		"tllverifybench_2023": 10, "malbeware": 5, "oval21": 1, "metaroom_2023": 1, "collins_rul_cnn_2023": 19,
+		"marabou-cifar10": 30, "sri_resnet_a": 7, "ml4acopf_2024": 2, "traffic_signs_recognition_2023": 26, "eran": 1}
 	names := []string{"acasxu_2023", "safenlp", "cora", "mnist_fc", "linearizenn", "dist_shift_2023"}
 	limit := 10 * time.Second
 	if s := os.Getenv("CERTIFY_SUITES"); s != "" {

@@ -22,21 +22,21 @@ var autoStages = map[access.Level][]stage{
 		{"apgd", map[string]float64{"loss": float64(DLR)}},
 		{"apgd-t", nil},
 		{"fab", map[string]float64{"targets": 9}},
-		{"square", map[string]float64{"queries": 5000}},
+		{"square", map[string]float64{"steps": 5000}},
 	},
-	access.NeedScores: {{"square", map[string]float64{"queries": 10000}}},
-	access.NeedLabels: {{"hopskipjump", nil}},
+	access.NeedScores: {{"square", map[string]float64{"steps": 10000}}, {"nes", nil}, {"zoo", nil}},
+	access.NeedLabels: {{"hopskipjump", nil}, {"boundary", nil}},
 }
 
-var _ = register(&Method{Name: "auto", Doc: "an ensemble chosen by what the model shows: PGD, Auto-PGD on two losses and towards every class, FAB, Square; HopSkipJump on labels",
+var _ = register(&Method{Name: "auto", Doc: "an ensemble chosen by what the model shows: PGD, Auto-PGD on two losses and towards every class, FAB, Square; Square, NES and ZOO on scores; HopSkipJump and Boundary on labels",
 	Source: "Croce, Hein: Reliable evaluation of adversarial robustness with an ensemble of diverse parameter-free attacks, 2020",
 	Needs:  access.NeedLabels, Norms: []Norm{Linf, L2, L1},
 	run: func(p *Probe) { p.stages(autoStages[p.Level]) }})
 
 // stages runs attacks one after the other on this probe. Attacks that the registry lacks, or that do not fit norm and goal, are left out.
 func (p *Probe) stages(list []stage) {
-	own := p.params
-	defer func() { p.params = own }()
+	own, lo, hi := p.params, p.Lo, p.Hi
+	defer func() { p.params = own; p.Lo, p.Hi = lo, hi }()
 	for _, s := range list {
 		m, ok := Lookup(s.name)
 		if !ok || !m.fits(p) {
@@ -49,6 +49,7 @@ func (p *Probe) stages(list []stage) {
 		for k, v := range s.params {
 			p.params[k] = v
 		}
+		p.confine(m)
 		m.run(p)
 		if p.stop {
 			return

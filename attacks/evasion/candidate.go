@@ -50,7 +50,7 @@ func (t *running) look(p *Probe, i int) {
 	clean := c.distance == 0
 	within := c.distance <= p.Eps
 	if p.Norm == Linf { // the box says it, without rounding
-		within = true
+		within = inside(x, p.ballLo, p.ballHi)
 	}
 	minimal := math.IsInf(p.Eps, 1) && !clean
 	switch {
@@ -79,21 +79,40 @@ func (t *running) look(p *Probe, i int) {
 	t.best = c
 }
 
-// settle has the judge look at what was kept, closest first, and reports whether something stands.
-func (t *running) settle() bool {
-	if t.ended || t.best.x == nil || t.e.opt.Judge == nil {
-		return t.best.x != nil
-	}
-	for {
-		if t.e.opt.Judge(t.index, t.best.x) {
-			return true
-		}
-		n := len(t.kept)
-		if n == 0 {
+func inside(x, lo, hi []float64) bool {
+	for i, v := range x {
+		if !(lo[i] <= v && v <= hi[i]) {
 			return false
 		}
-		t.best, t.kept = t.kept[n-1], t.kept[:n-1]
 	}
+	return true
+}
+
+// settle has the judge look at what was kept, closest first, and reports whether something stands. Where the judge refuses a point, as
+// it does on the very boundary, and the attack may still ask, points a little farther out on the same ray are tried first.
+func (t *running) settle(p *Probe) bool {
+	if t.ended || t.settled || t.best.x == nil || t.e.opt.Judge == nil {
+		return t.best.x != nil
+	}
+	for d := 1e-6; !t.e.opt.Judge(t.index, t.best.x); d *= 10 {
+		refused := t.best.x
+		t.best = found{distance: math.Inf(1)}
+		if n := len(t.kept); n > 0 {
+			t.best, t.kept = t.kept[n-1], t.kept[:n-1]
+		}
+		if p != nil && p.Norm != L0 && d < 0.01 {
+			y := make([]float64, len(refused))
+			for i, x0 := range p.X0 {
+				y[i] = x0 + (1+d)*(refused[i]-x0)
+			}
+			p.ask(min(t.e.level, access.NeedScores), nil, y)
+		}
+		if t.best.x == nil {
+			return false
+		}
+	}
+	t.settled = true
+	return true
 }
 
 // gather answers the requests of many tasks with few calls of the model.

@@ -150,3 +150,27 @@ func TestLinearFixed(t *testing.T) {
 		}
 	}
 }
+
+// TestJudge: what the judge refuses is not returned; a minimal attack moves a refused point outward until it is accepted.
+func TestJudge(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	for k := range 10 {
+		b := newBinary(t, rng, 12)
+		d := b.distance(L2)
+		asked := 0
+		judge := func(_ int, x []float64) bool { asked++; return dot(b.w, x)+b.c < -1e-5*b.margin() }
+		r := attack(t, "fab", b.model, b.task(), Options{Norm: L2, Eps: math.Inf(1), Seed: uint64(k), Judge: judge})
+		if r.Status != Found || !judge(0, r.X) || r.Distance > d*(1+2e-4) || r.Distance < d {
+			t.Errorf("%v at %v, the boundary is at %v", r.Status, r.Distance, d)
+		}
+		if asked > 20 {
+			t.Errorf("the judge was asked %d times", asked)
+		}
+		never := func(int, []float64) bool { return false }
+		for _, eps := range []float64{math.Inf(1), 2 * d} {
+			if r := attack(t, "fab", b.model, b.task(), Options{Norm: L2, Eps: eps, Judge: never}); r.Status != Failed || r.X != nil {
+				t.Errorf("radius %v: %v although the judge refuses everything", eps, r.Status)
+			}
+		}
+	}
+}

@@ -12,7 +12,7 @@ import (
 // probe. Slices that methods return are valid until the next call.
 type Probe struct {
 	X0     []float64 // the input, NumInputs, not to be changed
-	Lo, Hi []float64 // the box that points are moved into, float32 numbers; for Linf it includes the ball
+	Lo, Hi []float64 // the box that points are moved into, float32 numbers; for Linf cut with the ball unless the attack is minimal
 	Norm   Norm
 	Eps    float64 // +Inf: as small as possible
 	Goal   *Goal
@@ -23,7 +23,10 @@ type Probe struct {
 	Shape  []int        // of the input, at least one dimension; pictures are [channels height width]
 	Start  []float64    // a point that reaches the goal, as the caller says; nil when none is known
 
-	least  float64 // margin from which on a point counts as found, where scores are seen; at least 0
+	least            float64   // margin from which on a point counts as found, where scores are seen; at least 0
+	ballLo, ballHi   []float64 // the valid inputs, for Linf cut with the ball
+	rangeLo, rangeHi []float64 // the valid inputs
+
 	params map[string]float64
 	yield  func(*request) bool
 	req    request

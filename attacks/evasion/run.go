@@ -206,6 +206,8 @@ type running struct {
 	fail  float64 // margin of the last point the judge refused
 	draws uint64
 	ended bool // within Eps, judged
+	// settled is true when the judge accepted the best.
+	settled bool
 }
 
 type found struct {
@@ -261,7 +263,12 @@ func (e *engine) start(i int) *running {
 		used: Result{Distance: math.Inf(1), Margin: math.Inf(-1), Best: math.Inf(-1)}, best: found{distance: math.Inf(1)}}
 	p := &Probe{X0: t.X, Start: t.Start, Goal: t.Goal, Norm: e.opt.Norm, Eps: e.opt.Eps, Level: e.level, Shape: e.opt.Shape,
 		params: e.params, task: r, Rng: rand.New(rand.NewPCG(s, uint64(i)))}
-	p.Lo, p.Hi = region(t, e.opt.Norm, e.opt.Eps)
+	p.ballLo, p.ballHi = region(t, e.opt.Norm, e.opt.Eps)
+	p.rangeLo, p.rangeHi = p.ballLo, p.ballHi
+	if e.opt.Norm == Linf && !math.IsInf(e.opt.Eps, 1) {
+		p.rangeLo, p.rangeHi = region(t, Linf, math.Inf(1))
+	}
+	p.confine(e.m)
 	if e.opt.Surrogate != nil {
 		p.Level = access.NeedGradients
 	}
@@ -270,9 +277,18 @@ func (e *engine) start(i int) *running {
 		p.yield = yield
 		if p.clean() {
 			e.m.run(p)
+			r.settle(p)
 		}
 	})
 	return r
+}
+
+// confine sets the box in which an attack moves: attacks that make the perturbation small come to the ball from outside, the others stay
+// in it.
+func (p *Probe) confine(m *Method) {
+	if p.Lo, p.Hi = p.ballLo, p.ballHi; m.Minimal {
+		p.Lo, p.Hi = p.rangeLo, p.rangeHi
+	}
 }
 
 // region returns the box of a task on the float32 grid, cut with the ball of radius eps for Linf.
@@ -345,7 +361,7 @@ func (t *running) finish(otherwise Status) {
 	res := &t.e.results[t.index]
 	*res = t.used
 	res.Status = otherwise
-	if t.settle() {
+	if t.settle(nil) {
 		b := &t.best
 		res.X, res.Y, res.Distance, res.Margin, res.Status = b.x, b.y, b.distance, b.margin, Found
 		if b.distance == 0 {

@@ -24,6 +24,8 @@ type Lab struct {
 	Workers     int // 0: the processors; results do not depend on it
 	// Report, if not nil, is told what was done.
 	Report func(text string)
+	// Keep, if not nil, is given every network that was trained.
+	Keep func(name string, n *train.Net[float32]) error
 
 	base *train.Net[float32]
 }
@@ -77,6 +79,9 @@ func (l *Lab) train(ctx context.Context, name string, n *train.Net[float32], s *
 	p, err := train.Fit(ctx, n, s, r, train.Hooks[float32]{Augment: h})
 	if err == nil {
 		l.report("%s: trained in %.1f s, loss %.4f", name, p.Elapsed.Seconds(), p.Loss)
+		if l.Keep != nil {
+			err = l.Keep(name, n)
+		}
 	}
 	return err
 }

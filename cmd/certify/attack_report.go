@@ -178,7 +178,11 @@ func (r *attackReport) folder() (names []string, err error) {
 		index, label, class = append(index, int64(i)), append(label, int64(o.Label)), append(class, int64(o.Class))
 		var cex bytes.Buffer
 		cex.WriteString("sat\n")
-		if err := spec.WriteCounterexample(&cex, o.Witness.X, o.Witness.Y); err != nil {
+		y, err := r.m.Outputs(o.Witness.X)
+		if err != nil {
+			return nil, err
+		}
+		if err := spec.WriteCounterexample(&cex, o.Witness.X, y); err != nil {
 			return nil, err
 		}
 		if err := writeBytes(filepath.Join(r.f.out, "counterexamples", fmt.Sprintf("%d.txt", i)), cex.Bytes()); err != nil {

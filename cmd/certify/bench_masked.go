@@ -13,6 +13,8 @@ import (
 
 	"github.com/spai-project/certify/benchmarks/masked"
 	"github.com/spai-project/certify/nn/data"
+	"github.com/spai-project/certify/nn/onnx"
+	"github.com/spai-project/certify/nn/train"
 )
 
 func (a *app) benchMaskedCmd() *cobra.Command {
@@ -35,6 +37,7 @@ func (a *app) benchMaskedCmd() *cobra.Command {
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of weights, draws and attacks")
 	fs.StringVar(&f.only, "only", "", "only the defences whose name contains this `text`")
 	fs.IntVarP(&f.workers, "workers", "j", 0, "threads (default: the cores); the table does not depend on it")
+	fs.StringVar(&f.networks, "networks", "", "also write the trained networks as ONNX into this `folder`")
 	fs.StringVar(&f.page, "update", "", "replace the block in this `page` instead of printing it")
 	c.RunE = runE(func(c *cobra.Command, _ []string) error { return a.benchMasked(c.Context(), f) })
 	return c
@@ -42,6 +45,7 @@ func (a *app) benchMaskedCmd() *cobra.Command {
 
 type benchMaskedFlags struct {
 	data, only, page    string
+	networks            string
 	train, test, epochs int
 	radii               []float64
 	seed                uint64
@@ -60,6 +64,19 @@ func (a *app) benchMasked(ctx context.Context, f *benchMaskedFlags) error {
 	}
 	if l.Test, err = data.Open(fmt.Sprintf("mnist:test[0:%d]", f.test), data.Options{MNIST: f.data}); err != nil {
 		return err
+	}
+	if f.networks != "" {
+		if err := os.MkdirAll(f.networks, 0o777); err != nil {
+			return err
+		}
+		l.Keep = func(name string, n *train.Net[float32]) error {
+			g, err := n.Graph()
+			if err != nil {
+				return err
+			}
+			path := filepath.Join(f.networks, strings.ReplaceAll(name, " ", "-")+".onnx")
+			return writeAtomic(path, func(w *os.File) error { return onnx.Write(w, g) })
+		}
 	}
 	ctx, stop := signals(ctx)
 	defer stop()

@@ -290,7 +290,11 @@ func (a *app) ballObject(j *ballJob, b *robust.Ball, cert *ballProof) *ballObjec
 	}
 	if w := b.Witness; w != nil {
 		o.Bound = nil
-		o.Witness = &ballWitness{w.X, w.Y, w.Class, w.Distance, finiteOrNil(w.Margin), w.AnyOrder, w.Rigorous}
+		y, err := j.m.Outputs(w.X)
+		if err != nil { // which the scores did not have
+			y = w.Y
+		}
+		o.Witness = &ballWitness{w.X, y, w.Class, w.Distance, finiteOrNil(w.Margin), w.AnyOrder, w.Rigorous}
 	}
 	o.Time.Wall, o.Time.Attack, o.Time.Verify = b.Wall.Seconds(), b.Attack.Seconds(), b.Verify.Seconds()
 	if r := b.Result; r != nil {

@@ -132,8 +132,12 @@ func (j *ballJob) write(b *robust.Ball) (names []string, err error) {
 		return png.Encode(buf, sheet)
 	})
 	put("cex.vnnlib", func(buf *bytes.Buffer) error {
+		y, err := j.m.Outputs(w.X)
+		if err != nil {
+			return err
+		}
 		buf.WriteString("sat\n")
-		return spec.WriteCounterexample(buf, w.X, w.Y)
+		return spec.WriteCounterexample(buf, w.X, y)
 	})
 	if j.linf() {
 		put("ball.vnnlib", func(buf *bytes.Buffer) error { return spec.WriteVNNLIB(buf, b.Problem) })

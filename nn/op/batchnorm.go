@@ -106,6 +106,7 @@ func lowerBatchNorm(n *Node, b *prog.Builder, in []Value, _ [][]int) ([]Value, e
 	x := in[0]
 	if !centred {
 		x.Node = b.Affine(n.Name, size, over(negated(mean)), 0, term(x, shape, 1))
+		b.Merged(x.Node)
 	}
 	return node(b.Affine(n.Name, size, over(offset), rel, scaledTerm(x, shape, over(gain))), shape), nil
 }

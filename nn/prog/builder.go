@@ -55,6 +55,9 @@ func (b *Builder) Rounds(from, extra int, spread float64) bool {
 	return true
 }
 
+// Merged declares that executions may merge affine node k with the one that reads it.
+func (b *Builder) Merged(k int) { b.nodes[k].Rounding.Merged = true }
+
 // Exact reports whether all nodes from index from on are affine maps and ReLUs.
 func (b *Builder) Exact(from int) bool {
 	for k := from; k < len(b.nodes); k++ {

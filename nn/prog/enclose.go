@@ -98,6 +98,11 @@ func (e *enclosure) node(k int) {
 		return
 	}
 	e.wild[k] = e.wild[n.Src]
+	for i := range e.L[k] {
+		if e.lost(n.Src, i) {
+			e.L[k][i], e.U[k][i] = math.Inf(-1), math.Inf(1)
+		}
+	}
 	e.centre(k)
 }
 

@@ -7,9 +7,10 @@ import "math"
 // plus the magnitudes of the constants, e.mid the sums. It reports false, and changes nothing, where that does not hold.
 //
 // Sound because every product, every partial sum in any order and every value between folded maps is a multiple of the unit, or of one
-// that is larger against its own magnitude, and at most 2²⁴ of them: binary32 holds it exactly, and it is no subnormal number.
+// that is larger against its own magnitude, and at most 2²⁴ of them: binary32 holds it exactly. It is no subnormal number and
+// does not overflow, with room for what is scaled between folded maps.
 func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
-	if n.Rel != 0 || n.Rounding.BiasMag != nil || e.wild[k] {
+	if n.Rel != 0 || n.Rounding.BiasMag != nil || n.Rounding.Merged || e.wild[k] {
 		return false
 	}
 	x := math.Inf(1) // unit of the sources
@@ -33,7 +34,7 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	for _, t := range n.Terms {
 		w = min(w, unitOfMap(t.Map))
 	}
-	if !(w >= 0x1p-60 && x >= 0x1p-60 && b >= 0x1p-100 && top < 0x1p24*min(w*x, b)) {
+	if !(w >= 0x1p-60 && x >= 0x1p-60 && w*x >= 0x1p-100 && b >= 0x1p-100 && top < min(limit32, 0x1p24*min(w*x, b))) {
 		return false
 	}
 	e.local[k] = make([]float64, n.N)

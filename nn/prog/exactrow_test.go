@@ -68,6 +68,10 @@ func TestExactRowLimits(t *testing.T) {
 		{[]float64{1, 1}, []float64{1, 0x1p-24}, 0, false},
 		{[]float64{0.1, 1}, []float64{0, 1}, 0, false},
 		{[]float64{1, 1}, []float64{0x1p-70, 0x1p-70}, 0, false}, // among numbers that may be flushed
+		{[]float64{0x1p-59, 1}, []float64{0x1p-59, 0}, 0, false},
+		{[]float64{0x1p100, 0}, []float64{0x1p100, 0}, 0, false}, // overflows
+		{[]float64{1, 1}, []float64{0x1p127, 0x1p127}, 0, false},
+		{[]float64{1, 1}, []float64{0x1p90, 0x1p90}, 0, true},
 	} {
 		b := NewBuilder(2)
 		p, err := b.Program(b.Affine("z", 1, []float64{c.bias}, 0, Term{0, Dense(1, 2, c.w)}))

@@ -23,6 +23,9 @@ type Rounding struct {
 	BiasMag []float64
 	// Spread is by how much folded scalings can enlarge a flush, less than 1 where nothing was folded.
 	Spread float64
+	// Merged says that executions may merge the node with the one that reads it, as runtimes do with the mean and the offset of a
+	// batch normalisation. They are within the bounds of the two nodes, but round even where the node's own sums are exact.
+	Merged bool
 }
 
 const (

@@ -10,9 +10,10 @@ import (
 
 const (
 	// softmaxGap and softmaxReach say when binary32 keeps the order of two elements of a Softmax: the larger is at most softmaxReach
-	// below the largest, so that its exponential is a normal number, and the smaller at least softmaxGap below it, far more than
-	// runtimes that err by curveUlps in the exponential and round differences of that size can make up for.
-	softmaxGap, softmaxReach = 0x1p-8, 80
+	// below the largest, so that its exponential, and that divided by a sum of 2³⁰, are normal numbers, and the smaller at least
+	// softmaxGap below it, far more than runtimes that err by curveUlps in the exponential and round differences of that size can
+	// make up for.
+	softmaxGap, softmaxReach = 0x1p-8, 64
 )
 
 // beforeSoftmax confirms a case whose rows compare elements of a final Softmax on what that is applied to. The witness has margin 0:
@@ -54,6 +55,9 @@ func (c *confirmer) ordered(cs *Case) bool {
 	pt := c.logits.tight
 	if pt == nil {
 		pt = c.logits.float32
+	}
+	if pt == nil { // a Softmax again, whose elements were confirmed on what that is applied to
+		return false
 	}
 	lo, hi := pt.Output()
 	for k := range cs.Rows {

@@ -117,6 +117,10 @@ func TestPeelSoftmax(t *testing.T) {
 	if !ask(p, row(0, 2, 1, 0), row(4, 5, -2, 0)) {
 		t.Error("a comparison within groups is not restated")
 	}
+	binary32 := *p
+	if binary32.Binary32 = true; ask(&binary32, row(0, 2, 1, 0)) {
+		t.Error("a Softmax in binary32 is taken for one that keeps the order")
+	}
 	for name, r := range map[string]Row{"two groups": row(0, 3, 1, 0), "a margin": row(0, 1, 1, 0.1),
 		"a threshold": {Y: []Coef{{Index: 0, Value: 1}}}, "an inexact coefficient": {Y: []Coef{{Index: 0, Value: 1, Err: 1}, {Index: 1, Value: -1}}}} {
 		if ask(p, r) {

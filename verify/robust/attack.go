@@ -15,7 +15,7 @@ import (
 
 // A Witness is an input that is not classified as its label.
 type Witness struct {
-	X, Y     []float64 // float32 numbers; the outputs there as float64 arithmetic has them
+	X, Y     []float64 // float32 numbers; the scores there as float64 arithmetic has them, see Model.Outputs
 	Class    int       // the class beside the label with the largest score
 	Distance float64   // from the input, in units of the radius, rounded up
 	// Margin is a lower bound, in real arithmetic, on how far the class's score is above the label's (≥ 0); NaN without Rigorous.
@@ -165,7 +165,7 @@ func (a *attacker) region(p *spec.Problem, eps float64) (radius float64, lower, 
 		lower[i], upper[i] = at(a.d.Lower, i, -math.MaxFloat32), at(a.d.Upper, i, math.MaxFloat32)
 	}
 	unit, _ := constant(a.d.Unit, 1)
-	if a.norm == evasion.L0 {
+	if a.norm == evasion.L0 || math.IsInf(eps, 1) {
 		unit = 1
 	}
 	return eps * unit, lower, upper
@@ -181,14 +181,34 @@ func (a *attacker) judge(p *spec.Problem, x, y []float64, label int) *Witness {
 	if !ok || a.m.Semantics != verify.Real && !w.AnyOrder {
 		return nil
 	}
-	return a.witness(w, x, label)
+	return a.witness(p, w, x, label)
 }
 
-// witness makes a Witness of a confirmed one.
-func (a *attacker) witness(w *spec.Witness, x []float64, label int) *Witness {
+// witness makes a Witness of one that was confirmed for p.
+func (a *attacker) witness(p *spec.Problem, w *spec.Witness, x []float64, label int) *Witness {
 	class, _ := rival(w.Y, label)
 	return &Witness{X: w.X, Y: w.Y, Class: class, Distance: a.d.distance(a.norm, w.X, x), Margin: w.Margin, Rigorous: true,
-		AnyOrder: w.AnyOrder}
+		AnyOrder: w.AnyOrder && (!a.m.Cut || a.clear(p, w.X))}
+}
+
+// softmaxGap is how far apart scores are whose order a Softmax in binary32 keeps or turns into a tie: far more than runtimes err
+// by in the exponential, which they need not compute in the same way for all elements.
+const softmaxGap = 0x1p-8
+
+// clear reports whether x violates p by the gap in every binary32 execution.
+func (a *attacker) clear(p *spec.Problem, x []float64) bool {
+	q := *p
+	q.Cases = slices.Clone(p.Cases)
+	for i := range q.Cases {
+		c := &q.Cases[i]
+		c.Rows = slices.Clone(c.Rows)
+		for k := range c.Rows {
+			c.Rows[k].RHSLower -= softmaxGap
+			c.Rows[k].RHSUpper -= softmaxGap
+		}
+	}
+	w, ok := q.Confirm(a.m.replay, x)
+	return ok && w.AnyOrder
 }
 
 // replayed is judge for a network that cannot be enclosed: plain evaluations in float64 and float32 must both show the violation.

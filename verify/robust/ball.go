@@ -194,13 +194,16 @@ func (s *solver) sharpen(ctx context.Context, b *Ball, x []float64, label int, e
 	if w := b.Witness; w == nil || w.AnyOrder || b.By == "input" || s.m.proof == nil || s.opt.Norm != evasion.Linf {
 		return nil
 	}
-	r, err := verify.Program(ctx, s.m.proof, s.opt.Domain.Problem(x, eps, label, s.m.Classes()), verify.Options{Timeout: sharpenTime,
-		Method: "attack", Workers: s.opt.Workers, Seed: s.opt.Seed, Semantics: s.m.Semantics})
-	if err == nil && r.Witness != nil && r.Witness.AnyOrder {
-		b.Witness, b.By = s.a.witness(r.Witness, x, label), "search"
-		b.Margin = -b.Witness.Margin
+	p := s.opt.Domain.Problem(x, eps, label, s.m.Classes())
+	r, err := verify.Program(ctx, s.m.proof, p, verify.Options{Timeout: sharpenTime, Method: "attack", Workers: s.opt.Workers,
+		Seed: s.opt.Seed, Semantics: s.m.Semantics})
+	if err != nil || r.Witness == nil {
+		return err
 	}
-	return err
+	if w := s.a.witness(p, r.Witness, x, label); w.AnyOrder {
+		b.Witness, b.By, b.Margin = w, "search", -w.Margin
+	}
+	return nil
 }
 
 // verify asks the complete verifier.
@@ -218,7 +221,7 @@ func (s *solver) verify(ctx context.Context, b *Ball, x []float64, label int, ep
 	case verify.Holds:
 		b.By = "proof"
 	case verify.Violated:
-		b.By, b.Witness = "search", s.a.witness(r.Witness, x, label)
+		b.By, b.Witness = "search", s.a.witness(b.Problem, r.Witness, x, label)
 	}
 	return nil
 }

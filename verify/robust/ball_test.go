@@ -189,6 +189,13 @@ func TestSoftmax(t *testing.T) {
 			t.Errorf("at %v: %+v, %v", eps, b, err)
 		}
 	}
+	// Scores a millionth apart have the same probability in binary32, or one that is off by an ulp: no claim about every execution.
+	for eps, want := range map[float64]bool{0.2500005: false, 0.3: true} {
+		b, err := m.Decide(t.Context(), []float64{0.75, 0.25}, 0, eps, Options{Domain: unitBox})
+		if err != nil || b.Verdict != Violated || b.Witness.AnyOrder != want {
+			t.Errorf("at %v: %+v, %+v, %v", eps, b, b.Witness, err)
+		}
+	}
 	if m := model(t, chain(t, layer("MatMul", nil, "w"), layer("Softmax", nil)), verify.Float32); m.Cut {
 		t.Error("the Softmax was cut off where the question is about binary32 executions")
 	}

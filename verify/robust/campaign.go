@@ -64,8 +64,8 @@ func (m *Model) Campaign(ctx context.Context, set *data.Set, opt CampaignOptions
 	if err := set.CheckLabels(m.Classes()); err != nil {
 		return nil, err
 	}
-	if unit, same := constant(opt.Domain.Unit, 1); opt.Norm != evasion.Linf && opt.Norm != evasion.L0 && !same && len(opt.Eps) > 0 {
-		return nil, fmt.Errorf("%w: radii in %v need one unit for all inputs, not %v and others", ErrInput, opt.Norm, unit)
+	if _, same := constant(opt.Domain.Unit, 1); opt.Norm != evasion.Linf && opt.Norm != evasion.L0 && !same {
+		return nil, fmt.Errorf("%w: distances in the norm %v need one unit for all inputs", ErrInput, opt.Norm)
 	}
 	a := &attacker{m: m, d: opt.Domain, norm: opt.Norm, shape: set.Shape}
 	targets, err := m.targets(set, opt.Target)

@@ -20,6 +20,7 @@ type Model struct {
 	// Unverifiable says why nothing can be proved about the network, nil when something can. It can be attacked all the same.
 	Unverifiable error
 
+	file   *nn.Graph     // with a final Softmax
 	proof  *prog.Program // for proofs, nil when Unverifiable
 	replay *prog.Program // for gradients and rigorous replays, nil when the network cannot be lowered at all
 	scores access.Scores // an access.Gradients when there is a program
@@ -30,7 +31,7 @@ func NewModel(g *nn.Graph, s verify.Semantics) (*Model, error) {
 	if n := g.NumOutputs(); n < 2 {
 		return nil, fmt.Errorf("%w: the network has %d output; a classifier has one score for each of two or more classes", ErrInput, n)
 	}
-	m := &Model{Graph: g, Semantics: s}
+	m := &Model{Graph: g, Semantics: s, file: g}
 	if s == verify.Real {
 		m.Graph, m.Cut = g.Logits()
 	}
@@ -60,6 +61,10 @@ func (m *Model) Inputs() int { return m.Graph.NumInputs() }
 
 // Classes returns the number of classes.
 func (m *Model) Classes() int { return m.Graph.NumOutputs() }
+
+// Outputs evaluates the whole file in float64, a Softmax that was left out included: what a counterexample file must say of the
+// outputs.
+func (m *Model) Outputs(x []float64) ([]float64, error) { return m.file.EvalFlat(x) }
 
 // Scores evaluates the network in float64.
 func (m *Model) Scores(x []float64) ([]float64, error) {
