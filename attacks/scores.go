@@ -206,6 +206,11 @@ func (s *scoresSearch) evaluate(ctx context.Context, xs, ys []float64) error {
 	for w := range workers {
 		from, to := w*scoresBatch/workers, (w+1)*scoresBatch/workers
 		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil { // a defect of the model's, told instead of ending the program
+					errs[w] = fmt.Errorf("attacks: internal error: %v", p)
+				}
+			}()
 			errs[w] = s.m.Scores(ctx, access.Batch{N: to - from, X: xs[from*n : to*n], Draws: make([]uint64, to-from)}, ys[from*out:to*out])
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spai-project/certify/attacks/access"
@@ -173,4 +174,22 @@ func TestJudge(t *testing.T) {
 			}
 		}
 	}
+}
+
+// broken is a model with a defect.
+type broken struct{}
+
+func (broken) Dims() (inputs, outputs int) { return 4, 2 }
+
+func (broken) Scores(context.Context, access.Batch, []float64) error { panic("defect") }
+
+// TestPanicReachesCaller: a panic of a worker is one of the caller's goroutine, where it can be recovered.
+func TestPanicReachesCaller(t *testing.T) {
+	b := newBinary(t, rand.New(rand.NewPCG(6, 6)), 4)
+	defer func() {
+		if s, ok := recover().(string); !ok || !strings.Contains(s, "defect") {
+			t.Errorf("recovered %v", s)
+		}
+	}()
+	attack(t, "square", broken{}, b.task(), Options{Norm: Linf, Eps: 0.1})
 }

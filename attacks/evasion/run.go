@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,10 +93,24 @@ func (m *Method) Run(ctx context.Context, model any, tasks []Task, opt Options) 
 	e.batch = max(1, min(32, (len(tasks)+workers-1)/workers))
 	var wg sync.WaitGroup
 	errs := make([]error, workers)
+	defects := make([]string, workers)
 	for w := range workers {
-		wg.Go(func() { errs[w] = e.work(ctx) })
+		wg.Go(func() {
+			defer func() {
+				if p := recover(); p != nil { // it goes on in the caller, who may be prepared for it
+					defects[w] = fmt.Sprintf("evasion: %v\n%s", p, debug.Stack())
+					e.failed.Store(true)
+				}
+			}()
+			errs[w] = e.work(ctx)
+		})
 	}
 	wg.Wait()
+	for _, d := range defects {
+		if d != "" {
+			panic(d)
+		}
+	}
 	for i := range e.results {
 		if e.results[i].X == nil && e.results[i].Distance == 0 { // never ended
 			e.results[i] = Result{Status: Stopped, Distance: math.Inf(1), Margin: math.Inf(-1), Best: math.Inf(-1)}
