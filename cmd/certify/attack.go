@@ -32,6 +32,7 @@ type attackFlags struct {
 	targeted          string
 	access            string
 	surrogate         string
+	substitute        int
 	queries, grads    int
 	workers           int
 	seed              uint64
@@ -62,6 +63,7 @@ func (a *app) attackCmd() *cobra.Command {
 	fs.StringVar(&f.targeted, "targeted", "", "reach a class: least-likely, second, next (label + 1), or its number (default: leave the label's)")
 	fs.StringVar(&f.access, "access", "gradients", "what attacks see: gradients, scores or labels")
 	fs.StringVar(&f.surrogate, "surrogate", "", "another `network`, which is differentiated in place of the attacked one (transfer)")
+	fs.IntVar(&f.substitute, "substitute", 0, "train a network on the labels of the first `N` items and of points near them, and differentiate that; the other items are attacked")
 	fs.IntVar(&f.queries, "queries", 0, "evaluations without gradient allowed for each item (default: the attack's own number)")
 	fs.IntVar(&f.grads, "gradients", 0, "evaluations with gradient allowed for each item (default: the attack's own number)")
 	fs.VarP(&f.timeout, "timeout", "t", "stop after this time and report what was found: 60, 60s, 2m (default: 10 s for a query, none for data)")
@@ -209,6 +211,11 @@ func (a *app) attackData(ctx context.Context, f *attackFlags, path string) error
 	opt.Progress = show
 	ctx, stop := signals(ctx)
 	defer stop()
+	if f.substitute > 0 {
+		if opt.Surrogate, err = a.trainSubstitute(ctx, f, m, it); err != nil {
+			return attackError(path, it.spec, err)
+		}
+	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if f.timeout > 0 {
 		limited, cancel = context.WithTimeout(ctx, time.Duration(f.timeout))
@@ -233,6 +240,31 @@ func (a *app) attackData(ctx context.Context, f *attackFlags, path string) error
 		a.notef("timed out after %v: items counted as stopped were not finished", time.Duration(f.timeout))
 	}
 	return nil
+}
+
+// trainSubstitute trains a network on the labels of the first items, which are then left out.
+func (a *app) trainSubstitute(ctx context.Context, f *attackFlags, m *robust.Model, it *items) (access.Gradients, error) {
+	n := f.substitute
+	if n >= it.set.Len() {
+		return nil, usagef("name more data, or fewer seeds", "--substitute %d leaves none of %d items to attack", n, it.set.Len())
+	}
+	tasks, err := m.Tasks(it.set.Slice(0, 1), it.domain)
+	if err != nil {
+		return nil, err
+	}
+	var seeds [][]float64
+	for i := range n {
+		seeds = append(seeds, it.set.Item(i))
+	}
+	start := time.Now()
+	s, labels, err := evasion.TrainSubstitute(ctx, access.OnlyLabels(m.Access()), seeds, evasion.SubstituteOptions{Lower: tasks[0].Lower,
+		Upper: tasks[0].Upper, Seed: f.seed, Workers: f.workers})
+	if err != nil {
+		return nil, err
+	}
+	it.set = it.set.Slice(n, it.set.Len())
+	a.notef("substitute trained on %d labels   %s", labels, clock(time.Since(start)))
+	return s, nil
 }
 
 // diagnose prints signs of hidden gradients.
@@ -300,6 +332,9 @@ func (f *attackFlags) campaign() (opt robust.CampaignOptions, sem verify.Semanti
 	}
 	if opt.Target, err = targetRule(f.targeted); err != nil {
 		return opt, sem, nil, err
+	}
+	if f.substitute < 0 || f.substitute > 0 && f.surrogate != "" {
+		return opt, sem, nil, usagef("give one of them, with a positive number of seeds", "--substitute %d and --surrogate %q", f.substitute, f.surrogate)
 	}
 	opt.Queries, opt.Gradients, opt.Seed, opt.Workers = f.queries, f.grads, f.seed, f.workers
 	return opt, sem, texts, nil
