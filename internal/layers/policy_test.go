@@ -27,6 +27,7 @@ const policy = `
 	< cmd/...;
 
 	# Attacks see models through their access levels only; defences are models.
+	attacks/access < attacks/...;
 	attacks/access < attacks/evasion < attacks/defense, attacks < benchmarks/..., cmd/...;
 
 	# Suites are run and reported with the report's forms.
