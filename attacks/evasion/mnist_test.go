@@ -1,9 +1,7 @@
 package evasion
 
 import (
-	"compress/gzip"
 	"context"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spai-project/certify/attacks/access"
+	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/onnx"
 )
 
@@ -31,19 +30,18 @@ func TestBlackBoxDigits(t *testing.T) {
 		t.Fatal(err)
 	}
 	model := access.Program(p)
-	images, labels := readIDX(t, root, "t10k-images-idx3-ubyte.gz"), readIDX(t, root, "t10k-labels-idx1-ubyte.gz")
-	const n, first = 784, 100
+	set, err := data.Open("mnist:test[100:400]", data.Options{MNIST: filepath.Join(root, "mnist")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 784
 	var tasks []Task
-	for k := first; len(tasks) < 100; k++ {
-		x := make([]float64, n)
-		for i, v := range images[16+k*n : 16+(k+1)*n] {
-			x[i] = float64(float32(v) / 255)
-		}
-		y := make([]float64, 10)
+	for k := 0; len(tasks) < 100; k++ {
+		x, y := set.Item(k), make([]float64, 10)
 		if err := model.Scores(context.Background(), access.Batch{N: 1, X: x, Draws: []uint64{0}}, y); err != nil {
 			t.Fatal(err)
 		}
-		if label := int(labels[8+k]); access.Argmax(y) == label {
+		if label := set.Labels[k]; access.Argmax(y) == label {
 			task := Task{X: x, Lower: make([]float64, n), Upper: slices.Repeat([]float64{1}, n), Goal: Untargeted(label, 10)}
 			tasks = append(tasks, task)
 		}
@@ -132,22 +130,4 @@ func transfer(t *testing.T, model access.Gradients, tasks []Task) {
 			t.Errorf("%d of 50 transfer", found)
 		}
 	}
-}
-
-// readIDX returns the bytes of a compressed file of the digits.
-func readIDX(t *testing.T, root, name string) []byte {
-	f, err := os.Open(filepath.Join(root, "mnist", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
 }

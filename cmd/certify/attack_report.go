@@ -207,7 +207,7 @@ func (r *attackReport) folder() (names []string, err error) {
 		data.NewArray("index", count, index), data.NewArray("label", count, label), data.NewArray("predicted", count, class)); err != nil {
 		return nil, err
 	}
-	img, err := data.Grid(sheet, max(1, 112/max(1, sheet[0][0].Bounds().Dx())))
+	img, err := contactSheet(sheet)
 	if err != nil {
 		return nil, err
 	}

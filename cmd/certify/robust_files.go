@@ -148,18 +148,16 @@ func (j *ballJob) write(b *robust.Ball) (names []string, err error) {
 // sheet is a row of pictures: original, difference in full colour at its largest, adversarial.
 func (it *items) sheet(x, adversarial []float64) (image.Image, error) {
 	lo, hi := it.colours(x, adversarial)
-	row := make([]image.Image, 3)
-	var err error
-	if row[0], err = data.Image(x, it.set.Shape, lo, hi); err != nil {
+	row, err := pictures(it.set, x, adversarial, lo, hi)
+	if err != nil {
 		return nil, err
 	}
-	if row[1], _, err = data.Difference(x, adversarial, it.set.Shape, 0); err != nil {
-		return nil, err
-	}
-	if row[2], err = data.Image(adversarial, it.set.Shape, lo, hi); err != nil {
-		return nil, err
-	}
-	return data.Grid([][]image.Image{row}, max(1, 112/max(1, row[0].Bounds().Dx())))
+	return contactSheet([][]image.Image{row})
+}
+
+// contactSheet puts rows of pictures together, small ones enlarged.
+func contactSheet(rows [][]image.Image) (image.Image, error) {
+	return data.Grid(rows, max(1, 112/max(1, rows[0][0].Bounds().Dx())))
 }
 
 // colours are the values that are drawn black and white: the valid range, else those of the items.
