@@ -83,6 +83,12 @@ func TestAPGDSchedule(t *testing.T) {
 			}
 		}
 	}
+	s = &scripted{margin: []float64{-1, -2}, slope: [][]float64{{1}, {-1}}}
+	play(t, "apgd:steps=10,loss=margin", s)
+	x0, x1 := s.seen[0][0], s.seen[1][0]
+	if want := x1 + 0.75*(-64-x1) + 0.25*(x1-x0); x1 != 64 || math.Abs(s.seen[2][0]-want) > 1e-4 {
+		t.Errorf("from %v and %v to %v, want %v: the momentum", x0, x1, s.seen[2][0], want)
+	}
 	s = &scripted{margin: []float64{-1}, slope: [][]float64{{1, -1}}}
 	play(t, "apgd:steps=10,restarts=3,loss=margin", s)
 	if len(s.seen) != 33 || slices.Equal(s.seen[0], s.seen[11]) {
@@ -92,6 +98,50 @@ func TestAPGDSchedule(t *testing.T) {
 	play(t, "pgd:steps=10,restarts=2,loss=margin", s)
 	if len(s.seen) != 20 || slices.Equal(s.seen[0], s.seen[10]) || s.seen[0][0] == 0 {
 		t.Errorf("%d gradients, starts %v and %v", len(s.seen), s.seen[0], s.seen[10])
+	}
+}
+
+// targets records which class every gradient raises.
+type targets struct{ raised []int }
+
+func (m *targets) Dims() (int, int) { return 2, 4 }
+
+func (m *targets) Scores(_ context.Context, b access.Batch, y []float64) error {
+	for i := range b.N {
+		copy(y[4*i:], []float64{-3, 0, -1, -2})
+	}
+	return nil
+}
+
+func (m *targets) Gradients(ctx context.Context, b access.Batch, y []float64, pull func(i int, y, dy []float64), dx []float64) error {
+	if err := m.Scores(ctx, b, y); err != nil {
+		return err
+	}
+	for i := range b.N {
+		dy := make([]float64, 4)
+		pull(i, y[4*i:4*i+4], dy)
+		m.raised = append(m.raised, access.Argmax(dy))
+		dx[2*i] = 1
+	}
+	return nil
+}
+
+// TestTargets: the targeted ascent raises every other class in turn, the closest first, and no more than it was told.
+func TestTargets(t *testing.T) {
+	for _, c := range []struct {
+		attack string
+		want   []int
+	}{{"apgd-t:steps=2,loss=margin", []int{2, 3, 0}}, {"apgd-t:steps=2,targets=2,loss=margin", []int{2, 3}},
+		{"apgd-t:steps=2,targets=1,restarts=2,loss=ce", []int{2, 2}}} {
+		m := &targets{}
+		attack(t, c.attack, m, Task{X: make([]float64, 2), Goal: Untargeted(1, 4)}, Options{Norm: Linf, Eps: 1, Workers: 1})
+		var want []int
+		for _, class := range c.want {
+			want = append(want, class, class, class) // the start and two steps
+		}
+		if !slices.Equal(m.raised, want) {
+			t.Errorf("%s raises %v, want %v", c.attack, m.raised, want)
+		}
 	}
 }
 
