@@ -78,8 +78,7 @@ func TrainATN(ctx context.Context, m access.Gradients, tasks []Task, o ATNOption
 	if a.net, err = train.New[float64](root, []int{in}, append(layers, train.Dense{Out: in})...); err != nil {
 		return nil, err
 	}
-	l := &atnTraining{a: a, m: m, o: o, pass: a.net.NewPass(o.Workers), m1: make([]float64, len(a.net.Weights)),
-		m2: make([]float64, len(a.net.Weights))}
+	l := &atnTraining{a: a, m: m, o: o, pass: a.net.NewPass(o.Workers), opt: newAdam(len(a.net.Weights))}
 	rng := seed.Stream(root, "batches")
 	batch := make([]Task, min(o.Batch, len(tasks)))
 	draws := make([]uint64, len(batch))
@@ -95,11 +94,11 @@ func TrainATN(ctx context.Context, m access.Gradients, tasks []Task, o ATNOption
 }
 
 type atnTraining struct {
-	a      *ATN
-	m      access.Gradients
-	o      ATNOptions
-	pass   *train.Pass[float64]
-	m1, m2 []float64 // the moments of Adam
+	a    *ATN
+	m    access.Gradients
+	o    ATNOptions
+	pass *train.Pass[float64]
+	opt  *adam
 }
 
 func (l *atnTraining) step(ctx context.Context, step int, batch []Task, draws []uint64) error {
@@ -126,12 +125,7 @@ func (l *atnTraining) step(ctx context.Context, step int, batch []Task, draws []
 		return err
 	}
 	rate := l.o.Rate * (1 + math.Cos(math.Pi*float64(step)/float64(l.o.Steps))) / 2
-	c1, c2 := 1-math.Pow(0.9, float64(step+1)), 1-math.Pow(0.999, float64(step+1))
-	for i, d := range g {
-		l.m1[i] += 0.1 * (d - l.m1[i])
-		l.m2[i] += 0.001 * (d*d - l.m2[i])
-		l.a.net.Weights[i] += rate * l.m1[i] / c1 / (math.Sqrt(l.m2[i]/c2) + 1e-8)
-	}
+	l.opt.descend(l.a.net.Weights, g, -rate) // it climbs
 	return nil
 }
 
