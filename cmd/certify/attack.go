@@ -234,10 +234,10 @@ func (a *app) attackData(ctx context.Context, f *attackFlags, path string) error
 	}
 	switch {
 	case interrupted:
-		a.notef("interrupted: the table holds what was found; items counted as stopped were not finished")
+		a.notef("interrupted: the table holds what was found; items counted as stopped were not finished, and shares are of those that were")
 		return &status{sig.code()}
 	case err != nil:
-		a.notef("timed out after %v: items counted as stopped were not finished", time.Duration(f.timeout))
+		a.notef("timed out after %v: items counted as stopped were not finished, and shares are of those that were", time.Duration(f.timeout))
 	}
 	return nil
 }

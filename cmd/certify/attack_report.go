@@ -57,8 +57,9 @@ func (r *attackReport) write(a *app) error {
 		if t.Found > 0 {
 			median = fmt.Sprintf("%.4g", t.Median)
 		}
-		g.add(s.Attack, r.radius(s.Eps), t.Items, percent(t.Items-t.Already, t.Items), percent(t.Items-t.Already-t.Found, t.Items), t.Found,
-			percent(t.Found, t.Items-t.Already), median, fmt.Sprintf("%.0f", t.Queries), fmt.Sprintf("%.0f", t.Gradients), t.Stopped,
+		ended := t.Items - t.Stopped // nothing is known of the others
+		g.add(s.Attack, r.radius(s.Eps), t.Items, percent(ended-t.Already, ended), percent(ended-t.Already-t.Found, ended), t.Found,
+			percent(t.Found, ended-t.Already), median, fmt.Sprintf("%.0f", t.Queries), fmt.Sprintf("%.0f", t.Gradients), t.Stopped,
 			fmt.Sprintf("%.2f", s.Seconds))
 	}
 	g.text(a.out)
