@@ -128,7 +128,7 @@ func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int
 	if a.norm != evasion.Linf || math.IsInf(eps, 1) { // the rows matter, the distance is measured
 		p.Boxes = []spec.Box{everything(len(x))}
 	}
-	found := make([]*Witness, len(tasks))
+	found, thin := make([]*Witness, len(tasks)), make([]*Witness, len(tasks))
 	results, err := m.m.Run(ctx, a.m.scores, tasks, evasion.Options{Norm: a.norm, Eps: radius, Params: m.params, Seed: seed,
 		Workers: workers,
 		Shape:   a.shape, Judge: func(i int, y []float64) bool {
@@ -136,12 +136,20 @@ func (a *attacker) attack(ctx context.Context, m *method, x []float64, label int
 			if found[i] != nil && a.norm != evasion.Linf && found[i].Distance > eps {
 				found[i] = nil // the radius was rounded with the unit
 			}
+			if w := found[i]; w != nil && w.Rigorous && !w.AnyOrder && !math.IsInf(eps, 1) { // the attack may widen it
+				thin[i], found[i] = w, nil
+			}
 			return found[i] != nil
 		}})
 	var best *Witness
 	for i := range results {
 		if s := results[i].Status; (s == evasion.Found || s == evasion.Already) && (best == nil || found[i].Distance < best.Distance) {
 			best = found[i]
+		}
+	}
+	for _, w := range thin { // better than none
+		if w != nil && (best == nil || !best.AnyOrder && w.Distance < best.Distance) {
+			best = w
 		}
 	}
 	if best != nil {

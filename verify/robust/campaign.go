@@ -140,7 +140,8 @@ type campaign struct {
 
 func (c *campaign) run(ctx context.Context) (*Assault, error) {
 	n := c.set.Len()
-	tasks, problems, found := make([]evasion.Task, n), make([]*spec.Problem, n), make([]*Witness, n)
+	tasks, problems := make([]evasion.Task, n), make([]*spec.Problem, n)
+	found, thin := make([]*Witness, n), make([]*Witness, n)
 	eo := evasion.Options{Norm: c.a.norm, Params: c.method.params, Seed: c.opt.Seed, Workers: c.opt.Workers, Queries: c.opt.Queries,
 		Gradients: c.opt.Gradients, Shape: c.set.Shape, Surrogate: c.opt.Surrogate}
 	for i := range tasks {
@@ -168,6 +169,9 @@ func (c *campaign) run(ctx context.Context) (*Assault, error) {
 		if w != nil && c.a.norm != evasion.Linf && w.Distance > c.eps {
 			w = nil // the radius was rounded with the unit
 		}
+		if w != nil && w.Rigorous && !w.AnyOrder && !math.IsInf(c.eps, 1) { // the attack may widen it
+			w, thin[i] = nil, w
+		}
 		found[i] = w
 		return w != nil
 	}
@@ -183,9 +187,16 @@ func (c *campaign) run(ctx context.Context) (*Assault, error) {
 		r := &results[i]
 		o := Outcome{Index: i, Name: c.set.Names[i], Label: c.set.Labels[i], Target: c.targets[i], Status: r.Status.String(), Class: -1,
 			Queries: r.Queries, Gradients: r.Gradients}
-		if r.X != nil {
+		switch {
+		case r.X != nil:
 			o.Witness = found[i]
-			o.Class = access.Argmax(found[i].Y)
+		case thin[i] != nil: // better than none
+			if o.Witness, o.Status = thin[i], evasion.Found.String(); thin[i].Distance == 0 {
+				o.Status = evasion.Already.String()
+			}
+		}
+		if o.Witness != nil {
+			o.Class = access.Argmax(o.Witness.Y)
 		}
 		s.Items = append(s.Items, o)
 	}
