@@ -202,19 +202,7 @@ func TestSmoothBoundsAgainstExactValues(t *testing.T) {
 		for range 4 {
 			points = append(points, exactEval(p, samplePoint(r, box)))
 		}
-		f := ibpFrame(net, box)
-		contains(t, "ibp", net, f.B, points)
-		if s%2 == 0 {
-			if !net.Forward(f) {
-				t.Fatalf("seed %d: forward: empty", s)
-			}
-			contains(t, "forward", net, f.B, points)
-		}
-		if !net.Crown(context.Background(), NewPool(net, 1), f, Tightening{Alpha: int(s % 4)}) {
-			t.Fatalf("seed %d: crown: empty", s)
-		}
-		contains(t, "crown", net, f.B, points)
-		f.SetScale(net.NewScale(f.B))
+		f := boundsContain(t, net, box, points, s)
 		if f.reach == len(p.Nodes) {
 			finite++
 		}
@@ -223,6 +211,25 @@ func TestSmoothBoundsAgainstExactValues(t *testing.T) {
 	if tight < int(rounds)/4 || finite < int(rounds)*3/4 {
 		t.Errorf("%d bounds within 1e-9 of a value, %d of %d programs with finite bounds: the test has lost its grip", tight, finite, rounds)
 	}
+}
+
+// boundsContain compares intervals, forward mode (for even seeds) and backward passes with exact values and returns the frame.
+func boundsContain(t *testing.T, net *Net, box Box, points [][][]*big.Rat, seed uint64) *Frame {
+	t.Helper()
+	f := ibpFrame(net, box)
+	contains(t, "ibp", net, f.B, points)
+	if seed%2 == 0 {
+		if !net.Forward(f) {
+			t.Fatalf("seed %d: forward: empty", seed)
+		}
+		contains(t, "forward", net, f.B, points)
+	}
+	if !net.Crown(context.Background(), NewPool(net, 1), f, Tightening{Alpha: int(seed % 4)}) {
+		t.Fatalf("seed %d: crown: empty", seed)
+	}
+	contains(t, "crown", net, f.B, points)
+	f.SetScale(net.NewScale(f.B))
+	return f
 }
 
 func contains(t *testing.T, what string, net *Net, b *Bounds, points [][][]*big.Rat) {

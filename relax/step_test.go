@@ -1,7 +1,6 @@
 package relax
 
 import (
-	"context"
 	"math/big"
 	"math/rand/v2"
 	"testing"
@@ -52,19 +51,7 @@ func TestStepBoundsAgainstExactValues(t *testing.T) {
 			}
 			points = append(points, v)
 		}
-		f := ibpFrame(net, box)
-		contains(t, "ibp", net, f.B, points)
-		if s%2 == 0 {
-			if !net.Forward(f) {
-				t.Fatalf("seed %d: forward: empty", s)
-			}
-			contains(t, "forward", net, f.B, points)
-		}
-		if !net.Crown(context.Background(), NewPool(net, 1), f, Tightening{Alpha: int(s % 4)}) {
-			t.Fatalf("seed %d: crown: empty", s)
-		}
-		contains(t, "crown", net, f.B, points)
-		f.SetScale(net.NewScale(f.B))
+		f := boundsContain(t, net, box, points, s)
 		rowsAgainstExact(t, r, net, f, points, s)
 	}
 	if jumps < 100 {

@@ -150,16 +150,7 @@ func TestBlackCounts(t *testing.T) {
 // measured.
 func TestBlackSameBytes(t *testing.T) {
 	n := newTiny(t, 1)
-	rng := rand.New(rand.NewPCG(10, 10))
-	var tasks []Task
-	for range 40 {
-		task := n.task()
-		task.X = make([]float64, len(n.x))
-		for i := range task.X {
-			task.X[i] = float64(float32(rng.Float64()))
-		}
-		tasks = append(tasks, task)
-	}
+	tasks := n.several()
 	for _, a := range blackBox {
 		m, params, err := Parse(a.attack)
 		if err != nil {
@@ -359,13 +350,7 @@ func TestBudgetUsed(t *testing.T) {
 func TestBlackEllipsoid(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 14))
 	for seed := range uint64(6) {
-		a, x := []float64{1, 4, 9, 1, 2}, make([]float64, 5)
-		for i := range x {
-			x[i] = float64(float32(0.02 + 0.1*rng.Float64()))
-		}
-		x[2] = float64(float32(0.1 + 0.05*rng.Float64()))
-		d := away(a, x)
-		task := Task{X: x, Lower: slices.Repeat([]float64{-2}, 5), Upper: slices.Repeat([]float64{2}, 5), Goal: Untargeted(0, 2)}
+		a, task, d := insideEllipsoid(rng)
 		for _, c := range []struct {
 			attack  string
 			queries int

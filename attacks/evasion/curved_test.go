@@ -71,17 +71,23 @@ func away(a, x []float64) float64 {
 	return d
 }
 
+// insideEllipsoid draws the axes' weights, a task about a point inside, and its distance from the boundary.
+func insideEllipsoid(rng *rand.Rand) (a []float64, task Task, d float64) {
+	a = []float64{1, 4, 9, 1, 2}
+	x := make([]float64, 5)
+	for i := range x {
+		x[i] = float64(float32(0.02 + 0.1*rng.Float64()))
+	}
+	x[2] = float64(float32(0.1 + 0.05*rng.Float64()))
+	task = Task{X: x, Lower: slices.Repeat([]float64{-2}, 5), Upper: slices.Repeat([]float64{2}, 5), Goal: Untargeted(0, 2)}
+	return a, task, away(a, x)
+}
+
 // TestEllipsoid: on a curved boundary the attacks in L2 end at the closest point, which is not along the first gradient.
 func TestEllipsoid(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 14))
 	for range 6 {
-		a, x := []float64{1, 4, 9, 1, 2}, make([]float64, 5)
-		for i := range x {
-			x[i] = float64(float32(0.02 + 0.1*rng.Float64()))
-		}
-		x[2] = float64(float32(0.1 + 0.05*rng.Float64()))
-		d := away(a, x)
-		task := Task{X: x, Lower: slices.Repeat([]float64{-2}, 5), Upper: slices.Repeat([]float64{2}, 5), Goal: Untargeted(0, 2)}
+		a, task, d := insideEllipsoid(rng)
 		for _, c := range []struct {
 			attack string
 			slack  float64

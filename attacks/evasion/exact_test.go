@@ -266,3 +266,18 @@ func (n *tiny) check(t *testing.T, seed uint64, d float64) {
 		}
 	}
 }
+
+// several returns forty tasks about random inputs.
+func (n *tiny) several() []Task {
+	rng := rand.New(rand.NewPCG(10, 10))
+	var tasks []Task
+	for range 40 {
+		task := n.task()
+		task.X = make([]float64, len(n.x))
+		for i := range task.X {
+			task.X[i] = float64(float32(rng.Float64()))
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks
+}

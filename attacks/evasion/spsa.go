@@ -9,7 +9,8 @@ import (
 
 // Simultaneous perturbation stochastic approximation (Uesato et al., "Adversarial risk and the dangers of evaluating against
 // weak attacks", 2018): slopes from pairs of points whose coordinates all move by the same amount, up or down at random; Adam
-// climbs along them. Little hides from it that hides from gradients.
+// climbs along them, by a step that is halved whenever the loss has not risen for a while. Little hides from it that hides from
+// gradients.
 var _ = register(&Method{Name: "spsa", Doc: "Adam from scores at pairs of random sign directions", Needs: access.NeedScores,
 	Source: "Uesato, O'Donoghue, van den Oord, Kohli: Adversarial risk and the dangers of evaluating against weak attacks, 2018",
 	Norms:  []Norm{Linf, L2, L1},

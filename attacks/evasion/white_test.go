@@ -315,16 +315,7 @@ func TestCounts(t *testing.T) {
 // distance return what they measured.
 func TestSameBytes(t *testing.T) {
 	n := newTiny(t, 1)
-	rng := rand.New(rand.NewPCG(10, 10))
-	var tasks []Task
-	for range 40 {
-		task := n.task()
-		task.X = make([]float64, len(n.x))
-		for i := range task.X {
-			task.X[i] = float64(float32(rng.Float64()))
-		}
-		tasks = append(tasks, task)
-	}
+	tasks := n.several()
 	for _, a := range whiteBox {
 		m, params, err := Parse(a.attack)
 		if err != nil {
