@@ -1,14 +1,12 @@
 package train
 
 import (
-	"compress/gzip"
-	"encoding/binary"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/spai-project/certify/nn/data"
 )
 
 // TestMNIST trains on the handwritten digits of LeCun et al. if CERTIFY_BENCH names a folder that has them.
@@ -17,7 +15,7 @@ func TestMNIST(t *testing.T) {
 	if root == "" {
 		t.Skip("CERTIFY_BENCH is not set")
 	}
-	train, test := mnist(t, root, "train"), mnist(t, root, "t10k")
+	train, test := mnist(t, root, "train"), mnist(t, root, "test")
 	for _, c := range []struct {
 		name   string
 		input  []int
@@ -44,41 +42,13 @@ func TestMNIST(t *testing.T) {
 
 func mnist(t *testing.T, root, part string) *Samples[float32] {
 	t.Helper()
-	s := &Samples[float32]{}
-	for _, v := range readIDX(t, filepath.Join(root, "mnist", part+"-images-idx3-ubyte.gz")) {
-		s.X = append(s.X, float32(v)/255)
-	}
-	for _, v := range readIDX(t, filepath.Join(root, "mnist", part+"-labels-idx1-ubyte.gz")) {
-		s.Labels = append(s.Labels, int(v))
-	}
-	return s
-}
-
-// readIDX returns the bytes of a compressed IDX file of unsigned bytes: a magic number that ends in the number of
-// dimensions, these, and the data.
-func readIDX(t *testing.T, path string) []byte {
-	t.Helper()
-	data, err := func() ([]byte, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		z, err := gzip.NewReader(f)
-		if err != nil {
-			return nil, err
-		}
-		return io.ReadAll(z)
-	}()
+	set, err := data.Open("mnist:"+part, data.Options{MNIST: filepath.Join(root, "mnist")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dims, size := int(data[3]), 1
-	for i := range dims {
-		size *= int(binary.BigEndian.Uint32(data[4+4*i:]))
+	s := &Samples[float32]{X: make([]float32, len(set.X)), Labels: set.Labels}
+	for i, v := range set.X {
+		s.X[i] = float32(v)
 	}
-	if len(data) != 4+4*dims+size {
-		t.Fatal(fmt.Errorf("%s has %d bytes, its dimensions say %d", path, len(data), 4+4*dims+size))
-	}
-	return data[4+4*dims:]
+	return s
 }
