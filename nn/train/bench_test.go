@@ -66,7 +66,10 @@ func benchStep(b *testing.B, input []int, layers []Layer) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tr := newTrainer(net, data, r, Hooks[float32]{})
+	tr, err := newTrainer(net, data, r, Hooks[float32]{})
+	if err != nil {
+		b.Fatal(err)
+	}
 	tr.shuffle()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/internal/pool"
 	"github.com/spai-project/certify/internal/seed"
+	"github.com/spai-project/certify/nn/tape"
 )
 
 // A Recipe says how to train. The zero value is one epoch of Adam on batches of 128.
@@ -21,8 +23,11 @@ type Recipe struct {
 	Schedule  Schedule  // nil: constant
 	// WeightDecay takes rate·WeightDecay of each weight away in a step, but of no bias, beside what the optimiser does.
 	WeightDecay float64
-	Seed        uint64 // of the order of the rows and the noise
-	Workers     int    // 0: as many as there are processors; the result does not depend on it
+	L1          float64 // adds L1·Σ|w| over the weights, not the biases, to the loss
+	Clip        float64 // longest gradient in the L2 norm; longer ones are scaled down. 0: no limit
+	Shard       int     // rows that a worker takes at a time; 0: tape.ShardRows. The result depends on it
+	Seed        uint64  // of the order of the rows and the noise
+	Workers     int     // 0: as many as there are processors; the result does not depend on it
 	// Temperature divides the logits in the loss, not in the network that comes out; 0: 1. See CrossEntropy.
 	Temperature float64
 	// Noise is the standard deviation of Gaussian noise that is added to every number of a batch, unclamped, before Augment
@@ -38,6 +43,44 @@ type Hooks[T kernel.Float] struct {
 	Augment func(ctx context.Context, net *Net[T], batch *Samples[T]) error
 	// Progress is called after every step.
 	Progress func(Progress)
+	// Objective is what is minimised; nil: the cross-entropy.
+	Objective Objective[T]
+	// Epoch is called after every epoch with a state from which a training can go on. The slices are the trainer's: what is kept
+	// longer must be copied. An error ends the training and is returned, wrapped.
+	Epoch func(State[T], Progress) error
+	// Resume, if not nil, is a state that a training of the same net, data and recipe begins from.
+	Resume *State[T]
+}
+
+// A State is a training after a whole number of epochs.
+type State[T kernel.Float] struct {
+	Epoch     int // epochs done
+	Step      int // steps done
+	Weights   []T
+	Optimiser []T // its moments
+}
+
+// An Objective records what a training minimises.
+type Objective[T kernel.Float] interface {
+	Record(t *tape.Tape[T], net *Net[T]) (Recorded, error)
+}
+
+// Recorded is an Objective on a tape.
+type Recorded struct {
+	Loss   tape.Value // of every row; batches weigh it
+	Logits tape.Value // of the clean rows
+	// Worst, if not nil, holds logits such that a row counts as certified in training when that of its label is the largest: what a
+	// bound says that others can reach.
+	Worst *tape.Value
+	// Begin, if not nil, is called before every step to set scalars. It returns the radius of the step, for Progress.
+	Begin func(m Moment, set func(tape.Scalar, float64)) (eps float64)
+}
+
+// A Moment is a point in a training.
+type Moment struct {
+	Epochs float64 // done, with the part of the running one
+	All    int     // epochs of the training
+	Step   int     // steps done
 }
 
 // Progress is how far a training is. Loss and Accuracy are means over the batches of the epoch so far, as Augment left them
@@ -47,6 +90,8 @@ type Progress struct {
 	Step, Steps   int // steps done, of all epochs
 	Loss          float64
 	Accuracy      float64
+	Certified     float64       // share of the rows that the objective's bound certifies at Eps, NaN if it has none
+	Eps           float64       // radius of the last step
 	LR            float64       // of the last step
 	Rate          float64       // images per second, those of Augment included, since the start
 	Elapsed, Left time.Duration // Left is estimated from Elapsed
@@ -85,13 +130,14 @@ func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Schedule == nil {
 		r.Schedule = func(float64) float64 { return 1 }
 	}
-	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 {
-		return r, fmt.Errorf("train: %d epochs, batches of %d, %d workers: none may be negative", r.Epochs, r.Batch, r.Workers)
+	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 || r.Shard < 0 {
+		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d, %d workers: none may be negative",
+			r.Epochs, r.Batch, r.Shard, r.Workers)
 	}
 	for _, v := range []struct {
 		name  string
 		value float64
-	}{{"learning rate", r.LR}, {"weight decay", r.WeightDecay}, {"temperature", r.Temperature}, {"noise", r.Noise}} {
+	}{{"learning rate", r.LR}, {"weight decay", r.WeightDecay}, {"temperature", r.Temperature}, {"noise", r.Noise}, {"L1 factor", r.L1}, {"longest gradient", r.Clip}} {
 		if !(v.value >= 0) || math.IsInf(v.value, 1) {
 			return r, fmt.Errorf("train: the %s is %v: want a number of at least 0", v.name, v.value)
 		}
@@ -110,8 +156,11 @@ func Fit[T kernel.Float](ctx context.Context, net *Net[T], data *Samples[T], r R
 	if err := data.check(net.Inputs(), net.Classes()); err != nil {
 		return Progress{}, err
 	}
-	t := newTrainer(net, data, r, h)
-	for t.at.Epoch = 1; t.at.Epoch <= r.Epochs; t.at.Epoch++ {
+	t, err := newTrainer(net, data, r, h)
+	if err != nil {
+		return Progress{}, err
+	}
+	for t.at.Epoch = t.first; t.at.Epoch <= r.Epochs; t.at.Epoch++ {
 		t.shuffle()
 		for len(t.order) > 0 {
 			if err := t.step(ctx); err != nil {
@@ -119,6 +168,12 @@ func Fit[T kernel.Float](ctx context.Context, net *Net[T], data *Samples[T], r R
 			}
 			if h.Progress != nil {
 				h.Progress(t.at)
+			}
+		}
+		if h.Epoch != nil {
+			s := State[T]{t.at.Epoch, t.at.Step, net.Weights, t.optimiser.State()}
+			if err := h.Epoch(s, t.at); err != nil {
+				return t.at, fmt.Errorf("train: after epoch %d: %w", t.at.Epoch, err)
 			}
 		}
 	}
@@ -131,31 +186,92 @@ type trainer[T kernel.Float] struct {
 	Recipe
 	hooks       Hooks[T]
 	net         *Net[T]
-	pass        *Pass[T]
+	rec         Recorded
+	run         *tape.Runner[T]
+	set         func(tape.Scalar, float64)
+	pool        *pool.Pool
+	chunks      []chunk
 	data, batch *Samples[T]
+	first       int   // epoch
 	perm, order []int // rows, and those that are left of the epoch
 	noise       *rand.Rand
-	dlogits     []T
 	optimiser   stepper[T]
 	keep        T // of a weight after decay
+	scale       T // of the gradient, to make it no longer than Clip
+	l1          T
 	grad        []T
 	updateChunk func(worker, chunk int)
 	at          Progress
 	start       time.Time
-	rows        int     // of the whole training so far
+	begun       int     // step that this run began with
+	rows        int     // of this run so far
 	seen        int     // of the epoch so far
 	loss        float64 // sum over the rows seen
 	correct     int
+	certified   int
 }
 
-func newTrainer[T kernel.Float](net *Net[T], data *Samples[T], r Recipe, h Hooks[T]) *trainer[T] {
-	t := &trainer[T]{Recipe: r, hooks: h, net: net, pass: net.NewPass(r.Workers), data: data, batch: &Samples[T]{},
-		noise: seed.Stream(r.Seed, "noise"), optimiser: newStepper[T](r.Optimiser, len(net.Weights)), start: time.Now()}
-	t.updateChunk = t.update
-	t.perm = make([]int, len(data.X)/net.Inputs())
-	t.at = Progress{Epoch: 1, Epochs: r.Epochs, Steps: r.Epochs * ((len(t.perm) + r.Batch - 1) / r.Batch)}
-	return t
+// chunkSize is how many parameters are updated at a time; results do not depend on it.
+const chunkSize = 8192
+
+// chunk is a range of parameters of one tensor. weight says whether it is of a weight and not of a bias.
+type chunk struct {
+	from, to int
+	weight   bool
 }
+
+func newTrainer[T kernel.Float](net *Net[T], data *Samples[T], r Recipe, h Hooks[T]) (*trainer[T], error) {
+	t := &trainer[T]{Recipe: r, hooks: h, net: net, data: data, batch: &Samples[T]{}, pool: pool.New(r.Workers), first: 1,
+		optimiser: newStepper[T](r.Optimiser, len(net.Weights)), start: time.Now()}
+	t.updateChunk = t.update
+	objective := h.Objective
+	if objective == nil {
+		objective = crossEntropy[T]{r.Temperature}
+	}
+	program := tape.New[T](net.Inputs(), len(net.Weights))
+	var err error
+	if t.rec, err = objective.Record(program, net); err != nil {
+		return nil, fmt.Errorf("train: %w", err)
+	}
+	outputs := []tape.Value{t.rec.Logits}
+	if t.rec.Worst != nil {
+		outputs = append(outputs, *t.rec.Worst)
+	}
+	t.run = tape.NewRunner(program, tape.Options{Workers: r.Workers, Shard: r.Shard, Outputs: outputs})
+	t.set = t.run.Set
+	at := 0
+	for _, p := range net.params {
+		for end := at + len(p.Data); at < end; at = min(at+chunkSize, end) {
+			t.chunks = append(t.chunks, chunk{at, min(at+chunkSize, end), len(p.Shape) > 1})
+		}
+	}
+	t.perm = make([]int, len(data.X)/net.Inputs())
+	t.at = Progress{Epoch: 1, Epochs: r.Epochs, Steps: r.Epochs * t.steps()}
+	if s := h.Resume; s != nil {
+		if len(s.Weights) != len(net.Weights) || s.Epoch < 0 || s.Step != s.Epoch*t.steps() || !t.optimiser.SetState(s.Optimiser, s.Step) {
+			return nil, fmt.Errorf("train: the state after epoch %d is not of this network, data and recipe", s.Epoch)
+		}
+		copy(net.Weights, s.Weights)
+		t.first, t.at.Step, t.begun = s.Epoch+1, s.Step, s.Step
+	}
+	return t, nil
+}
+
+// crossEntropy is the Objective of a plain training.
+type crossEntropy[T kernel.Float] struct{ temperature float64 }
+
+func (o crossEntropy[T]) Record(t *tape.Tape[T], net *Net[T]) (Recorded, error) {
+	temperature := t.Scalar()
+	logits := net.Record(t, t.Input())
+	return Recorded{Loss: t.CrossEntropy(logits, temperature), Logits: logits,
+		Begin: func(_ Moment, set func(tape.Scalar, float64)) float64 {
+			set(temperature, o.temperature)
+			return 0
+		}}, nil
+}
+
+// steps returns the steps of an epoch.
+func (t *trainer[T]) steps() int { return (len(t.perm) + t.Batch - 1) / t.Batch }
 
 // shuffle starts an epoch.
 func (t *trainer[T]) shuffle() {
@@ -164,7 +280,8 @@ func (t *trainer[T]) shuffle() {
 	}
 	r := seed.Stream(t.Seed, "shuffle", strconv.Itoa(t.at.Epoch))
 	r.Shuffle(len(t.perm), func(i, j int) { t.perm[i], t.perm[j] = t.perm[j], t.perm[i] })
-	t.order, t.seen, t.loss, t.correct = t.perm, 0, 0, 0
+	t.noise = seed.Stream(t.Seed, "noise", strconv.Itoa(t.at.Epoch))
+	t.order, t.seen, t.loss, t.correct, t.certified = t.perm, 0, 0, 0, 0
 }
 
 // step takes the next batch of the epoch. If it fails, the parameters are as before.
@@ -172,27 +289,46 @@ func (t *trainer[T]) step(ctx context.Context) error {
 	if err := t.fill(ctx); err != nil {
 		return err
 	}
-	logits, err := t.pass.Forward(ctx, t.batch.X)
+	if t.rec.Begin != nil {
+		t.at.Eps = t.rec.Begin(Moment{float64(t.at.Step) / float64(t.steps()), t.Epochs, t.at.Step}, t.set)
+	}
+	b := tape.Batch[T]{X: t.batch.X, Run: uint64(t.at.Step)}
+	if len(t.batch.Labels) > 0 {
+		b.Labels = t.batch.Labels
+	}
+	if len(t.batch.Soft) > 0 {
+		b.Soft = t.batch.Soft
+	}
+	if len(t.batch.Weights) > 0 {
+		b.Weights = t.batch.Weights
+	}
+	loss, grad, err := t.run.Descend(ctx, t.net.Weights, b, t.rec.Loss)
 	if err != nil {
 		return err
 	}
-	classes := t.net.Classes()
-	dlogits := room(&t.dlogits, len(logits))
-	loss := CrossEntropy(dlogits, logits, classes, t.batch, t.Temperature)
 	if loss-loss != 0 {
 		return &DivergedError{t.at.Epoch, t.at.Step + 1, loss}
 	}
-	if t.grad, err = t.pass.Backward(ctx, dlogits, nil); err != nil {
-		return err
-	}
+	t.grad = grad
 	t.at.LR = t.LR * t.Schedule(float64(t.at.Step)/float64(t.at.Steps))
-	t.keep = T(1 - t.at.LR*t.WeightDecay)
+	t.keep, t.scale, t.l1 = T(1-t.at.LR*t.WeightDecay), t.clipped(), T(t.L1)
 	t.optimiser.Begin(t.at.LR)
-	if err := t.pass.pool.run(context.Background(), len(t.pass.chunks), t.updateChunk); err != nil {
+	if err := t.pool.Run(context.Background(), len(t.chunks), t.updateChunk); err != nil {
 		return err
 	}
-	t.count(loss, Correct(logits, classes, t.batch.Labels), len(logits)/classes)
+	t.count(loss)
 	return nil
+}
+
+// clipped returns the factor that makes the gradient no longer than Clip.
+func (t *trainer[T]) clipped() T {
+	if t.Clip == 0 {
+		return 1
+	}
+	if norm := math.Sqrt(float64(kernel.Dot(t.grad, t.grad))); norm > t.Clip {
+		return T(t.Clip / norm)
+	}
+	return 1
 }
 
 // fill makes the batch.
@@ -232,27 +368,43 @@ func (t *trainer[T]) fill(ctx context.Context) error {
 
 // update moves the parameters of a chunk. Chunks are parts of one tensor, and biases do not decay.
 func (t *trainer[T]) update(_, i int) {
-	c := t.pass.chunks[i]
-	keep := T(1)
-	if c.decays {
-		keep = t.keep
+	c := t.chunks[i]
+	keep, w, g := T(1), t.net.Weights[c.from:c.to], t.grad[c.from:c.to]
+	if t.scale != 1 {
+		for i := range g {
+			g[i] *= t.scale
+		}
 	}
-	t.optimiser.Update(c.from, t.net.Weights[c.from:c.to], t.grad[c.from:c.to], keep)
+	if c.weight {
+		keep = t.keep
+		if t.l1 != 0 {
+			for i, v := range w {
+				g[i] += t.l1 * T(math.Copysign(1, float64(v)))
+			}
+		}
+	}
+	t.optimiser.Update(c.from, w, g, keep)
 }
 
 // count adds a step to the progress.
-func (t *trainer[T]) count(loss float64, correct, rows int) {
+func (t *trainer[T]) count(loss float64) {
+	classes, labels := t.net.Classes(), t.batch.Labels
+	rows := len(t.run.Output(0)) / classes
 	t.seen += rows
 	t.rows += rows
 	t.loss += loss * float64(rows)
-	t.correct += correct
+	t.correct += Correct(t.run.Output(0), classes, labels)
 	a := &t.at
 	a.Step++
-	a.Loss, a.Accuracy = t.loss/float64(t.seen), math.NaN()
+	a.Loss, a.Accuracy, a.Certified = t.loss/float64(t.seen), math.NaN(), math.NaN()
 	if len(t.data.Labels) > 0 {
 		a.Accuracy = float64(t.correct) / float64(t.seen)
+		if t.rec.Worst != nil {
+			t.certified += Certified(t.run.Output(1), classes, labels)
+			a.Certified = float64(t.certified) / float64(t.seen)
+		}
 	}
 	a.Elapsed = time.Since(t.start)
 	a.Rate = float64(t.rows) / a.Elapsed.Seconds()
-	a.Left = time.Duration(float64(a.Elapsed) / float64(a.Step) * float64(a.Steps-a.Step))
+	a.Left = time.Duration(float64(a.Elapsed) / float64(a.Step-t.begun) * float64(a.Steps-a.Step))
 }

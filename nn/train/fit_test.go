@@ -123,7 +123,10 @@ func TestStepAllocatesNothing(t *testing.T) {
 			b.Labels = append(b.Labels, b.Labels[0])
 			return nil
 		}
-		tr := newTrainer(net, data, r, Hooks[float32]{Augment: extend})
+		tr, err := newTrainer(net, data, r, Hooks[float32]{Augment: extend})
+		if err != nil {
+			t.Fatal(err)
+		}
 		tr.shuffle()
 		over, cancel := context.WithCancel(ctx)
 		defer cancel()

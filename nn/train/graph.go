@@ -34,24 +34,24 @@ func (n *Net[T]) Graph() (*nn.Graph, error) {
 	}
 	for i := range n.stages {
 		s := &n.stages[i]
-		out := s.name
-		if i == len(n.stages)-1 && len(s.shape) == 1 {
+		out := s.Name
+		if i == len(n.stages)-1 && len(s.Out) == 1 {
 			out = "logits"
 		}
-		switch l := s.spec.(type) {
+		switch l := s.Layer.(type) {
 		case Dense:
 			if len(shape) > 1 {
-				node(s.name+".flatten", "Flatten", s.name+".flatten", map[string]op.Attr{"axis": {I: 1}})
+				node(s.Name+".flatten", "Flatten", s.Name+".flatten", map[string]op.Attr{"axis": {I: 1}})
 			}
-			node(s.name, "Gemm", out, nil, s.name+".weight", s.name+".bias")
+			node(s.Name, "Gemm", out, nil, s.Name+".weight", s.Name+".bias")
 		case Conv2D:
 			k, stride, pad := int64(l.Kernel), int64(max(l.Stride, 1)), int64(l.Pad)
-			node(s.name, "Conv", out, map[string]op.Attr{"kernel_shape": {Is: []int64{k, k}}, "strides": {Is: []int64{stride, stride}},
-				"pads": {Is: []int64{pad, pad, pad, pad}}}, s.name+".weight", s.name+".bias")
+			node(s.Name, "Conv", out, map[string]op.Attr{"kernel_shape": {Is: []int64{k, k}}, "strides": {Is: []int64{stride, stride}},
+				"pads": {Is: []int64{pad, pad, pad, pad}}}, s.Name+".weight", s.Name+".bias")
 		case ReLU:
-			node(s.name, "Relu", out, nil)
+			node(s.Name, "Relu", out, nil)
 		}
-		shape = s.shape
+		shape = s.Out
 	}
 	if value != "logits" { // the last layer's planes, one after the other
 		node("flatten", "Flatten", "logits", map[string]op.Attr{"axis": {I: 1}})

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn/op"
+	"github.com/spai-project/certify/nn/tape"
 )
 
 // A Layer describes a layer for New: Dense, Conv2D or ReLU.
@@ -49,12 +49,17 @@ func (c Conv2D) plan(in []int) (plan, error) {
 	case c.Kernel > min(in[1], in[2])+2*c.Pad:
 		return plan{}, fmt.Errorf("the kernel of %d is larger than the padded input", c.Kernel)
 	}
-	g := c.geometry(in)
-	out := []int{c.Out, g.oh, g.ow}
-	if !bounded(out) || !bounded([]int{in[0], c.Kernel, c.Kernel, g.oh, g.ow}) {
+	g := c.Geometry(in)
+	out := []int{c.Out, g.OutH(), g.OutW()}
+	if !bounded(out) || !bounded([]int{in[0], c.Kernel, c.Kernel, g.OutH(), g.OutW()}) {
 		return plan{}, fmt.Errorf("more than %d numbers per image", maxNumbers)
 	}
 	return plan{out: out, weight: []int{c.Out, in[0], c.Kernel, c.Kernel}, bias: c.Out}, nil
+}
+
+// Geometry returns the convolution's shape on inputs of shape [C H W].
+func (c Conv2D) Geometry(in []int) tape.Geometry {
+	return tape.Geometry{C: in[0], H: in[1], W: in[2], Out: c.Out, Kernel: c.Kernel, Stride: max(c.Stride, 1), Pad: c.Pad}
 }
 
 // ReLU is max(x, 0), with derivative 0 at 0.
@@ -63,36 +68,3 @@ type ReLU struct{}
 func (ReLU) kind() string { return "relu" }
 
 func (ReLU) plan(in []int) (plan, error) { return plan{out: in}, nil }
-
-// layer runs one layer on the rows of a shard. w holds its parameters, in and out are row-major with one row per sample.
-type layer[T kernel.Float] interface {
-	Forward(w, in, out []T, rows int, s *scratch[T])
-	// Backward takes the gradient of the outputs to that of the inputs, which it overwrites, and adds to that of the
-	// parameters; either is nil if nobody wants it.
-	Backward(w, in, out, dout, din, dw []T, rows int, s *scratch[T])
-}
-
-// scratch is the room of one worker. What it holds between calls does not matter.
-type scratch[T kernel.Float] struct {
-	mul             kernel.Multiplier[T]
-	x, y, col, ones []T
-}
-
-// room returns n numbers of any value, in *buf.
-func room[T kernel.Float](buf *[]T, n int) []T {
-	if cap(*buf) < n {
-		*buf = make([]T, n)
-	}
-	return (*buf)[:n]
-}
-
-func newLayer[T kernel.Float](spec Layer, in, out []int) layer[T] {
-	switch l := spec.(type) {
-	case Dense:
-		return dense[T]{op.Size(in), l.Out}
-	case Conv2D:
-		return conv[T]{l.geometry(in)}
-	default:
-		return relu[T]{op.Size(out)}
-	}
-}

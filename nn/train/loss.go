@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/tape"
 )
 
 // Samples are rows of inputs with what the network shall say to them: a data set or a batch.
@@ -64,7 +65,6 @@ func (s *Samples[T]) check(inputs, classes int) error {
 //
 // With weight 1 for clean rows and λ for adversarial ones this is the mixture (Σ_clean L + λ·Σ_adv L)/(m−k+λk) of Kurakin,
 // Goodfellow and Bengio (2017, eq. 1); with a temperature above 1, or soft labels, that of distillation (Hinton et al. 2015).
-// The gradient of a hard label's logit is −Σ of the other probabilities, not p−1, which loses all digits when p is near 1.
 func CrossEntropy[T kernel.Float](grad, logits []T, classes int, s *Samples[T], temperature float64) float64 {
 	rows := len(logits) / classes
 	total := float64(rows)
@@ -86,55 +86,15 @@ func CrossEntropy[T kernel.Float](grad, logits []T, classes int, s *Samples[T], 
 			continue
 		}
 		weight /= total
-		top, rest := exponentials(g, z, temperature)
-		scale := weight / (temperature * (1 + rest))
 		if len(s.Soft) > 0 {
-			loss += weight * soft(g, z, s.Soft[r*classes:][:classes], top, rest, temperature, scale)
+			soft := s.Soft[r*classes:][:classes]
+			loss += weight * tape.SoftCrossEntropy(g, z, soft, temperature)
 		} else {
-			loss += weight * hard(g, z, s.Labels[r], top, rest, temperature, scale)
+			loss += weight * tape.CrossEntropy(g, z, s.Labels[r], temperature)
 		}
-	}
-	return loss
-}
-
-// exponentials writes exp((z−max z)/temperature) and returns the index of the maximum and the sum of all but its 1.
-func exponentials[T kernel.Float](e, z []T, temperature float64) (top int, rest float64) {
-	top = argmax(z)
-	most := float64(z[top]) // e may be z
-	for j, v := range z {
-		x := math.Exp((float64(v) - most) / temperature)
-		if j != top {
-			rest += x
+		for j := range g {
+			g[j] *= T(weight)
 		}
-		e[j] = T(x)
-	}
-	return top, rest
-}
-
-// hard turns exponentials into the gradient times scale for label y, and returns the loss of the row.
-func hard[T kernel.Float](g, z []T, y, top int, rest, temperature, scale float64) float64 {
-	others := 0.0
-	for j, e := range g {
-		if j != y {
-			others += float64(e)
-			g[j] = T(float64(e) * scale)
-		}
-	}
-	g[y] = T(-others * scale)
-	return math.Log1p(rest) - (float64(z[y])-float64(z[top]))/temperature
-}
-
-// soft does the same for the probabilities t.
-func soft[T kernel.Float](g, z, t []T, top int, rest, temperature, scale float64) float64 {
-	mass, loss, norm := 0.0, 0.0, math.Log1p(rest)
-	for j, v := range t {
-		mass += float64(v)
-		if v != 0 {
-			loss += float64(v) * (norm - (float64(z[j])-float64(z[top]))/temperature)
-		}
-	}
-	for j, e := range g {
-		g[j] = T((float64(e)*mass - float64(t[j])*(1+rest)) * scale)
 	}
 	return loss
 }
@@ -153,11 +113,7 @@ func argmax[T kernel.Float](z []T) int {
 // Softmax turns rows of logits into probabilities at a temperature, in place: a teacher's soft labels.
 func Softmax[T kernel.Float](logits []T, classes int, temperature float64) {
 	for ; len(logits) >= classes; logits = logits[classes:] {
-		z := logits[:classes]
-		_, rest := exponentials(z, z, temperature)
-		for j := range z {
-			z[j] = T(float64(z[j]) / (1 + rest))
-		}
+		tape.Softmax(logits[:classes], temperature)
 	}
 }
 
@@ -166,6 +122,21 @@ func Correct[T kernel.Float](logits []T, classes int, labels []int) int {
 	n := 0
 	for r, y := range labels {
 		if argmax(logits[r*classes:][:classes]) == y {
+			n++
+		}
+	}
+	return n
+}
+
+// Certified returns for how many rows the logit of the label is larger than every other.
+func Certified[T kernel.Float](worst []T, classes int, labels []int) int {
+	n := 0
+	for r, y := range labels {
+		z, ok := worst[r*classes:][:classes], true
+		for k, v := range z {
+			ok = ok && (k == y || v < z[y])
+		}
+		if ok {
 			n++
 		}
 	}

@@ -17,7 +17,7 @@ type Net[T kernel.Float] struct {
 	Weights []T
 
 	input  []int
-	stages []stage[T]
+	stages []Stage
 	params []Param[T]
 }
 
@@ -28,15 +28,27 @@ type Param[T kernel.Float] struct {
 	Data  []T
 }
 
-// stage is a layer in its place.
-type stage[T kernel.Float] struct {
-	layer[T]
-	spec     Layer
-	name     string
-	shape    []int // of an output
-	in, out  int   // numbers per row
-	from, to int   // its parameters in Net.Weights
+// A Stage is a layer in its place. Its weight, if it has one, is the parameters from From on, in the shape Weight, and its bias
+// the Bias parameters after that.
+type Stage struct {
+	Layer   Layer
+	Name    string
+	In, Out []int // shapes
+	From    int
+	Weight  []int
+	Bias    int
 }
+
+// weights returns the size of the weight, 0 for none.
+func (s *Stage) weights() int {
+	if s.Weight == nil {
+		return 0
+	}
+	return op.Size(s.Weight)
+}
+
+// Stages returns the layers in their order.
+func (n *Net[T]) Stages() []Stage { return slices.Clone(n.stages) }
 
 // maxNumbers bounds the numbers of a row and the parameters of a net.
 const maxNumbers = 1 << 28
@@ -64,8 +76,7 @@ func New[T kernel.Float](root uint64, input []int, layers ...Layer) (*Net[T], er
 		if err != nil {
 			return nil, fmt.Errorf("train: %s on shape %v: %w", name, shape, err)
 		}
-		s := stage[T]{layer: newLayer[T](spec, shape, p.out), spec: spec, name: name, shape: p.out,
-			in: op.Size(shape), out: op.Size(p.out), from: total}
+		n.stages = append(n.stages, Stage{Layer: spec, Name: name, In: shape, Out: p.out, From: total, Weight: p.weight, Bias: p.bias})
 		if p.weight != nil {
 			if !bounded(p.weight) || total+op.Size(p.weight)+p.bias > maxNumbers {
 				return nil, fmt.Errorf("train: %s has weights of shape %v: more than %d parameters", name, p.weight, maxNumbers)
@@ -74,8 +85,6 @@ func New[T kernel.Float](root uint64, input []int, layers ...Layer) (*Net[T], er
 				Param[T]{Name: name + ".bias", Shape: []int{p.bias}})
 			total += op.Size(p.weight) + p.bias
 		}
-		s.to = total
-		n.stages = append(n.stages, s)
 		shape = p.out
 	}
 	n.Weights = make([]T, total)
@@ -130,10 +139,10 @@ func (n *Net[T]) Params() []Param[T] { return slices.Clone(n.params) }
 func (n *Net[T]) InputShape() []int { return slices.Clone(n.input) }
 
 // Inputs returns the number of numbers of an input.
-func (n *Net[T]) Inputs() int { return n.stages[0].in }
+func (n *Net[T]) Inputs() int { return op.Size(n.input) }
 
 // Classes returns the number of logits.
-func (n *Net[T]) Classes() int { return n.stages[len(n.stages)-1].out }
+func (n *Net[T]) Classes() int { return op.Size(n.stages[len(n.stages)-1].Out) }
 
 // Clone returns a network with the same layers and parameters of its own.
 func (n *Net[T]) Clone() *Net[T] {

@@ -41,6 +41,9 @@ func (SGD) defaultLR() float64  { return 0.1 }
 type stepper[T kernel.Float] interface {
 	Begin(rate float64)
 	Update(from int, w, g []T, keep T)
+	// State returns the moments, SetState replaces them after so many steps and reports whether they fit.
+	State() []T
+	SetState(s []T, step int) bool
 }
 
 func newStepper[T kernel.Float](o Optimiser, params int) stepper[T] {
@@ -49,7 +52,8 @@ func newStepper[T kernel.Float](o Optimiser, params int) stepper[T] {
 		return &sgd[T]{momentum: T(o.Momentum), v: make([]T, params)}
 	case Adam:
 		a := &adam[T]{beta1: orDefault(o.Beta1, 0.9), beta2: orDefault(o.Beta2, 0.999), epsilon: T(orDefault(o.Epsilon, 1e-8))}
-		a.m, a.v = make([]T, params), make([]T, params)
+		a.all = make([]T, 2*params)
+		a.m, a.v = a.all[:params], a.all[params:]
 		return a
 	}
 	return nil
@@ -84,7 +88,7 @@ type adam[T kernel.Float] struct {
 	step          int
 	rate, correct T
 	epsilon       T
-	m, v          []T
+	m, v, all     []T // m and v are the halves of all
 }
 
 func (a *adam[T]) Begin(rate float64) {
@@ -103,4 +107,15 @@ func (a *adam[T]) Update(from int, w, g []T, keep T) {
 		root := T(math.Sqrt(float64(v[i] * a.correct)))
 		w[i] = keep*w[i] - a.rate*m[i]/(root+a.epsilon)
 	}
+}
+
+func (s *sgd[T]) State() []T { return s.v }
+
+func (s *sgd[T]) SetState(v []T, _ int) bool { return len(v) == copy(s.v, v) && len(v) == len(s.v) }
+
+func (a *adam[T]) State() []T { return a.all }
+
+func (a *adam[T]) SetState(all []T, step int) bool {
+	a.step = step
+	return len(all) == copy(a.all, all) && len(all) == len(a.all)
 }

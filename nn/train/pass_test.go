@@ -7,11 +7,10 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/tape"
 )
 
 var ctx = context.Background()
@@ -82,7 +81,7 @@ func TestAgainstPlainLoops(t *testing.T) {
 func againstPlainLoops[T kernel.Float](t *testing.T, input []int, layers []Layer, tolerance float64) {
 	net := mustNew[T](t, 1, input, layers...)
 	pass, ref := net.NewPass(2), newNaive(net)
-	for _, rows := range []int{2*shardRows + 5, 1, shardRows} { // in this order, so that room is left over
+	for _, rows := range []int{2*tape.ShardRows + 5, 1, tape.ShardRows} { // in this order, so that room is left over
 		in, classes := net.Inputs(), net.Classes()
 		x, dlogits := normal[T](1, rows*in), normal[T](2, rows*classes)
 		logits, err := pass.Forward(ctx, x)
@@ -183,7 +182,7 @@ func TestGradients(t *testing.T) {
 // TestWorkers wants the same bytes from one, two and seven workers.
 func TestWorkers(t *testing.T) {
 	net := mustNew[float32](t, 1, []int{1, 9, 9}, Conv2D{Out: 3, Kernel: 3}, ReLU{}, Dense{4})
-	const rows = 10*shardRows + 1
+	const rows = 10*tape.ShardRows + 1
 	x, dlogits := normal[float32](1, rows*net.Inputs()), normal[float32](2, rows*net.Classes())
 	var logits, grad, dx []float32
 	for _, workers := range []int{1, 2, 7} {
@@ -201,25 +200,6 @@ func TestWorkers(t *testing.T) {
 			t.Errorf("%d workers give other numbers than one", workers)
 		}
 		logits, grad, dx = y, g, d
-	}
-}
-
-// TestPoolStops wants a pool to begin at most one part per worker after its context ended.
-func TestPoolStops(t *testing.T) {
-	for workers := 1; workers < 4; workers++ {
-		var p pool
-		p.init(workers)
-		over, cancel := context.WithCancel(ctx)
-		var calls atomic.Int64
-		err := p.run(over, 1000, func(int, int) {
-			if calls.Add(1) == 5 {
-				cancel()
-			}
-			<-time.After(time.Millisecond)
-		})
-		if n := int(calls.Load()); !errors.Is(err, context.Canceled) || n > 5+workers {
-			t.Errorf("%d workers: %d parts, error %v", workers, n, err)
-		}
 	}
 }
 
@@ -263,7 +243,7 @@ func TestPassErrors(t *testing.T) {
 // TestLogits wants the rows of all batches, in order.
 func TestLogits(t *testing.T) {
 	net := mustNew[float64](t, 1, []int{2}, Dense{3})
-	x := normal[float64](1, 2*(batchCheck+shardRows+1))
+	x := normal[float64](1, 2*(batchCheck+tape.ShardRows+1))
 	y, err := net.Logits(ctx, x, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/op"
+	"github.com/spai-project/certify/nn/tape"
 )
 
 // naive is the network one sample at a time, in plain loops: the oracle of forward and backward and the peer of the
@@ -19,8 +21,8 @@ func newNaive[T kernel.Float](net *Net[T]) *naive[T] {
 	n := &naive[T]{net: net, grad: make([]T, len(net.Weights))}
 	width := 0
 	for _, s := range net.stages {
-		n.act = append(n.act, make([]T, s.out))
-		width = max(width, s.in, s.out)
+		n.act = append(n.act, make([]T, op.Size(s.Out)))
+		width = max(width, op.Size(s.In), op.Size(s.Out))
 	}
 	n.d = [2][]T{make([]T, width), make([]T, width)}
 	return n
@@ -28,23 +30,22 @@ func newNaive[T kernel.Float](net *Net[T]) *naive[T] {
 
 func (n *naive[T]) forward(x []T) []T {
 	for l, s := range n.net.stages {
-		w, y := n.net.Weights[s.from:s.to], n.act[l]
-		switch c := s.layer.(type) {
-		case dense[T]:
-			copy(y, w[c.in*c.out:])
+		w, y := n.net.Weights[s.From:s.to()], n.act[l]
+		switch c := s.Layer.(type) {
+		case Dense:
+			copy(y, w[len(x)*c.Out:])
 			for i, v := range x {
 				for j := range y {
-					y[j] += v * w[i*c.out+j]
+					y[j] += v * w[i*c.Out+j]
 				}
 			}
-		case conv[T]:
-			for m := range c.m {
-				for p := range c.oh * c.ow {
-					y[m*c.oh*c.ow+p] = w[c.m*c.c*c.k*c.k+m]
-				}
+		case Conv2D:
+			g := c.Geometry(s.In)
+			for i := range y {
+				y[i] = w[op.Size(s.Weight)+i/(g.OutH()*g.OutW())]
 			}
-			correlate(c.geometry, x, w, y)
-		case relu[T]:
+			correlate(g, x, w, y)
+		case ReLU:
 			for i, v := range x {
 				y[i] = T(math.Max(0, float64(v)))
 			}
@@ -64,28 +65,29 @@ func (n *naive[T]) backward(x, dlogits []T) []T {
 		if l > 0 {
 			in = n.act[l-1]
 		}
-		w, g := n.net.Weights[s.from:s.to], n.grad[s.from:s.to]
-		dx = dx[:s.in]
+		w, g := n.net.Weights[s.From:s.to()], n.grad[s.From:s.to()]
+		dx = dx[:op.Size(s.In)]
 		clear(dx)
-		switch c := s.layer.(type) {
-		case dense[T]:
+		switch c := s.Layer.(type) {
+		case Dense:
 			for j, v := range dy {
-				g[c.in*c.out+j] += v
+				g[len(in)*c.Out+j] += v
 			}
 			for i, v := range in {
 				sum := T(0)
 				for j, d := range dy {
-					g[i*c.out+j] += v * d
-					sum += w[i*c.out+j] * d
+					g[i*c.Out+j] += v * d
+					sum += w[i*c.Out+j] * d
 				}
 				dx[i] = sum
 			}
-		case conv[T]:
+		case Conv2D:
+			shape := c.Geometry(s.In)
 			for i, d := range dy {
-				g[c.m*c.c*c.k*c.k+i/(c.oh*c.ow)] += d
+				g[op.Size(s.Weight)+i/(shape.OutH()*shape.OutW())] += d
 			}
-			correlateBack(c.geometry, in, w, dy, dx, g)
-		case relu[T]:
+			correlateBack(shape, in, w, dy, dx, g)
+		case ReLU:
 			for i, v := range in {
 				if v > 0 {
 					dx[i] = dy[i]
@@ -98,39 +100,39 @@ func (n *naive[T]) backward(x, dlogits []T) []T {
 }
 
 // correlate adds the convolution of x with w to y.
-func correlate[T kernel.Float](l geometry, x, w, y []T) {
-	for m := range l.m {
-		for oy := range l.oh {
-			for ox := range l.ow {
+func correlate[T kernel.Float](l tape.Geometry, x, w, y []T) {
+	for m := range l.Out {
+		for oy := range l.OutH() {
+			for ox := range l.OutW() {
 				sum := T(0)
-				for c := range l.c {
-					for ky := range l.k {
-						iy := oy*l.stride + ky - l.pad
-						for kx := range l.k {
-							if ix := ox*l.stride + kx - l.pad; iy >= 0 && iy < l.h && ix >= 0 && ix < l.w {
-								sum += x[(c*l.h+iy)*l.w+ix] * w[((m*l.c+c)*l.k+ky)*l.k+kx]
+				for c := range l.C {
+					for ky := range l.Kernel {
+						iy := oy*l.Stride + ky - l.Pad
+						for kx := range l.Kernel {
+							if ix := ox*l.Stride + kx - l.Pad; iy >= 0 && iy < l.H && ix >= 0 && ix < l.W {
+								sum += x[(c*l.H+iy)*l.W+ix] * w[((m*l.C+c)*l.Kernel+ky)*l.Kernel+kx]
 							}
 						}
 					}
 				}
-				y[(m*l.oh+oy)*l.ow+ox] += sum
+				y[(m*l.OutH()+oy)*l.OutW()+ox] += sum
 			}
 		}
 	}
 }
 
 // correlateBack adds the gradients of x and w.
-func correlateBack[T kernel.Float](l geometry, x, w, dy, dx, dw []T) {
-	for m := range l.m {
-		for oy := range l.oh {
-			for ox := range l.ow {
-				d := dy[(m*l.oh+oy)*l.ow+ox]
-				for c := range l.c {
-					for ky := range l.k {
-						iy := oy*l.stride + ky - l.pad
-						for kx := range l.k {
-							if ix := ox*l.stride + kx - l.pad; iy >= 0 && iy < l.h && ix >= 0 && ix < l.w {
-								i, j := (c*l.h+iy)*l.w+ix, ((m*l.c+c)*l.k+ky)*l.k+kx
+func correlateBack[T kernel.Float](l tape.Geometry, x, w, dy, dx, dw []T) {
+	for m := range l.Out {
+		for oy := range l.OutH() {
+			for ox := range l.OutW() {
+				d := dy[(m*l.OutH()+oy)*l.OutW()+ox]
+				for c := range l.C {
+					for ky := range l.Kernel {
+						iy := oy*l.Stride + ky - l.Pad
+						for kx := range l.Kernel {
+							if ix := ox*l.Stride + kx - l.Pad; iy >= 0 && iy < l.H && ix >= 0 && ix < l.W {
+								i, j := (c*l.H+iy)*l.W+ix, ((m*l.C+c)*l.Kernel+ky)*l.Kernel+kx
 								dw[j] += x[i] * d
 								dx[i] += w[j] * d
 							}
@@ -141,3 +143,6 @@ func correlateBack[T kernel.Float](l geometry, x, w, dy, dx, dw []T) {
 		}
 	}
 }
+
+// to returns the index after the stage's parameters.
+func (s *Stage) to() int { return s.From + s.weights() + s.Bias }

@@ -1,0 +1,138 @@
+package loss
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/spai-project/certify/internal/kernel"
+	"github.com/spai-project/certify/nn/tape"
+	"github.com/spai-project/certify/nn/train"
+)
+
+var ctx = context.Background()
+
+var nets = []struct {
+	name   string
+	input  []int
+	layers []train.Layer
+}{
+	{"mlp", []int{6}, []train.Layer{train.Dense{Out: 9}, train.ReLU{}, train.Dense{Out: 7}, train.ReLU{}, train.Dense{Out: 4}}},
+	{"conv", []int{2, 5, 6}, []train.Layer{train.Conv2D{Out: 3, Kernel: 3, Stride: 2, Pad: 1}, train.ReLU{},
+		train.Conv2D{Out: 4, Kernel: 2}, train.ReLU{}, train.Dense{Out: 8}, train.ReLU{}, train.Dense{Out: 3}}},
+}
+
+// cases has the settings of every method in the middle of a ramp.
+func cases() []Settings {
+	var all []Settings
+	for _, m := range methods {
+		s := Settings{Method: m.Name, Eps: 0.2, Lower: -1.5, Upper: 1.5, Ramp: [2]float64{0, 2}, Kappa: [2]float64{1, 0.5}}
+		switch m.Name {
+		case "sabr":
+			s.Part, s.Steps = 0.4, 3
+		case "mtl-ibp", "cc-ibp", "exp-ibp":
+			s.Alpha, s.Steps, s.Reach = 0.3, 2, 1.5
+		case "crown-ibp":
+			s.Beta = [2]float64{1, 0.2}
+		case "taps":
+			s.Split, s.Steps = 2, 3
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+func drawn[T kernel.Float](seed uint64, n int, scale float64) []T {
+	r := rand.New(rand.NewPCG(seed, 7))
+	x := make([]T, n)
+	for i := range x {
+		x[i] = T(r.NormFloat64() * scale)
+	}
+	return x
+}
+
+// bench is a loss on a net and a batch.
+type bench[T kernel.Float] struct {
+	net   *train.Net[T]
+	rec   train.Recorded
+	run   *tape.Runner[T]
+	batch tape.Batch[T]
+}
+
+func newBench[T kernel.Float](t testing.TB, input []int, layers []train.Layer, s Settings, rows int) *bench[T] {
+	t.Helper()
+	net, err := train.New[T](3, input, layers...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range drawn[T](5, len(net.Weights), 0.1) {
+		net.Weights[i] += v // biases too
+	}
+	o, err := New[T](s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := tape.New[T](net.Inputs(), len(net.Weights))
+	rec, err := o.Record(program, net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs := []tape.Value{rec.Logits}
+	if rec.Worst != nil {
+		outputs = append(outputs, *rec.Worst)
+	}
+	b := &bench[T]{net: net, rec: rec, run: tape.NewRunner(program, tape.Options{Workers: 2, Outputs: outputs})}
+	b.batch.X = drawn[T](9, rows*net.Inputs(), 0.7)
+	for i := range rows {
+		b.batch.Labels = append(b.batch.Labels, i%net.Classes())
+	}
+	rec.Begin(train.Moment{Epochs: 1.3, All: 4}, b.run.Set)
+	return b
+}
+
+func (b *bench[T]) loss(t testing.TB) (float64, []T) {
+	t.Helper()
+	v, g, err := b.run.Descend(ctx, b.net.Weights, b.batch, b.rec.Loss)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v, g
+}
+
+// TestGradients compares the gradient of every loss with central differences in every parameter, in float64. Attacks move with the
+// parameters in jumps only, and the gradient takes their points as given, so where a difference sees such a jump or a kink of a
+// ReLU both one-sided differences must not agree with each other either.
+func TestGradients(t *testing.T) {
+	const h = 1e-6
+	for _, n := range nets {
+		for _, s := range cases() {
+			if s.Method == "taps" {
+				continue
+			}
+			t.Run(n.name+"/"+s.Method, func(t *testing.T) {
+				b := newBench[float64](t, n.input, n.layers, s, 5)
+				at, g := b.loss(t)
+				g = append([]float64(nil), g...)
+				jumps := 0
+				for i, old := range b.net.Weights {
+					b.net.Weights[i] = old + h
+					up, _ := b.loss(t)
+					b.net.Weights[i] = old - h
+					down, _ := b.loss(t)
+					b.net.Weights[i] = old
+					if math.Abs((up-at)/h-(at-down)/h) > 1e-4 {
+						jumps++
+						continue
+					}
+					if d := (up - down) / (2 * h); math.Abs(d-g[i]) > 1e-7*max(1, math.Abs(d)) {
+						t.Fatalf("parameter %d: %v, differences say %v", i, g[i], d)
+					}
+				}
+				if jumps > len(g)/20 {
+					t.Errorf("%d of %d parameters are at a kink", jumps, len(g))
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package loss
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spai-project/certify/nn/tape"
+	"github.com/spai-project/certify/nn/train"
+)
+
+// robust records the robust loss of the method, and the worst logits of its bound.
+func (r *recorder[T]) robust(clean tape.Value) (loss tape.Value, worst *tape.Value, err error) {
+	switch r.Method {
+	case "natural":
+		return r.CrossEntropy(clean, r.one), nil, nil
+	case "pgd":
+		return r.CrossEntropy(r.net.Record(r.Tape, r.attack()), r.one), nil, nil
+	}
+	ball := r.Ball(r.x, r.eps, r.Lower, r.Upper)
+	if r.Method == "sabr" {
+		ball = r.SmallBall(r.x, r.attack(), r.eps, r.part, r.Lower, r.Upper)
+	}
+	b, err := r.boxes(ball)
+	if err != nil {
+		return tape.Value{}, nil, err
+	}
+	w := b.margins
+	switch r.Method {
+	case "ibp", "sabr":
+		loss = r.CrossEntropy(w, r.one)
+	case "crown-ibp":
+		w = r.Blend(r.crown(b), r.beta, w, r.notBeta)
+		loss = r.CrossEntropy(w, r.one)
+	case "mtl-ibp", "exp-ibp":
+		bound := r.CrossEntropy(w, r.one)
+		adversarial := r.CrossEntropy(r.net.Record(r.Tape, r.attack()), r.one)
+		if r.Method == "mtl-ibp" {
+			loss = r.Blend(bound, r.alpha, adversarial, r.notAlpha)
+		} else {
+			loss = r.PowerProduct(bound, r.alpha, adversarial, r.notAlpha)
+		}
+	case "cc-ibp":
+		adversarial := r.AboveLabel(r.net.Record(r.Tape, r.attack()))
+		loss = r.CrossEntropy(r.Blend(w, r.alpha, adversarial, r.notAlpha), r.one)
+	case "taps":
+		loss, err = r.taps(ball, w)
+	}
+	return loss, &w, err
+}
+
+// boxes are the interval bounds of a net.
+type boxes struct {
+	input   tape.Value
+	after   []tape.Value // of every stage but the last
+	margins tape.Value   // the largest logits over the label's
+}
+
+// boxes records interval bounds from a box of inputs on.
+func (r *recorder[T]) boxes(box tape.Value) (b boxes, err error) {
+	b.input = box
+	last := len(r.stages) - 1
+	if d, ok := r.stages[last].Layer.(train.Dense); !ok || d.Out < 2 {
+		return b, errors.New("the last layer must be dense, with an output for every class")
+	}
+	for i := range r.stages[:last] {
+		box = r.interval(i, box)
+		b.after = append(b.after, box)
+	}
+	w, bias := train.Affine(r.Tape, &r.stages[last])
+	b.margins = r.IntervalMargins(box, w, &bias, r.net.Classes())
+	return b, nil
+}
+
+// interval records a stage on a box.
+func (r *recorder[T]) interval(i int, box tape.Value) tape.Value {
+	s := &r.stages[i]
+	switch l := s.Layer.(type) {
+	case train.Dense:
+		w, b := train.Affine(r.Tape, s)
+		return r.IntervalDense(box, w, r.Derive(tape.Abs[T]{}, w), &b, l.Out)
+	case train.Conv2D:
+		w, b := train.Affine(r.Tape, s)
+		return r.IntervalConv(box, w, r.Derive(tape.Abs[T]{}, w), &b, l.Geometry(s.In))
+	case train.ReLU:
+		return r.IntervalReLU(box)
+	}
+	panic(fmt.Sprintf("loss: no interval bounds for a %T", s.Layer))
+}
