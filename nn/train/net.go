@@ -158,3 +158,28 @@ func (n *Net[T]) RoundFloat32() {
 		n.Weights[i] = T(float32(w))
 	}
 }
+
+// InitialiseIBP draws the weights of all layers but the last for training on interval bounds: normal with standard deviation
+// √(2π)/fan-in, so that the radii of boxes neither grow nor shrink from layer to layer (Shi et al. 2021).
+func (n *Net[T]) InitialiseIBP(root uint64) {
+	weights := 0
+	for i := range n.stages {
+		weights += min(n.stages[i].weights(), 1)
+	}
+	for _, p := range n.params {
+		if len(p.Shape) == 1 {
+			continue
+		}
+		if weights--; weights == 0 {
+			return
+		}
+		fanIn := p.Shape[0]
+		if len(p.Shape) == 4 {
+			fanIn = op.Size(p.Shape[1:])
+		}
+		r, scale := seed.Stream(root, "init", p.Name), math.Sqrt(2*math.Pi)/float64(fanIn)
+		for i := range p.Data {
+			p.Data[i] = T(r.NormFloat64() * scale)
+		}
+	}
+}
