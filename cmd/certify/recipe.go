@@ -84,7 +84,7 @@ func readRecipe(path string) (r *recipe, text []byte, err error) {
 // layer reads a layer: "dense 100", "conv 16 4 stride 2 pad 1" or "relu".
 func layer(text string) (train.Layer, error) {
 	words := strings.Fields(text)
-	bad := fmt.Errorf("layer %q: want dense OUT, conv OUT KERNEL [stride N] [pad N], or relu", text)
+	bad := fmt.Errorf("layer %q: want dense OUT, conv OUT KERNEL [stride N] [pad N], norm, or relu", text)
 	if len(words) == 0 {
 		return nil, bad
 	}
@@ -107,6 +107,8 @@ func layer(text string) (train.Layer, error) {
 	switch {
 	case words[0] == "relu" && len(n) == 0:
 		return train.ReLU{}, nil
+	case words[0] == "norm" && len(n) == 0:
+		return train.BatchNorm{}, nil
 	case words[0] == "dense" && len(n) == 1:
 		return train.Dense{Out: n[0]}, nil
 	case words[0] == "conv" && len(n) == 2:

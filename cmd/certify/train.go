@@ -134,6 +134,7 @@ func (a *app) train(ctx context.Context, f *trainFlags, path string) (err error)
 	if err != nil && !interrupted {
 		return err
 	}
+	net = net.Folded()
 	net.RoundFloat32()
 	g, err := net.Graph()
 	if err != nil {

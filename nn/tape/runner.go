@@ -108,11 +108,11 @@ func (r *Runner[T]) begin(params []T, b Batch[T]) error {
 		r.lane(r.Shards() - 1)
 	}
 	for i, v := range r.o.Outputs {
-		if size := rows * r.t.Width(v) * r.t.Copies(v); cap(r.out[i]) < size {
-			r.out[i] = make([]T, size)
-		} else {
-			r.out[i] = r.out[i][:size]
+		count := rows
+		if r.t.node(v).kind == shardKind {
+			count = r.Shards()
 		}
+		r.out[i] = grown(&r.out[i], count*r.t.Width(v)*r.t.Copies(v))
 	}
 	for i := range r.t.nodes {
 		if n := &r.t.nodes[i]; n.kind == derivedKind {
@@ -135,8 +135,8 @@ func (r *Runner[T]) Forward(ctx context.Context, params []T, b Batch[T]) error {
 	return nil
 }
 
-// Output returns the number i of the Outputs after a run, row-major: the copies of a number lie together. It is the runner's
-// own until the next run.
+// Output returns the number i of the Outputs after a run, row-major: the copies of a number lie together, and a shard value has a
+// row for every shard. It is the runner's own until the next run.
 func (r *Runner[T]) Output(i int) []T { return r.out[i] }
 
 // Descend computes the values for a batch and the gradient of the weighted mean of loss, which has one number per row. The
@@ -232,6 +232,10 @@ func (r *Runner[T]) forward(worker, shard int) {
 func (r *Runner[T]) collect(l *Lane[T], from int) {
 	for i, v := range r.o.Outputs {
 		per := r.t.Width(v) * r.t.Copies(v)
+		if r.t.node(v).kind == shardKind {
+			copy(r.out[i][from/r.o.Shard*per:][:per], l.Val(v))
+			continue
+		}
 		kernel.Transpose(r.out[i][from*per:], per, l.Val(v), l.rows, per, l.rows)
 	}
 }

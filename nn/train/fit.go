@@ -178,7 +178,7 @@ func Fit[T kernel.Float](ctx context.Context, net *Net[T], data *Samples[T], r R
 		}
 	}
 	t.at.Epoch = r.Epochs
-	return t.at, nil
+	return t.at, net.Populate(ctx, data.X, r.Shard, r.Workers)
 }
 
 // trainer is the state of a training. Nothing in it is made anew for a step.
@@ -262,7 +262,7 @@ type crossEntropy[T kernel.Float] struct{ temperature float64 }
 
 func (o crossEntropy[T]) Record(t *tape.Tape[T], net *Net[T]) (Recorded, error) {
 	temperature := t.Scalar()
-	logits := net.Record(t, t.Input())
+	logits, _ := net.RecordBatch(t, t.Input())
 	return Recorded{Loss: t.CrossEntropy(logits, temperature), Logits: logits,
 		Begin: func(_ Moment, set func(tape.Scalar, float64)) float64 {
 			set(temperature, o.temperature)

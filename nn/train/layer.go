@@ -8,17 +8,22 @@ import (
 	"github.com/spai-project/certify/nn/tape"
 )
 
-// A Layer describes a layer for New: Dense, Conv2D or ReLU.
+// A Layer describes a layer for New: Dense, Conv2D, BatchNorm or ReLU.
 type Layer interface {
 	kind() string
 	plan(in []int) (plan, error)
 }
 
-// plan is what a layer makes of its input's shape. weight is nil for a layer without parameters.
+// plan is what a layer makes of its input's shape: its output's, and the parameters that it has.
 type plan struct {
 	out    []int
-	weight []int
-	bias   int
+	params []param
+}
+
+// param is a tensor of parameters.
+type param struct {
+	name  string
+	shape []int
 }
 
 // Dense is a fully connected layer with a bias: y = x·W + b with W of shape [in Out]. An input of shape [C H W] is read
@@ -31,7 +36,7 @@ func (d Dense) plan(in []int) (plan, error) {
 	if d.Out < 1 {
 		return plan{}, fmt.Errorf("%d outputs", d.Out)
 	}
-	return plan{out: []int{d.Out}, weight: []int{op.Size(in), d.Out}, bias: d.Out}, nil
+	return plan{[]int{d.Out}, []param{{"weight", []int{op.Size(in), d.Out}}, {"bias", []int{d.Out}}}}, nil
 }
 
 // Conv2D is a convolution with a square kernel and a bias over an input of shape [C H W], padded with Pad zeros on all four
@@ -54,7 +59,7 @@ func (c Conv2D) plan(in []int) (plan, error) {
 	if !bounded(out) || !bounded([]int{in[0], c.Kernel, c.Kernel, g.OutH(), g.OutW()}) {
 		return plan{}, fmt.Errorf("more than %d numbers per image", maxNumbers)
 	}
-	return plan{out: out, weight: []int{c.Out, in[0], c.Kernel, c.Kernel}, bias: c.Out}, nil
+	return plan{out, []param{{"weight", []int{c.Out, in[0], c.Kernel, c.Kernel}}, {"bias", []int{c.Out}}}}, nil
 }
 
 // Geometry returns the convolution's shape on inputs of shape [C H W].
@@ -68,3 +73,15 @@ type ReLU struct{}
 func (ReLU) kind() string { return "relu" }
 
 func (ReLU) plan(in []int) (plan, error) { return plan{out: in}, nil }
+
+// BatchNorm normalises every channel of the layer before it, a Dense or Conv2D, to a mean and a variance that are learned. A training
+// uses the statistics of the rows of a shard, and ends by setting the means and variances of the population, which Logits and
+// Graph use.
+type BatchNorm struct{}
+
+func (BatchNorm) kind() string { return "norm" }
+
+func (BatchNorm) plan(in []int) (plan, error) {
+	c := []int{in[0]}
+	return plan{in, []param{{"scale", c}, {"shift", c}, {"mean", c}, {"variance", c}}}, nil
+}

@@ -28,23 +28,14 @@ type Param[T kernel.Float] struct {
 	Data  []T
 }
 
-// A Stage is a layer in its place. Its weight, if it has one, is the parameters from From on, in the shape Weight, and its bias
-// the Bias parameters after that.
+// A Stage is a layer in its place. Its parameters begin at From, in the order of Params: weight and bias of a Dense or Conv2D; scale,
+// shift, mean and variance of a BatchNorm.
 type Stage struct {
 	Layer   Layer
 	Name    string
 	In, Out []int // shapes
 	From    int
-	Weight  []int
-	Bias    int
-}
-
-// weights returns the size of the weight, 0 for none.
-func (s *Stage) weights() int {
-	if s.Weight == nil {
-		return 0
-	}
-	return op.Size(s.Weight)
+	Params  [][]int // shapes
 }
 
 // Stages returns the layers in their order.
@@ -68,29 +59,43 @@ func New[T kernel.Float](root uint64, input []int, layers ...Layer) (*Net[T], er
 	for i, spec := range layers {
 		switch spec.(type) {
 		case Dense, Conv2D, ReLU:
+		case BatchNorm:
+			if i == 0 || !affine(layers[i-1]) {
+				return nil, fmt.Errorf("train: layer %d: a BatchNorm belongs after a Dense or Conv2D", i+1)
+			}
 		default:
-			return nil, fmt.Errorf("train: layer %d is a %T: want Dense, Conv2D or ReLU, by value", i+1, spec)
+			return nil, fmt.Errorf("train: layer %d is a %T: want Dense, Conv2D, BatchNorm or ReLU, by value", i+1, spec)
 		}
 		name := fmt.Sprintf("%s%d", spec.kind(), i+1)
 		p, err := spec.plan(shape)
 		if err != nil {
 			return nil, fmt.Errorf("train: %s on shape %v: %w", name, shape, err)
 		}
-		n.stages = append(n.stages, Stage{Layer: spec, Name: name, In: shape, Out: p.out, From: total, Weight: p.weight, Bias: p.bias})
-		if p.weight != nil {
-			if !bounded(p.weight) || total+op.Size(p.weight)+p.bias > maxNumbers {
-				return nil, fmt.Errorf("train: %s has weights of shape %v: more than %d parameters", name, p.weight, maxNumbers)
+		stage := Stage{Layer: spec, Name: name, In: shape, Out: p.out, From: total}
+		for _, q := range p.params {
+			if !bounded(q.shape) || total+op.Size(q.shape) > maxNumbers {
+				return nil, fmt.Errorf("train: %s has weights of shape %v: more than %d parameters", name, q.shape, maxNumbers)
 			}
-			n.params = append(n.params, Param[T]{Name: name + ".weight", Shape: p.weight},
-				Param[T]{Name: name + ".bias", Shape: []int{p.bias}})
-			total += op.Size(p.weight) + p.bias
+			n.params = append(n.params, Param[T]{Name: name + "." + q.name, Shape: q.shape})
+			stage.Params = append(stage.Params, q.shape)
+			total += op.Size(q.shape)
 		}
+		n.stages = append(n.stages, stage)
 		shape = p.out
 	}
 	n.Weights = make([]T, total)
 	n.view()
 	n.initialise(root)
 	return n, nil
+}
+
+// affine reports whether a layer is one that a BatchNorm can follow.
+func affine(l Layer) bool {
+	switch l.(type) {
+	case Dense, Conv2D:
+		return true
+	}
+	return false
 }
 
 // bounded reports whether a shape of positive dimensions has at most maxNumbers elements.
@@ -115,9 +120,40 @@ func (n *Net[T]) view() {
 	}
 }
 
-// initialise draws the weights. A dense weight is [in out], a convolution's [out in k k].
+// initialise draws the weights, and sets the scales and variances of batch normalisation to 1.
 func (n *Net[T]) initialise(root uint64) {
-	for _, p := range n.params {
+	n.draw(root, func(fanIn int, _ bool) float64 { return math.Sqrt(2 / float64(fanIn)) })
+	for i := range n.stages {
+		if s := &n.stages[i]; s.Layer == (BatchNorm{}) {
+			c := s.Params[0][0]
+			for k := range c {
+				n.Weights[s.From+k], n.Weights[s.From+3*c+k] = 1, 1
+			}
+		}
+	}
+}
+
+// InitialiseIBP draws the weights of all layers but the last for training on interval bounds: normal with standard deviation
+// √(2π)/fan-in, so that the radii of boxes neither grow nor shrink from layer to layer (Shi et al. 2021). The last layer is drawn
+// as by New.
+func (n *Net[T]) InitialiseIBP(root uint64) {
+	n.draw(root, func(fanIn int, last bool) float64 {
+		if last {
+			return math.Sqrt(2 / float64(fanIn))
+		}
+		return math.Sqrt(2*math.Pi) / float64(fanIn)
+	})
+}
+
+// draw draws every weight from a normal distribution. A dense weight is [in out], a convolution's [out in k k].
+func (n *Net[T]) draw(root uint64, deviation func(fanIn int, last bool) float64) {
+	last := 0
+	for i, p := range n.params {
+		if len(p.Shape) > 1 {
+			last = i
+		}
+	}
+	for i, p := range n.params {
 		if len(p.Shape) == 1 {
 			continue
 		}
@@ -125,9 +161,9 @@ func (n *Net[T]) initialise(root uint64) {
 		if len(p.Shape) == 4 {
 			fanIn = op.Size(p.Shape[1:])
 		}
-		r, scale := seed.Stream(root, "init", p.Name), math.Sqrt(2/float64(fanIn))
-		for i := range p.Data {
-			p.Data[i] = T(r.NormFloat64() * scale)
+		r, scale := seed.Stream(root, "init", p.Name), deviation(fanIn, i == last)
+		for k := range p.Data {
+			p.Data[k] = T(r.NormFloat64() * scale)
 		}
 	}
 }
@@ -156,30 +192,5 @@ func (n *Net[T]) Clone() *Net[T] {
 func (n *Net[T]) RoundFloat32() {
 	for i, w := range n.Weights {
 		n.Weights[i] = T(float32(w))
-	}
-}
-
-// InitialiseIBP draws the weights of all layers but the last for training on interval bounds: normal with standard deviation
-// √(2π)/fan-in, so that the radii of boxes neither grow nor shrink from layer to layer (Shi et al. 2021).
-func (n *Net[T]) InitialiseIBP(root uint64) {
-	weights := 0
-	for i := range n.stages {
-		weights += min(n.stages[i].weights(), 1)
-	}
-	for _, p := range n.params {
-		if len(p.Shape) == 1 {
-			continue
-		}
-		if weights--; weights == 0 {
-			return
-		}
-		fanIn := p.Shape[0]
-		if len(p.Shape) == 4 {
-			fanIn = op.Size(p.Shape[1:])
-		}
-		r, scale := seed.Stream(root, "init", p.Name), math.Sqrt(2*math.Pi)/float64(fanIn)
-		for i := range p.Data {
-			p.Data[i] = T(r.NormFloat64() * scale)
-		}
 	}
 }

@@ -42,7 +42,7 @@ func (n *naive[T]) forward(x []T) []T {
 		case Conv2D:
 			g := c.Geometry(s.In)
 			for i := range y {
-				y[i] = w[op.Size(s.Weight)+i/(g.OutH()*g.OutW())]
+				y[i] = w[op.Size(s.Params[0])+i/(g.OutH()*g.OutW())]
 			}
 			correlate(g, x, w, y)
 		case ReLU:
@@ -84,7 +84,7 @@ func (n *naive[T]) backward(x, dlogits []T) []T {
 		case Conv2D:
 			shape := c.Geometry(s.In)
 			for i, d := range dy {
-				g[op.Size(s.Weight)+i/(shape.OutH()*shape.OutW())] += d
+				g[op.Size(s.Params[0])+i/(shape.OutH()*shape.OutW())] += d
 			}
 			correlateBack(shape, in, w, dy, dx, g)
 		case ReLU:
@@ -145,4 +145,10 @@ func correlateBack[T kernel.Float](l tape.Geometry, x, w, dy, dx, dw []T) {
 }
 
 // to returns the index after the stage's parameters.
-func (s *Stage) to() int { return s.From + s.weights() + s.Bias }
+func (s *Stage) to() int {
+	to := s.From
+	for _, shape := range s.Params {
+		to += op.Size(shape)
+	}
+	return to
+}

@@ -12,7 +12,8 @@ import (
 func (r *recorder[T]) attack() tape.Value {
 	inner := tape.New[T](r.net.Inputs(), len(r.net.Weights))
 	one := inner.Scalar()
-	loss := inner.CrossEntropy(r.net.Record(inner, inner.Input()), one)
+	logits, _ := r.net.RecordBatch(inner, inner.Input())
+	loss := inner.CrossEntropy(logits, one)
 	a := pgd[T]{eps: r.reach, lower: T(r.Lower), upper: T(r.Upper), steps: r.Steps, seed: r.Seed, inner: inner, loss: loss, one: one}
 	return r.RecordDead(r.net.Inputs(), 1, func() tape.Op[T] {
 		own := a

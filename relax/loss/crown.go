@@ -11,10 +11,10 @@ import (
 // h ≥ 0, whichever leaves less room, to negative ones. One copy of the coefficients for every class.
 func (r *recorder[T]) crown(b boxes) tape.Value {
 	K, last := r.net.Classes(), len(r.stages)-1
-	w, bias := train.Affine(r.Tape, &r.stages[last])
+	p := train.Values(r.Tape, &r.stages[last])
 	in := r.Width(b.after[last-1]) / 2
-	a := r.Record(in, K, func() tape.Op[T] { return rowsOp[T]{K} }, b.after[last-1], w)
-	sum := r.Record(1, K, func() tape.Op[T] { return biasRowsOp[T]{} }, b.after[last-1], bias)
+	a := r.Record(in, K, func() tape.Op[T] { return rowsOp[T]{K} }, b.after[last-1], p[0])
+	sum := r.Record(1, K, func() tape.Op[T] { return biasRowsOp[T]{} }, b.after[last-1], p[1])
 	for i := last - 1; i >= 0; i-- {
 		s, before := &r.stages[i], b.input
 		if i > 0 {
@@ -25,13 +25,17 @@ func (r *recorder[T]) crown(b boxes) tape.Value {
 			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return offsetOp[T]{K} }, a, before))
 			a = r.Record(r.Width(a), K, func() tape.Op[T] { return slopeOp[T]{K} }, a, before)
 		case train.Dense:
-			w, bias := train.Affine(r.Tape, s)
-			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return dotBiasOp[T]{K} }, a, bias))
-			a = r.DenseTransposed(a, w, r.Width(before)/2)
+			p := train.Values(r.Tape, s)
+			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return dotBiasOp[T]{K} }, a, p[1]))
+			a = r.DenseTransposed(a, p[0], r.Width(before)/2)
 		case train.Conv2D:
-			w, bias := train.Affine(r.Tape, s)
-			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return dotBiasOp[T]{K} }, a, bias))
-			a = r.ConvTransposed(a, w, l.Geometry(s.In))
+			p := train.Values(r.Tape, s)
+			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return dotBiasOp[T]{K} }, a, p[1]))
+			a = r.ConvTransposed(a, p[0], l.Geometry(s.In))
+		case train.BatchNorm:
+			C := s.In[0]
+			sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return shiftOp[T]{dotBiasOp[T]{K}, C} }, a, r.norms[i]))
+			a = r.Record(r.Width(a), K, func() tape.Op[T] { return scaleOp[T]{C} }, a, r.norms[i])
 		}
 	}
 	sum = r.Add(sum, r.Record(1, K, func() tape.Op[T] { return maximumOp[T]{K} }, a, b.input))
@@ -115,6 +119,47 @@ func (o dotBiasOp[T]) Backward(c *tape.Context[T], _, dout []T, in, din [][]T) {
 		}
 		if din[1] != nil {
 			din[1][b] += kernel.Dot(in[0][i*R:][:R], dout)
+		}
+	}
+}
+
+// shiftOp is dotBiasOp for the shifts of a normalisation.
+type shiftOp[T kernel.Float] struct {
+	dotBiasOp[T]
+	channels int
+}
+
+func (o shiftOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
+	o.dotBiasOp.Forward(c, out, [][]T{in[0], in[1][o.channels : 2*o.channels]})
+}
+
+func (o shiftOp[T]) Backward(c *tape.Context[T], out, dout []T, in, din [][]T) {
+	var dnorm []T
+	if din[1] != nil {
+		dnorm = din[1][o.channels : 2*o.channels]
+	}
+	o.dotBiasOp.Backward(c, out, dout, [][]T{in[0], in[1][o.channels : 2*o.channels]}, [][]T{din[0], dnorm})
+}
+
+// scaleOp takes coefficients of the outputs of a normalisation to those of its inputs.
+type scaleOp[T kernel.Float] struct{ channels int }
+
+func (o scaleOp[T]) Forward(_ *tape.Context[T], out []T, in [][]T) {
+	n := len(out) / o.channels
+	for c, s := range in[1][:o.channels] {
+		clear(out[c*n:][:n])
+		kernel.Axpy(out[c*n:][:n], in[0][c*n:], s)
+	}
+}
+
+func (o scaleOp[T]) Backward(_ *tape.Context[T], _, dout []T, in, din [][]T) {
+	n := len(dout) / o.channels
+	for c, s := range in[1][:o.channels] {
+		if din[0] != nil {
+			kernel.Axpy(din[0][c*n:][:n], dout[c*n:], s)
+		}
+		if din[1] != nil {
+			din[1][c] += kernel.Dot(dout[c*n:][:n], in[0][c*n:])
 		}
 	}
 }

@@ -131,7 +131,7 @@ type recorder[T kernel.Float] struct {
 	*Settings
 	net                         *train.Net[T]
 	stages                      []train.Stage
-	abs                         []tape.Value // of the stages' weights, where there are some
+	norms                       []tape.Value // of the stages, where they are a BatchNorm
 	x                           tape.Value
 	one, eps, reach, part       tape.Scalar
 	alpha, beta, kappa          tape.Scalar
@@ -145,7 +145,8 @@ func (o *objective[T]) Record(t *tape.Tape[T], net *train.Net[T]) (train.Recorde
 		&r.notAlpha, &r.notBeta, &r.notKappa} {
 		*s = t.Scalar()
 	}
-	clean := net.Record(t, r.x)
+	clean, norms := net.RecordBatch(t, r.x)
+	r.norms = norms
 	loss, worst, err := r.robust(clean)
 	if err != nil {
 		return train.Recorded{}, fmt.Errorf("loss: %s: %w", o.Method, err)

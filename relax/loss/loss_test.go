@@ -21,6 +21,8 @@ var nets = []struct {
 	{"mlp", []int{6}, []train.Layer{train.Dense{Out: 9}, train.ReLU{}, train.Dense{Out: 7}, train.ReLU{}, train.Dense{Out: 4}}},
 	{"conv", []int{2, 5, 6}, []train.Layer{train.Conv2D{Out: 3, Kernel: 3, Stride: 2, Pad: 1}, train.ReLU{},
 		train.Conv2D{Out: 4, Kernel: 2}, train.ReLU{}, train.Dense{Out: 8}, train.ReLU{}, train.Dense{Out: 3}}},
+	{"norm", []int{1, 4, 5}, []train.Layer{train.Conv2D{Out: 3, Kernel: 3, Pad: 1}, train.BatchNorm{}, train.ReLU{},
+		train.Dense{Out: 6}, train.BatchNorm{}, train.ReLU{}, train.Dense{Out: 3}}},
 }
 
 // cases has the settings of every method in the middle of a ramp.

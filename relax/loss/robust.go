@@ -14,7 +14,7 @@ func (r *recorder[T]) robust(clean tape.Value) (loss tape.Value, worst *tape.Val
 	case "natural":
 		return r.CrossEntropy(clean, r.one), nil, nil
 	case "pgd":
-		return r.CrossEntropy(r.net.Record(r.Tape, r.attack()), r.one), nil, nil
+		return r.CrossEntropy(r.net.RecordWith(r.Tape, r.attack(), r.norms), r.one), nil, nil
 	}
 	ball := r.Ball(r.x, r.eps, r.Lower, r.Upper)
 	if r.Method == "sabr" {
@@ -33,14 +33,14 @@ func (r *recorder[T]) robust(clean tape.Value) (loss tape.Value, worst *tape.Val
 		loss = r.CrossEntropy(w, r.one)
 	case "mtl-ibp", "exp-ibp":
 		bound := r.CrossEntropy(w, r.one)
-		adversarial := r.CrossEntropy(r.net.Record(r.Tape, r.attack()), r.one)
+		adversarial := r.CrossEntropy(r.net.RecordWith(r.Tape, r.attack(), r.norms), r.one)
 		if r.Method == "mtl-ibp" {
 			loss = r.Blend(bound, r.alpha, adversarial, r.notAlpha)
 		} else {
 			loss = r.PowerProduct(bound, r.alpha, adversarial, r.notAlpha)
 		}
 	case "cc-ibp":
-		adversarial := r.AboveLabel(r.net.Record(r.Tape, r.attack()))
+		adversarial := r.AboveLabel(r.net.RecordWith(r.Tape, r.attack(), r.norms))
 		loss = r.CrossEntropy(r.Blend(w, r.alpha, adversarial, r.notAlpha), r.one)
 	case "taps":
 		loss, err = r.taps(ball, w)
@@ -66,8 +66,8 @@ func (r *recorder[T]) boxes(box tape.Value) (b boxes, err error) {
 		box = r.interval(i, box)
 		b.after = append(b.after, box)
 	}
-	w, bias := train.Affine(r.Tape, &r.stages[last])
-	b.margins = r.IntervalMargins(box, w, &bias, r.net.Classes())
+	p := train.Values(r.Tape, &r.stages[last])
+	b.margins = r.IntervalMargins(box, p[0], &p[1], r.net.Classes())
 	return b, nil
 }
 
@@ -76,11 +76,13 @@ func (r *recorder[T]) interval(i int, box tape.Value) tape.Value {
 	s := &r.stages[i]
 	switch l := s.Layer.(type) {
 	case train.Dense:
-		w, b := train.Affine(r.Tape, s)
-		return r.IntervalDense(box, w, r.Derive(tape.Abs[T]{}, w), &b, l.Out)
+		p := train.Values(r.Tape, s)
+		return r.IntervalDense(box, p[0], r.Derive(tape.Abs[T]{}, p[0]), &p[1], l.Out)
 	case train.Conv2D:
-		w, b := train.Affine(r.Tape, s)
-		return r.IntervalConv(box, w, r.Derive(tape.Abs[T]{}, w), &b, l.Geometry(s.In))
+		p := train.Values(r.Tape, s)
+		return r.IntervalConv(box, p[0], r.Derive(tape.Abs[T]{}, p[0]), &p[1], l.Geometry(s.In))
+	case train.BatchNorm:
+		return r.IntervalNormalise(box, r.norms[i], s.In[0])
 	case train.ReLU:
 		return r.IntervalReLU(box)
 	}
