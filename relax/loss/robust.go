@@ -43,7 +43,7 @@ func (r *recorder[T]) robust(clean tape.Value) (loss tape.Value, worst *tape.Val
 		adversarial := r.AboveLabel(r.net.RecordWith(r.Tape, r.attack(), r.norms))
 		loss = r.CrossEntropy(r.Blend(w, r.alpha, adversarial, r.notAlpha), r.one)
 	case "taps":
-		loss, err = r.taps(ball, w)
+		loss, err = r.taps(b)
 	}
 	return loss, &w, err
 }
