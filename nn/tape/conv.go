@@ -164,43 +164,43 @@ func scatter[T kernel.Float](g Geometry, x, col []T, R, line, lines int) {
 func (g Geometry) runs(R, line, lines int, f func(at, to, n int)) {
 	to, width := 0, g.OutW()
 	run := func(at, places int) {
-		f(at, to, places*R)
-		to += places * R
+		if places > 0 {
+			f(at, to, places*R)
+			to += places * R
+		}
 	}
-	for c := range g.C {
-		for ky := range g.Kernel {
-			for kx := range g.Kernel {
-				lo, hi := g.inside(kx)
-				for oy := line; oy < line+lines; oy++ {
-					y := oy*g.Stride + ky - g.Pad
-					if y < 0 || y >= g.H || lo == hi {
-						run(-1, width)
-						continue
-					}
-					run(-1, lo)
-					at := ((c*g.H+y)*g.W + lo*g.Stride + kx - g.Pad) * R
-					if g.Stride == 1 {
-						run(at, hi-lo)
-					} else {
-						for range hi - lo {
-							run(at, 1)
-							at += g.Stride * R
-						}
-					}
-					run(-1, width-hi)
+	for column := range g.C * g.Kernel * g.Kernel {
+		c, ky, kx := column/(g.Kernel*g.Kernel), column/g.Kernel%g.Kernel, column%g.Kernel
+		lo, hi := g.inside(kx, width)
+		for oy := line; oy < line+lines; oy++ {
+			y := oy*g.Stride + ky - g.Pad
+			if y < 0 || y >= g.H || lo == hi {
+				run(-1, width)
+				continue
+			}
+			run(-1, lo)
+			at := ((c*g.H+y)*g.W + lo*g.Stride + kx - g.Pad) * R
+			if g.Stride == 1 {
+				run(at, hi-lo)
+			} else {
+				for range hi - lo {
+					f(at, to, R)
+					to += R
+					at += g.Stride * R
 				}
 			}
+			run(-1, width-hi)
 		}
 	}
 }
 
-// inside returns the range of the outputs of a line whose kernel column kx is not in the padding.
-func (g Geometry) inside(kx int) (lo, hi int) {
+// inside returns the range of the outputs of a line of some width whose kernel column kx is not in the padding.
+func (g Geometry) inside(kx, width int) (lo, hi int) {
 	if left := g.Pad - kx; left > 0 {
-		lo = min((left+g.Stride-1)/g.Stride, g.OutW())
+		lo = min((left+g.Stride-1)/g.Stride, width)
 	}
 	if last := g.W - 1 + g.Pad - kx; last >= 0 {
-		hi = min(last/g.Stride+1, g.OutW())
+		hi = min(last/g.Stride+1, width)
 	}
 	return lo, max(lo, hi)
 }

@@ -13,8 +13,10 @@ const opset = 13
 
 // Graph returns the network as an operator graph, with one input "input" of shape [1 C H W] or [1 d] and one output "logits".
 // The parameters are copied, rounded to the nearest float32; after RoundFloat32 the graph computes the same function. A
-// temperature of the training is not part of it. Parameters that are not finite are an error.
+// temperature of the training is not part of it. Parameters that are not finite are an error. Batch normalisation is folded into
+// the layers before it.
 func (n *Net[T]) Graph() (*nn.Graph, error) {
+	n = n.Folded()
 	d := &nn.Draft{Opset: opset, Producer: "certify train",
 		Inputs:  []nn.DraftPort{{Name: "input", Type: op.Float32, Shape: append([]int{1}, n.input...)}},
 		Outputs: []nn.DraftPort{{Name: "logits"}}}

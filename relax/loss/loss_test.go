@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/spai-project/certify/internal/kernel"
@@ -56,10 +57,11 @@ func drawn[T kernel.Float](seed uint64, n int, scale float64) []T {
 
 // bench is a loss on a net and a batch.
 type bench[T kernel.Float] struct {
-	net   *train.Net[T]
-	rec   train.Recorded
-	run   *tape.Runner[T]
-	batch tape.Batch[T]
+	net     *train.Net[T]
+	program *tape.Tape[T]
+	rec     train.Recorded
+	run     *tape.Runner[T]
+	batch   tape.Batch[T]
 }
 
 func newBench[T kernel.Float](t testing.TB, input []int, layers []train.Layer, s Settings, rows int) *bench[T] {
@@ -84,7 +86,7 @@ func newBench[T kernel.Float](t testing.TB, input []int, layers []train.Layer, s
 	if rec.Worst != nil {
 		outputs = append(outputs, *rec.Worst)
 	}
-	b := &bench[T]{net: net, rec: rec, run: tape.NewRunner(program, tape.Options{Workers: 2, Outputs: outputs})}
+	b := &bench[T]{net: net, program: program, rec: rec, run: tape.NewRunner(program, tape.Options{Workers: 2, Outputs: outputs})}
 	b.batch.X = drawn[T](9, rows*net.Inputs(), 0.7)
 	for i := range rows {
 		b.batch.Labels = append(b.batch.Labels, i%net.Classes())
@@ -136,5 +138,123 @@ func TestGradients(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestBounds wants no point of the ball to lead by more than the bound says, and for a single layer some corner to lead by as much.
+func TestBounds(t *testing.T) {
+	one := []train.Layer{train.Dense{Out: 4}}
+	for _, n := range append(nets[:2:2], struct {
+		name   string
+		input  []int
+		layers []train.Layer
+	}{"one layer", []int{3}, one}) {
+		for _, s := range []Settings{{Method: "ibp", Eps: 0.3, Lower: -1, Upper: 1}, {Method: "crown-ibp", Beta: [2]float64{1, 1}, Eps: 0.3, Lower: -1, Upper: 1}} {
+			if n.name == "one layer" && s.Method == "crown-ibp" {
+				continue // needs a layer before the last
+			}
+			const rows = 6
+			b := newBench[float64](t, n.input, n.layers, s, rows)
+			for i, v := range b.batch.X {
+				b.batch.X[i] = min(max(v, -1), 1)
+			}
+			b.loss(t)
+			in, K := b.net.Inputs(), b.net.Classes()
+			worst := slices.Clone(b.run.Output(1))
+			most := slices.Repeat([]float64{math.Inf(-1)}, len(worst))
+			r := rand.New(rand.NewPCG(1, 1))
+			x := make([]float64, rows*in)
+			for range 400 {
+				for i, v := range b.batch.X {
+					lo, hi := max(v-s.Eps, -1), min(v+s.Eps, 1)
+					x[i] = []float64{lo, hi, lo + r.Float64()*(hi-lo)}[r.IntN(3)]
+					if n.name == "one layer" {
+						x[i] = []float64{lo, hi}[r.IntN(2)]
+					}
+				}
+				y, err := b.net.Logits(ctx, x, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range most {
+					most[i] = max(most[i], y[i]-y[i/K*K+b.batch.Labels[i/K]])
+				}
+			}
+			for i, v := range worst {
+				if most[i] > v+1e-12 || n.name == "one layer" && most[i] < v-1e-12 {
+					t.Errorf("%s, %s: row %d class %d: %v is reached, the bound is %v", n.name, s.Method, i/K, i%K, most[i], v)
+				}
+			}
+		}
+	}
+}
+
+// TestWorkers wants the same bytes whatever the number of workers, attacks included.
+func TestWorkers(t *testing.T) {
+	for _, s := range cases() {
+		if s.Method == "taps" {
+			s.Split = 4
+		}
+		var want []float32
+		for _, workers := range []int{1, 2, 5} {
+			b := newBench[float32](t, nets[1].input, nets[1].layers, s, 70)
+			b.run = tape.NewRunner(b.program, tape.Options{Workers: workers})
+			b.rec.Begin(train.Moment{Epochs: 1.3, All: 4}, b.run.Set)
+			_, g := b.loss(t)
+			if want == nil {
+				want = slices.Clone(g)
+			} else if !slices.Equal(g, want) {
+				t.Errorf("%s: %d workers give another gradient", s.Method, workers)
+			}
+		}
+	}
+}
+
+// TestAllocations wants no allocation after the first run.
+func TestAllocations(t *testing.T) {
+	for _, s := range cases() {
+		b := newBench[float32](t, nets[0].input, nets[0].layers, s, 40)
+		b.loss(t)
+		if n := testing.AllocsPerRun(5, func() { b.loss(t) }); n > 0 {
+			t.Errorf("%s: %v allocations per step", s.Method, n)
+		}
+	}
+}
+
+// TestSettings wants an error for what makes no sense.
+func TestSettings(t *testing.T) {
+	for _, s := range []Settings{{Method: "magic"}, {Method: "ibp", Eps: -1}, {Method: "ibp", Eps: math.NaN()}, {Method: "ibp", Lower: 1, Upper: 0},
+		{Method: "ibp", Ramp: [2]float64{3, 2}}, {Method: "ibp", Kappa: [2]float64{2, 0}}, {Method: "sabr", Part: -0.1}, {Method: "pgd", Steps: -1},
+		{Method: "mtl-ibp", Reach: math.Inf(1)}} {
+		if _, err := New[float32](s); err == nil {
+			t.Errorf("%+v: accepted", s)
+		}
+	}
+	net, err := train.New[float32](1, []int{4}, train.Dense{Out: 3}, train.ReLU{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := New[float32](Settings{Method: "ibp"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Record(tape.New[float32](4, len(net.Weights)), net); err == nil {
+		t.Error("a network that ends in a ReLU: accepted")
+	}
+}
+
+// TestRamp wants the radius to grow from 0 to 1 without a jump, slowly at first.
+func TestRamp(t *testing.T) {
+	s := Settings{Ramp: [2]float64{1, 5}}
+	last := 0.0
+	for e := 0.0; e <= 6; e += 1.0 / 64 {
+		v := s.ramp(e)
+		if v < last || v-last > 0.021 || e <= 1 && v != 0 || e >= 5 && v != 1 {
+			t.Fatalf("%v after %v epochs, %v before", v, e, last)
+		}
+		last = v
+	}
+	if v := s.ramp(2); v > 0.08 {
+		t.Errorf("%v after a quarter of the ramp", v)
 	}
 }

@@ -59,8 +59,8 @@ type boxes struct {
 func (r *recorder[T]) boxes(box tape.Value) (b boxes, err error) {
 	b.input = box
 	last := len(r.stages) - 1
-	if d, ok := r.stages[last].Layer.(train.Dense); !ok || d.Out < 2 {
-		return b, errors.New("the last layer must be dense, with an output for every class")
+	if d, ok := r.stages[last].Layer.(train.Dense); !ok || d.Out < 2 || r.Method == "crown-ibp" && last == 0 {
+		return b, errors.New("the last layer must be dense, with an output for every class; crown-ibp needs a layer before it")
 	}
 	for i := range r.stages[:last] {
 		box = r.interval(i, box)
