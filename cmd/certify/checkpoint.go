@@ -19,6 +19,7 @@ import (
 type checkpoint struct {
 	path   string
 	recipe []byte
+	epochs int
 	data   *data.Set
 	sum    string
 }
@@ -38,6 +39,8 @@ func (c *checkpoint) id() string {
 		h := sha256.New()
 		h.Write(c.recipe)
 		var b [8]byte
+		binary.LittleEndian.PutUint64(b[:], uint64(c.epochs))
+		h.Write(b[:])
 		for _, v := range c.data.X {
 			binary.LittleEndian.PutUint64(b[:], math.Float64bits(v))
 			h.Write(b[:])

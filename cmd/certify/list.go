@@ -9,17 +9,18 @@ import (
 	"github.com/spai-project/certify/attacks"
 	"github.com/spai-project/certify/attacks/evasion"
 	"github.com/spai-project/certify/nn/op"
+	"github.com/spai-project/certify/relax/loss"
 )
 
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
 	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid,
-		"falsifiers": falsifierGrid}
+		"falsifiers": falsifierGrid, "losses": lossGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching|attacks|falsifiers",
+		Use:       "list operators|methods|branching|attacks|falsifiers|losses",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "losses"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {
@@ -50,6 +51,14 @@ func operatorGrid() *grid {
 			support = "evaluated"
 		}
 		g.add(s.Name, support, s.Doc)
+	}
+	return g
+}
+
+func lossGrid() *grid {
+	g := &grid{head: []string{"loss", "meaning"}}
+	for _, m := range loss.Methods() {
+		g.add(m.Name, m.About)
 	}
 	return g
 }

@@ -18,6 +18,7 @@ import (
 // lossFlags are the flags of `certify loss`.
 type lossFlags struct {
 	model, batch, grads string
+	mnist               string
 	settings            loss.Settings
 	kappa, beta         float64
 	clip                string
@@ -38,6 +39,7 @@ func (a *app) lossCmd() *cobra.Command {
 	fs := c.Flags()
 	fs.StringVar(&f.model, "onnx", "", "the network")
 	fs.StringVar(&f.batch, "batch", "", "inputs and labels: an .npz with arrays x and y, or whatever --data of other commands reads")
+	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"), "`folder` of the IDX files behind mnist:train (default: $CERTIFY_MNIST)")
 	fs.StringVar(&f.grads, "grads", "", "write gradients to this `file`")
 	fs.StringVar(&f.settings.Method, "loss", "ibp", "a loss of `certify list losses`")
 	fs.Float64Var(&f.settings.Eps, "eps", 0, "radius of the L∞ ball")
@@ -68,7 +70,7 @@ func (a *app) loss(ctx context.Context, f *lossFlags) error {
 	if err != nil {
 		return unsupportedf("sequences of Gemm, MatMul, Conv, BatchNormalization and Relu can be trained", "%s: %v", f.model, err)
 	}
-	set, err := data.Open(f.batch, data.Options{Shape: net.InputShape()})
+	set, err := data.Open(f.batch, data.Options{MNIST: f.mnist, Shape: net.InputShape()})
 	if err != nil {
 		return dataError(err)
 	}

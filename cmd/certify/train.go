@@ -21,7 +21,8 @@ type trainFlags struct {
 	out, checkpoint string
 	data, test      string
 	mnist           string
-	epochs, workers int
+	epochs, stop    int
+	workers         int
 	json            bool
 	profile         string
 }
@@ -65,6 +66,7 @@ func (a *app) trainCmd() *cobra.Command {
 	fs.StringVar(&f.test, "test", "", "data to test the network on in the end, in the place of the recipe's")
 	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"), "`folder` of the IDX files behind mnist:train (default: $CERTIFY_MNIST)")
 	fs.IntVar(&f.epochs, "epochs", 0, "number of epochs, in the place of the recipe's")
+	fs.IntVar(&f.stop, "stop-after", 0, "stop after this epoch; with --checkpoint, the same command without it goes on")
 	fs.IntVarP(&f.workers, "workers", "j", 0, "threads (default: the cores); the result does not depend on it")
 	fs.BoolVar(&f.json, "json", false, "print a JSON line for every epoch instead of text")
 	fs.StringVar(&f.profile, "cpuprofile", "", "write a CPU profile to this `file`")
@@ -72,6 +74,9 @@ func (a *app) trainCmd() *cobra.Command {
 	c.RunE = runE(func(c *cobra.Command, args []string) error { return a.train(c.Context(), f, args[0]) })
 	return c
 }
+
+// errStop ends a training after --stop-after.
+var errStop = errors.New("stopped")
 
 func (a *app) train(ctx context.Context, f *trainFlags, path string) (err error) {
 	if f.out == "" {
@@ -109,7 +114,7 @@ func (a *app) train(ctx context.Context, f *trainFlags, path string) (err error)
 	var last train.Progress
 	h := train.Hooks[float32]{Objective: o, Progress: func(p train.Progress) { last = a.trainStep(f, last, p) }}
 	if f.checkpoint != "" {
-		k := &checkpoint{path: f.checkpoint, recipe: text, data: set}
+		k := &checkpoint{path: f.checkpoint, recipe: text, epochs: steps.Epochs, data: set}
 		if h.Resume, err = k.read(); err != nil {
 			return err
 		}
@@ -117,6 +122,20 @@ func (a *app) train(ctx context.Context, f *trainFlags, path string) (err error)
 			a.notef("resumed   after epoch %d of %d, from %s", h.Resume.Epoch, steps.Epochs, f.checkpoint)
 		}
 		h.Epoch = func(s train.State[float32], _ train.Progress) error { return k.write(s) }
+	}
+	if f.stop > 0 {
+		write := h.Epoch
+		h.Epoch = func(s train.State[float32], p train.Progress) error {
+			if write != nil {
+				if err := write(s, p); err != nil {
+					return err
+				}
+			}
+			if s.Epoch >= f.stop {
+				return errStop
+			}
+			return nil
+		}
 	}
 	a.notef("network   %v, %d parameters   %d images   loss %s, radius %v", r.Layers, len(net.Weights), set.Len(), r.Loss.Method, r.Loss.Eps)
 	ctx, stop := signals(ctx)
@@ -131,8 +150,13 @@ func (a *app) train(ctx context.Context, f *trainFlags, path string) (err error)
 	}
 	var sig *interrupt
 	interrupted := errors.As(context.Cause(ctx), &sig)
-	if err != nil && !interrupted {
+	if err != nil && !interrupted && !errors.Is(err, errStop) {
 		return err
+	}
+	if err != nil { // what Fit does in the end
+		if err := net.Populate(context.WithoutCancel(ctx), samples(set).X, steps.Shard, f.workers); err != nil {
+			return err
+		}
 	}
 	net = net.Folded()
 	net.RoundFloat32()
