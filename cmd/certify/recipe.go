@@ -25,18 +25,17 @@ type recipe struct {
 	Init   string   `toml:"init"`
 
 	Loss struct {
-		Method     string     `toml:"method"`
-		Eps        float64    `toml:"eps"`
-		Clip       [2]float64 `toml:"clip"`
-		Ramp       [2]float64 `toml:"ramp"`
-		Kappa      [2]float64 `toml:"kappa"`
-		Alpha      float64    `toml:"alpha"`
-		Part       float64    `toml:"part"`
-		Steps      int        `toml:"steps"`
-		Reach      float64    `toml:"reach"`
-		Beta       [2]float64 `toml:"beta"`
-		Split      int        `toml:"split"`
-		Regularise float64    `toml:"regularise"`
+		Method string     `toml:"method"`
+		Eps    float64    `toml:"eps"`
+		Clip   [2]float64 `toml:"clip"`
+		Ramp   [2]float64 `toml:"ramp"`
+		Kappa  [2]float64 `toml:"kappa"`
+		Alpha  float64    `toml:"alpha"`
+		Part   float64    `toml:"part"`
+		Steps  int        `toml:"steps"`
+		Reach  float64    `toml:"reach"`
+		Beta   [2]float64 `toml:"beta"`
+		Split  int        `toml:"split"`
 	} `toml:"loss"`
 
 	Train struct {
@@ -145,7 +144,7 @@ func (r *recipe) net(input []int) (*train.Net[float32], error) {
 func objective[T kernel.Float](r *recipe) (train.Objective[T], error) {
 	l := r.Loss
 	return loss.New[T](loss.Settings{Method: l.Method, Eps: l.Eps, Lower: l.Clip[0], Upper: l.Clip[1], Ramp: l.Ramp, Kappa: l.Kappa,
-		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Regularise: l.Regularise, Seed: r.Seed})
+		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Seed: r.Seed})
 }
 
 // training makes what nn/train calls a recipe.

@@ -24,7 +24,7 @@ type Settings struct {
 	// Kappa is the weight of the clean cross-entropy beside the robust one, before and after the ramp; between, it follows the
 	// radius.
 	Kappa [2]float64
-	// Alpha is the weight of the bound against the attack: MTL-IBP, CC-IBP and EXP-IBP.
+	// Alpha is the weight of the bound against the attack: MTL-IBP, CC-IBP, EXP-IBP and, as a part of the gradient, TAPS.
 	Alpha float64
 	// Part is the size of SABR's box as a part of the ball.
 	Part float64
@@ -35,9 +35,7 @@ type Settings struct {
 	Beta [2]float64
 	// Split is the number of layers whose box TAPS propagates; the attacks are on the rest.
 	Split int
-	// Regularise is the factor of the regularisers of Shi et al. (2021) during the ramp.
-	Regularise float64
-	Seed       uint64
+	Seed  uint64
 }
 
 // Methods lists the names of the losses with what they are.
@@ -95,8 +93,8 @@ func (s *Settings) check() error {
 			return fmt.Errorf("loss: %s is %v: want a number from 0 to 1", v.name, v.value)
 		}
 	}
-	if s.Steps < 0 || s.Split < 0 || !(s.Reach > 0) || math.IsInf(s.Reach, 1) || !(s.Regularise >= 0) || math.IsInf(s.Regularise, 1) {
-		return errors.New("loss: the steps and reach of the attack, the split and the regularisers may not be negative")
+	if s.Steps < 0 || s.Split < 0 || !(s.Reach > 0) || math.IsInf(s.Reach, 1) {
+		return errors.New("loss: the steps of the attack and the split may not be negative, and its reach must be positive")
 	}
 	return nil
 }
