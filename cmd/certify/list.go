@@ -14,12 +14,12 @@ import (
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
 	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid,
-		"falsifiers": falsifierGrid}
+		"falsifiers": falsifierGrid, "bounds": boundGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching|attacks|falsifiers",
+		Use:       "list operators|methods|branching|attacks|falsifiers|bounds",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "bounds"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {
