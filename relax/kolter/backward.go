@@ -1,6 +1,10 @@
 package kolter
 
-import "github.com/spai-project/certify/internal/kernel"
+import (
+	"math"
+
+	"github.com/spai-project/certify/internal/kernel"
+)
 
 // Backward adds to grad what a change of the parameters changes Σ dout·out by, for the last Forward's results: the gradient flows
 // through the slopes and the bounds of all layers; which neurons are on, off or open is held. It must follow Forward with the same
@@ -162,7 +166,7 @@ func (w *Loss[T]) reverse(s *sample[T], p *pass[T], grad []T) []T {
 // backInput writes the gradient of the input's multipliers.
 func (w *Loss[T]) backInput(s *sample[T], p *pass[T], down []T) {
 	R, nu := p.R, p.levels[0].nu
-	psi, gn := w.psi[:R], w.gn[:R]
+	psi, gn, side := w.psi[:R], w.gn[:R], w.sides(R)
 	w.each(s, p, 0, func(lo, hi, at, _, _ int) {
 		for i := lo; i < hi; i++ {
 			c, rad := s.x[i], s.r[i]
@@ -177,16 +181,10 @@ func (w *Loss[T]) backInput(s *sample[T], p *pass[T], down []T) {
 				}
 				continue
 			}
-			for r, a := range row {
-				g := gn[r] * rad
-				switch {
-				case a < 0:
-					g = -g
-				case a == 0:
-					g = 0
-				}
-				dst[r] = psi[r]*c + g
+			for r, g := range psi {
+				dst[r] = g * c
 			}
+			addSigned(dst, row, side, rad)
 		}
 	})
 }
@@ -200,8 +198,7 @@ func (w *Loss[T]) backPass(s *sample[T], p *pass[T], v int, up, grad []T) {
 	if l.Kind == Conv {
 		per = l.depth()
 	}
-	kept := 0
-	gl, gu := w.gl[:R], w.gu[:R]
+	side := w.sides(R)
 	w.each(s, p, v, func(lo, hi, at, openLo, openHi int) {
 		for i := lo; i < hi; i++ {
 			row := up[(at+i-lo)*R:][:R]
@@ -210,24 +207,38 @@ func (w *Loss[T]) backPass(s *sample[T], p *pass[T], v int, up, grad []T) {
 		}
 		for o := openLo; o < openHi; o++ {
 			i := int(st.open[o])
-			row, nu, a := up[(at+i-lo)*R:][:R], lev.nu[(at+i-lo)*R:][:R], lev.a[kept*R:][:R]
-			kept++
+			row, nu := up[(at+i-lo)*R:][:R], lev.nu[(at+i-lo)*R:][:R]
 			l, d := st.l[o], st.d[i]
-			dl, dd := T(0), T(0)
-			for r, x := range nu {
-				g := gl[r]
-				if x >= 0 {
-					g = gu[r]
-				}
-				dl -= g * x
-				y := row[r] - g*l
-				dd += y * a[r]
-				row[r] = y * d
+			kernel.Axpy(row, w.psi, -l/2) // g is half of psi, and half of gn with the multiplier's sign
+			addSigned(row, nu, side, -l/2)
+			st.dl[o] -= (kernel.Dot(w.psi, nu) + kernel.AbsDot(nu, w.gn)) / 2
+			if d > 0 {
+				st.dd[o] += kernel.Dot(row, nu) / d // nu/d is what came to the ReLU
 			}
-			st.dl[o] += dl
-			st.dd[o] += dd
+			for r := range row {
+				row[r] *= d
+			}
 		}
 	})
+}
+
+// sides returns gn, and −gn after it.
+func (w *Loss[T]) sides(R int) []T {
+	side := room(&w.side, 2*R)
+	for r, g := range w.gn {
+		side[r], side[R+r] = g, -g
+	}
+	return side
+}
+
+// addSigned adds f times the entries of side, of length two rows, that the signs of x choose: a table, because signs are not to be
+// guessed.
+func addSigned[T kernel.Float](dst, x, side []T, f T) {
+	n := len(dst)
+	x, side = x[:n], side[:2*n]
+	for r := range dst {
+		dst[r] += f * side[r+n*int(math.Float32bits(float32(x[r]))>>31)]
+	}
 }
 
 // backFirst adds the gradients of the bounds of the first layer's neurons, which are exact.

@@ -34,7 +34,9 @@ func place(layers []Layer) int {
 
 // architectures are small networks of every shape of layer that the blocks treat differently.
 func architectures() map[string][]Layer {
-	conv := func(c, h, w, m, k, s, p int) Layer { return Layer{Kind: Conv, C: c, H: h, W: w, M: m, K: k, Stride: s, Pad: p} }
+	conv := func(c, h, w, m, k, s, p int) Layer {
+		return Layer{Kind: Conv, C: c, H: h, W: w, M: m, K: k, Stride: s, Pad: p}
+	}
 	dense := func(in, out int) Layer { return Layer{Kind: Dense, In: in, Out: out} }
 	return map[string][]Layer{
 		"linear":     {dense(5, 3)},

@@ -49,7 +49,8 @@ type Loss[T kernel.Float] struct {
 	open        []int32
 	up, down    []T // gradients of a level
 	gl, gu, gn  []T // and of lanes
-	psi, nm, pm []T // per lane: value, sum of relaxation terms below and above
+	psi, nm, pm []T // per lane: value, sums of relaxation terms
+	side        []T // two numbers per lane, for multipliers that are not negative and for those that are
 }
 
 // sample is what Backward needs of one row.

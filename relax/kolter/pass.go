@@ -26,7 +26,7 @@ type level[T kernel.Float] struct {
 	y0, y1, x0, x1     int     // pixels
 	shift              []int32 // per block row: what is added to a neuron's number for its place in nu
 	n                  int
-	nu, a              []T // a: of open neurons, before their slopes
+	nu                 []T
 }
 
 // span is a range of columns of a block's matrix and the rows of nu that they belong to.
@@ -91,7 +91,7 @@ func (w *Loss[T]) rows1(s *sample[T], params []T, k, pixel int, rows []int32) {
 	w.run(s, p)
 	for r, i := range rows {
 		v, n := w.psi[r], w.gn[r]
-		w.lo[i], w.hi[i] = v-n+w.nm[r], v+n-w.pm[r]
+		w.lo[i], w.hi[i] = v-n+w.nm[r], v+n-w.pm[r]-w.nm[r]
 	}
 }
 
@@ -189,7 +189,7 @@ func (w *Loss[T]) seed(s *sample[T], p *pass[T], params []T) {
 }
 
 // run carries p from its seeds to the input. It adds to w.psi the value at the centre, leaves the norm in w.gn, and in w.nm and w.pm
-// the sums Σ l·[−ν]_+ and Σ l·[ν]_+ over open neurons.
+// the sums Σ l·[−ν]_+ and Σ l·ν over open neurons; Σ l·[ν]_+ is the sum of the two.
 func (w *Loss[T]) run(s *sample[T], p *pass[T]) {
 	for v := p.k - 1; v > 0; v-- {
 		w.pass(s, p, v)
@@ -230,21 +230,15 @@ func lanesOf[T kernel.Float](x []T, row, R int) kernel.Matrix[T] {
 // pass takes the multipliers of variable v through its ReLUs: slopes, relaxation terms, biases.
 func (w *Loss[T]) pass(s *sample[T], p *pass[T], v int) {
 	st, lev, R := s.st[v], &p.levels[v], p.R
-	n := 0
-	w.each(s, p, v, func(_, _, _, lo, hi int) { n += hi - lo })
-	lev.a = w.nums.take(n * R)
-	kept := 0
 	w.each(s, p, v, func(lo, hi, at, openLo, openHi int) {
 		for o := openLo; o < openHi; o++ {
 			i := int(st.open[o])
 			row, l, d := lev.nu[(at+i-lo)*R:][:R], st.l[o], st.d[i]
-			copy(lev.a[kept*R:], row)
-			kept++
-			kernel.SignAxpy(w.pm, row, l*d, 0)
-			kernel.SignAxpy(w.nm, row, 0, -l*d)
 			for r := range row {
 				row[r] *= d
 			}
+			kernel.SignAxpy(w.nm, row, 0, -l)
+			kernel.Axpy(w.pm, row, l)
 		}
 		for i := lo; i < hi; i++ {
 			kernel.Axpy(w.psi, lev.nu[(at+i-lo)*R:], st.bias[i])
