@@ -81,19 +81,28 @@ func (w *Loss[T]) backMargins(s *sample[T], params, dout, grad []T) {
 	}
 }
 
-// backRows is the reverse of rows1 for rows whose sign stayed open.
+// backRows is the reverse of rowsDual for rows whose sign stayed open.
 func (w *Loss[T]) backRows(s *sample[T], p *pass[T], params, grad []T) {
 	st, k := s.st[p.k], p.k
+	lane := room(&w.lane, len(p.rows))[:0]
+	for r, o := range p.open {
+		if o >= 0 && (st.dl[o] != 0 || st.du[o] != 0) {
+			lane = append(lane, int32(r))
+		}
+	}
+	if len(lane) == 0 {
+		return
+	}
+	mark := w.nums
+	defer func() { w.nums.chunk, w.nums.used = mark.chunk, mark.used }()
+	if 4*padded(len(lane)) <= 3*p.R {
+		p = w.pick(p, lane)
+	}
 	w.begin(p)
-	some := false
 	for r, o := range p.open {
 		if o >= 0 {
 			w.gl[r], w.gu[r] = st.dl[o], st.du[o]
-			some = some || w.gl[r] != 0 || w.gu[r] != 0
 		}
-	}
-	if !some {
-		return
 	}
 	up := w.reverse(s, p, grad)
 	l := &w.layers[k-1]
@@ -102,6 +111,35 @@ func (w *Loss[T]) backRows(s *sample[T], p *pass[T], params, grad []T) {
 		grad[l.Offset+weights+w.biasOf(k, i)] += w.psi[r]
 	}
 	w.backSeed(s, p, up, grad)
+}
+
+// pick returns a pass with some of p's lanes.
+func (w *Loss[T]) pick(p *pass[T], lane []int32) *pass[T] {
+	f := w.few
+	f.k, f.R, f.pixel = p.k, padded(len(lane)), p.pixel
+	f.rows, f.open = room(&f.rows, len(lane)), room(&f.open, len(lane))
+	for i, r := range lane {
+		f.rows[i], f.open[i] = p.rows[r], p.open[r]
+	}
+	for v := range p.k {
+		from, to := &p.levels[v], &f.levels[v]
+		*to = *from
+		to.nu = w.nums.zeros(from.n * f.R)
+		for k := range from.n {
+			src, dst := from.nu[k*p.R:][:p.R], to.nu[k*f.R:][:f.R]
+			for i, r := range lane {
+				dst[i] = src[r]
+			}
+		}
+	}
+	if w.opt.Ball != nil {
+		f.norm = room(&f.norm, f.R)
+		clear(f.norm)
+		for i, r := range lane {
+			f.norm[i] = p.norm[r]
+		}
+	}
+	return f
 }
 
 // backSeed is the reverse of seed.
@@ -150,11 +188,15 @@ func (w *Loss[T]) reverse(s *sample[T], p *pass[T], grad []T) []T {
 		up := room(&w.up, lev.n*R)
 		clear(up)
 		st := s.st[v]
-		w.blocks(s, p, v, func(begin, stride, rows, n, lo, at int) {
-			a := kernel.Matrix[T]{Data: st.a[begin:], Stride: stride, Trans: true}
-			w.mul.Mul(n, R, rows, 1, a, lanesOf(down, at, R), lanesOf(up, lo, R))
-			nu := kernel.Matrix[T]{Data: lev.nu[lo*R:], Stride: R, Trans: true}
-			w.mul.Mul(rows, n, R, 1, lanesOf(down, at, R), nu, kernel.Matrix[T]{Data: st.da[begin:], Stride: stride})
+		below := p.levels[v-1].n
+		ld := padded(below) + 8
+		turned := room(&w.turned, R*ld)
+		kernel.Transpose(turned, ld, down, R, below, R)
+		w.products(s, p, v, func(begin, m, n, at, cols, low int) {
+			a := kernel.Matrix[T]{Data: st.a[begin:], Stride: m}
+			w.mul.Mul(n, R, cols, 1, a, rowsOf(down, low, R), rowsOf(up, at, R))
+			w.mul.Mul(n, padded(cols), R, 1, rowsOf(lev.nu, at, R), kernel.Matrix[T]{Data: turned[low:], Stride: ld},
+				kernel.Matrix[T]{Data: st.da[begin:], Stride: m})
 		})
 		w.backPass(s, p, v, up, grad)
 		w.up, w.down = down, up

@@ -45,7 +45,10 @@ type Loss[T kernel.Float] struct {
 	z, zr       []T      // and of its outputs
 	lo, hi      []T      // bounds of a layer's neurons
 	col         []T
-	spans       []span
+	taps        []int32
+	lane        []int32
+	few         *pass[T] // the lanes of a pass that have gradients
+	turned      []T      // gradients of a level, lanes by neurons
 	open        []int32
 	up, down    []T // gradients of a level
 	gl, gu, gn  []T // and of lanes
@@ -86,6 +89,7 @@ func NewLoss[T kernel.Float](layers []Layer, opt Options) (*Loss[T], error) {
 		*p = make([]T, widest)
 	}
 	w.input.everything(w.vars[0])
+	w.few = w.newPass()
 	return w, nil
 }
 

@@ -29,9 +29,6 @@ type level[T kernel.Float] struct {
 	nu                 []T
 }
 
-// span is a range of columns of a block's matrix and the rows of nu that they belong to.
-type span struct{ col, lo, n int }
-
 func (w *Loss[T]) newPass() *pass[T] { return &pass[T]{levels: make([]level[T], len(w.layers))} }
 
 // next returns an unused pass of the sample.
@@ -55,7 +52,7 @@ func (w *Loss[T]) dual(s *sample[T], params []T, k int) {
 		}
 		for len(open) > 0 {
 			n := min(len(open), maxRows)
-			w.rows1(s, params, k, 0, open[:n])
+			w.rowsDual(s, params, k, 0, open[:n])
 			open = open[n:]
 		}
 		return
@@ -72,13 +69,13 @@ func (w *Loss[T]) dual(s *sample[T], params []T, k int) {
 		if len(open) > 0 {
 			rows := w.ints.take(len(open))
 			copy(rows, open)
-			w.rows1(s, params, k, pixel, rows)
+			w.rowsDual(s, params, k, pixel, rows)
 		}
 	}
 }
 
-// rows1 bounds rows of layer k together.
-func (w *Loss[T]) rows1(s *sample[T], params []T, k, pixel int, rows []int32) {
+// rowsDual bounds rows of layer k together.
+func (w *Loss[T]) rowsDual(s *sample[T], params []T, k, pixel int, rows []int32) {
 	p := w.next(s)
 	p.k, p.R, p.pixel, p.rows = k, (len(rows)+7)&^7, pixel, rows
 	w.begin(p)
@@ -195,8 +192,9 @@ func (w *Loss[T]) run(s *sample[T], p *pass[T]) {
 		w.pass(s, p, v)
 		lev := &p.levels[v]
 		w.field(s, p, v-1, lev.y0, lev.y1, lev.x0, lev.x1)
-		w.products(s, p, v, func(a kernel.Matrix[T], rows, n, lo, at int) {
-			w.mul.Mul(rows, p.R, n, 1, a, lanesOf(lev.nu, lo, p.R), lanesOf(p.levels[v-1].nu, at, p.R))
+		under, a, R := p.levels[v-1].nu, s.st[v].a, p.R
+		w.products(s, p, v, func(begin, m, n, at, cols, low int) {
+			kernel.MulInPlace(cols, n, a[begin:], m, lev.nu[at*R:], under[low*R:], R)
 		})
 	}
 	lev := &p.levels[0]
@@ -223,7 +221,8 @@ func (w *Loss[T]) run(s *sample[T], p *pass[T]) {
 	}
 }
 
-func lanesOf[T kernel.Float](x []T, row, R int) kernel.Matrix[T] {
+// rowsOf returns rows of lanes as a matrix.
+func rowsOf[T kernel.Float](x []T, row, R int) kernel.Matrix[T] {
 	return kernel.Matrix[T]{Data: x[row*R:], Stride: R}
 }
 
@@ -246,56 +245,33 @@ func (w *Loss[T]) pass(s *sample[T], p *pass[T], v int) {
 	})
 }
 
-// products calls f for the products of matrices between variable v and the one below: the first rows×n part of a, between the n
-// rows of nu from lo on above and the rows of nu from at on below.
-func (w *Loss[T]) products(s *sample[T], p *pass[T], v int, f func(a kernel.Matrix[T], rows, n, lo, at int)) {
-	w.blocks(s, p, v, func(begin, stride, rows, n, lo, at int) {
-		f(kernel.Matrix[T]{Data: s.st[v].a[begin:], Stride: stride}, rows, n, lo, at)
-	})
-}
-
-// blocks is products by the place of the matrix in state.a.
-func (w *Loss[T]) blocks(s *sample[T], p *pass[T], v int, f func(begin, stride, rows, n, lo, at int)) {
-	st, below, lev, low := s.st[v], s.st[v-1], &p.levels[v], &p.levels[v-1]
-	if w.layers[v-1].Kind == Dense {
-		if lev.n > 0 && low.n > 0 {
-			f(0, lev.n, low.n, lev.n, 0, 0)
+// products calls f for the products of matrices between variable v and the one below: the matrix at begin of state.a, whose rows are m
+// apart, has n rows, for the rows of nu from at on above, and cols columns, for the rows of nu from low on below.
+func (w *Loss[T]) products(s *sample[T], p *pass[T], v int, f func(begin, m, n, at, cols, low int)) {
+	st, below, lev, under := s.st[v], s.st[v-1], &p.levels[v], &p.levels[v-1]
+	l := &w.layers[v-1]
+	if l.Kind == Dense {
+		if lev.n > 0 && under.n > 0 {
+			f(0, padded(under.n), lev.n, 0, under.n, 0)
 		}
 		return
 	}
-	q := w.vars[v-1]
-	for by := low.by0; by < low.by1; by++ {
-		for bx := low.bx0; bx < low.bx1; bx++ {
-			b := by*q.bw + bx
-			lo, hi := int(below.block[b]), int(below.block[b+1])
-			if lo == hi || st.cols[b] == 0 {
+	q, reach := w.vars[v], l.reach()
+	for y := lev.y0; y < lev.y1; y++ {
+		shift := int(lev.shift[q.block(y)])
+		for x := lev.x0; x < lev.x1; x++ {
+			pixel := y*q.w + x
+			first, n := int(st.first[pixel]), int(st.end[pixel]-st.first[pixel])
+			if n == 0 {
 				continue
 			}
-			for _, sp := range w.spansOf(s, lev, v, b) {
-				f(int(st.at[b])+sp.col, int(st.cols[b]), hi-lo, sp.n, sp.lo, lo+int(low.shift[by]))
+			for j := range reach {
+				if lo, hi := l.seen(w.vars[v-1], below.block, y, x, j); lo < hi {
+					f(int(st.at[pixel*reach+j]), padded(hi-lo), n, first+shift, hi-lo, lo+int(under.shift[y+j]))
+				}
 			}
 		}
 	}
-}
-
-// spansOf returns the columns of block b's matrix that belong to neurons of layer v in the window.
-func (w *Loss[T]) spansOf(s *sample[T], lev *level[T], v, b int) []span {
-	st, q := s.st[v], w.vars[v]
-	w.spans = w.spans[:0]
-	col := 0
-	w.pixels(v, b, func(pixel, oy, ox int) {
-		n := int(st.end[pixel] - st.first[pixel])
-		if n > 0 && oy >= lev.y0 && oy < lev.y1 && ox >= lev.x0 && ox < lev.x1 {
-			lo := int(st.first[pixel] + lev.shift[q.block(oy)])
-			if k := len(w.spans) - 1; k >= 0 && w.spans[k].col+w.spans[k].n == col && w.spans[k].lo+w.spans[k].n == lo {
-				w.spans[k].n += n
-			} else {
-				w.spans = append(w.spans, span{col, lo, n})
-			}
-		}
-		col += n
-	})
-	return w.spans
 }
 
 // margins bounds the scores' differences.

@@ -16,11 +16,10 @@ type state[T kernel.Float] struct {
 	l, u       []T     // their bounds
 	dl, du, dd []T     // gradients
 	openOf     []int32 // per neuron of the layer: its number in open, −1
-	// a holds the weights between the neurons below and these, block by block of those below: a row for each neuron below, a column
-	// for each of these that sees the block. da is their gradient.
+	// a holds the weights between these neurons and those below, in matrices: a row for each neuron of a pixel, a column for each
+	// neuron of a row of blocks that the pixel sees. Rows are padded to a multiple of eight. da is their gradient.
 	a, da []T
-	at    []int32 // per block: where its matrix begins
-	cols  []int32 // per block: its columns
+	at    []int32 // per pixel and row of blocks: where the matrix begins
 }
 
 // everything makes the state of an input: all is on.
@@ -86,50 +85,76 @@ func (st *state[T]) build(w *Loss[T], params []T, k int) {
 	st.dl, st.du, st.dd = w.nums.take(len(st.open)), w.nums.take(len(st.open)), w.nums.take(len(st.open))
 }
 
+// padded is n rounded up to a multiple of eight.
+func padded(n int) int { return (n + 7) &^ 7 }
+
+// seen returns the neurons of a variable with the state below in the j-th row of the blocks that layer l's output at (oy, ox) sees.
+func (l *Layer) seen(v *variable, block []int32, oy, ox, j int) (lo, hi int) {
+	if oy+j >= v.bh {
+		return 0, 0
+	}
+	row := (oy + j) * v.bw
+	return int(block[row+ox]), int(block[row+min(ox+l.reach(), v.bw)])
+}
+
 // gather collects the matrices of layer k.
 func (w *Loss[T]) gather(s *sample[T], params []T, k int) {
-	st, below, l := s.st[k], s.st[k-1], &w.layers[k-1]
+	st, below, l, v := s.st[k], s.st[k-1], &w.layers[k-1], w.vars[k-1]
 	if l.Kind == Dense {
-		n, m := len(below.place), len(st.place)
+		n, m := len(st.place), padded(len(below.place))
 		st.a, st.da = w.nums.take(n*m), w.nums.take(n*m)
 		for i, pl := range below.place {
-			row := params[int(w.vars[k-1].order[pl])*l.Out:]
-			dst := st.a[i*m : (i+1)*m]
-			for j, o := range st.weight {
-				dst[j] = row[o]
+			row := params[int(v.order[pl])*l.Out:]
+			for t, o := range st.weight {
+				st.a[t*m+i] = row[o]
 			}
 		}
 		return
 	}
-	v := w.vars[k-1]
-	st.at, st.cols = w.ints.take(v.bh*v.bw), w.ints.take(v.bh*v.bw)
+	q, reach := w.vars[k], l.reach()
+	st.at = w.ints.take(q.h * q.w * reach)
 	size := 0
-	for b := range st.at {
-		n := 0
-		w.pixels(k, b, func(pixel, _, _ int) { n += int(st.end[pixel] - st.first[pixel]) })
-		st.at[b], st.cols[b] = int32(size), int32(n)
-		size += n * int(below.block[b+1]-below.block[b])
+	for pixel := range q.h * q.w {
+		for j := range reach {
+			lo, hi := l.seen(v, below.block, pixel/q.w, pixel%q.w, j)
+			st.at[pixel*reach+j] = int32(size)
+			size += padded(hi-lo) * int(st.end[pixel]-st.first[pixel])
+		}
 	}
 	st.a, st.da = w.nums.take(size), w.nums.take(size)
-	for b := range st.at {
-		m := int(st.cols[b])
-		col := 0
-		w.pixels(k, b, func(pixel, oy, ox int) {
-			lo, hi := st.first[pixel], st.end[pixel]
-			for i := below.block[b]; i < below.block[b+1]; i++ {
-				dst := st.a[int(st.at[b])+int(i-below.block[b])*m+col:][:hi-lo]
-				tap := l.tap(v, below.place[i], oy, ox)
+	w.matrices(s, k, func(begin, m int, weight, taps []int32) {
+		for t, o := range weight {
+			from, dst := params[o:], st.a[begin+t*m:][:len(taps)]
+			for i, tap := range taps {
 				if tap < 0 {
-					clear(dst)
-					continue
-				}
-				from := params[tap:]
-				for j, o := range st.weight[lo:hi] {
-					dst[j] = from[o]
+					dst[i] = 0
+				} else {
+					dst[i] = from[tap]
 				}
 			}
-			col += int(hi - lo)
-		})
+		}
+	})
+}
+
+// matrices calls f for every matrix of a convolution: where it begins, the distance of its rows, the first parameter of every row, and
+// the place of every column's from there, −1 for a zero.
+func (w *Loss[T]) matrices(s *sample[T], k int, f func(begin, m int, weight, taps []int32)) {
+	st, below, l, v, q := s.st[k], s.st[k-1], &w.layers[k-1], w.vars[k-1], w.vars[k]
+	reach := l.reach()
+	for pixel := range q.h * q.w {
+		weight := st.weight[st.first[pixel]:st.end[pixel]]
+		if len(weight) == 0 {
+			continue
+		}
+		oy, ox := pixel/q.w, pixel%q.w
+		for j := range reach {
+			lo, hi := l.seen(v, below.block, oy, ox, j)
+			taps := room(&w.taps, hi-lo)
+			for i, place := range below.place[lo:hi] {
+				taps[i] = int32(l.tap(v, place, oy, ox))
+			}
+			f(int(st.at[pixel*reach+j]), padded(hi-lo), weight, taps)
+		}
 	}
 }
 
@@ -137,47 +162,25 @@ func (w *Loss[T]) gather(s *sample[T], params []T, k int) {
 func (w *Loss[T]) scatter(s *sample[T], grad []T, k int) {
 	st, below, l := s.st[k], s.st[k-1], &w.layers[k-1]
 	if l.Kind == Dense {
-		m := len(st.place)
+		m := padded(len(below.place))
 		for i, pl := range below.place {
 			row := grad[int(w.vars[k-1].order[pl])*l.Out:]
-			src := st.da[i*m : (i+1)*m]
-			for j, o := range st.weight {
-				row[o] += src[j]
+			for t, o := range st.weight {
+				row[o] += st.da[t*m+i]
 			}
 		}
 		return
 	}
-	v := w.vars[k-1]
-	for b := range st.at {
-		m := int(st.cols[b])
-		col := 0
-		w.pixels(k, b, func(pixel, oy, ox int) {
-			lo, hi := st.first[pixel], st.end[pixel]
-			for i := below.block[b]; i < below.block[b+1]; i++ {
-				tap := l.tap(v, below.place[i], oy, ox)
-				if tap < 0 {
-					continue
-				}
-				src := st.da[int(st.at[b])+int(i-below.block[b])*m+col:][:hi-lo]
-				to := grad[tap:]
-				for j, o := range st.weight[lo:hi] {
-					to[o] += src[j]
+	w.matrices(s, k, func(begin, m int, weight, taps []int32) {
+		for t, o := range weight {
+			to, src := grad[o:], st.da[begin+t*m:][:len(taps)]
+			for i, tap := range taps {
+				if tap >= 0 {
+					to[tap] += src[i]
 				}
 			}
-			col += int(hi - lo)
-		})
-	}
-}
-
-// pixels calls f for the pixels of layer k that see block b of its input, in order.
-func (w *Loss[T]) pixels(k, b int, f func(pixel, oy, ox int)) {
-	v, below, q := w.vars[k], w.vars[k-1], w.layers[k-1].reach()
-	by, bx := b/below.bw, b%below.bw
-	for oy := max(0, by-q+1); oy <= min(by, v.h-1); oy++ {
-		for ox := max(0, bx-q+1); ox <= min(bx, v.w-1); ox++ {
-			f(oy*v.w+ox, oy, ox)
 		}
-	}
+	})
 }
 
 // tap returns where in a filter the weight of the neuron at a place of v is for the output at (oy, ox), −1 if it does not see it.
