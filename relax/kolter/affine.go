@@ -2,8 +2,8 @@ package kolter
 
 import "github.com/spai-project/certify/internal/kernel"
 
-// biases sets z to the biases of layer l.
-func (w *Loss[T]) biases(l *Layer, params, z []T) {
+// setBiases sets z to the biases of layer l.
+func (w *Loss[T]) setBiases(l *Layer, params, z []T) {
 	_, _, n := l.sizes()
 	b := params[l.Offset+n:]
 	if l.Kind == Dense {

@@ -35,9 +35,7 @@ func (w *Loss[T]) Backward(params, dout, grad []T) {
 			}
 		}
 		for k := 1; k < len(w.layers); k++ {
-			if k > 0 {
-				w.scatter(s, grad, k)
-			}
+			w.scatter(s, grad, k)
 		}
 	}
 }
@@ -156,18 +154,18 @@ func (w *Loss[T]) backSeed(s *sample[T], p *pass[T], up, grad []T) {
 		}
 		return
 	}
-	oh, ow := l.outHW()
+	_, ow := l.outHW()
 	oy, ox := p.pixel/ow, p.pixel%ow
-	depth, plane := l.depth(), int32(oh*ow)
+	filters := w.filtersOf(p)
 	w.each(s, p, v, func(lo, hi, at, _, _ int) {
 		for i := lo; i < hi; i++ {
 			tap := l.tap(q, st.place[i], oy, ox)
 			if tap < 0 {
 				continue
 			}
-			src := up[(at+i-lo)*p.R:]
-			for r, j := range p.rows {
-				grad[l.Offset+int(j/plane)*depth+tap] += src[r]
+			src, to := up[(at+i-lo)*p.R:], grad[tap:]
+			for r, f := range filters {
+				to[f] += src[r]
 			}
 		}
 	})

@@ -55,7 +55,7 @@ func newTask(name string, layers []Layer, rows int, seed uint64) *task {
 	t := &task{name: name, layers: layers, params: make([]float64, place(layers)), eps: 0.1}
 	for i := range layers {
 		l := &layers[i]
-		_, out, n := l.sizes()
+		_, _, n := l.sizes()
 		in := float64(l.In)
 		if l.Kind == Conv {
 			in = float64(l.depth())
@@ -66,7 +66,6 @@ func newTask(name string, layers []Layer, rows int, seed uint64) *task {
 				t.params[l.Offset+j] /= 4
 			}
 		}
-		_ = out
 	}
 	in, _, _ := layers[0].sizes()
 	for range rows {

@@ -46,6 +46,7 @@ type Loss[T kernel.Float] struct {
 	lo, hi      []T      // bounds of a layer's neurons
 	col         []T
 	taps        []int32
+	filters     []int32
 	lane        []int32
 	few         *pass[T] // the lanes of a pass that have gradients
 	turned      []T      // gradients of a level, lanes by neurons
@@ -200,9 +201,9 @@ func (w *Loss[T]) enter(s *sample[T], x []T) {
 // bound finds the bounds of layer k's neurons: w.lo and w.hi. Neurons whose sign intervals leave open get those of the dual network.
 func (w *Loss[T]) bound(s *sample[T], params []T, k int) {
 	l := &w.layers[k-1]
-	_, out, weights := l.sizes()
+	_, out, _ := l.sizes()
 	z, zr := w.z[:out], w.zr[:out]
-	w.biases(l, params, z)
+	w.setBiases(l, params, z)
 	w.apply(l, params, w.c, z)
 	if k == 1 && !w.opt.Clip {
 		copy(zr, w.radius1)
@@ -210,7 +211,6 @@ func (w *Loss[T]) bound(s *sample[T], params []T, k int) {
 		clear(zr)
 		w.apply(l, w.abs, w.r, zr)
 	}
-	_ = weights
 	lo, hi := w.lo[:out], w.hi[:out]
 	for i, v := range z {
 		lo[i], hi[i] = v-zr[i], v+zr[i]

@@ -167,22 +167,32 @@ func (w *Loss[T]) seed(s *sample[T], p *pass[T], params []T) {
 		}
 		return
 	}
-	oh, ow := l.outHW()
+	_, ow := l.outHW()
 	oy, ox := p.pixel/ow, p.pixel%ow
 	lev := w.field(s, p, v, oy, oy+1, ox, ox+1)
-	depth, plane := l.depth(), int32(oh*ow)
+	filters := w.filtersOf(p)
 	w.each(s, p, v, func(lo, hi, at, _, _ int) {
 		for i := lo; i < hi; i++ {
 			tap := l.tap(q, st.place[i], oy, ox)
 			if tap < 0 {
 				continue
 			}
-			dst := lev.nu[(at+i-lo)*p.R:]
-			for r, j := range p.rows {
-				dst[r] = params[l.Offset+int(j/plane)*depth+tap]
+			dst, from := lev.nu[(at+i-lo)*p.R:], params[tap:]
+			for r, f := range filters {
+				dst[r] = from[f]
 			}
 		}
 	})
+}
+
+// filtersOf returns where the filters of p's rows begin, for rows of a convolution.
+func (w *Loss[T]) filtersOf(p *pass[T]) []int32 {
+	l := &w.layers[p.k-1]
+	filters := room(&w.filters, len(p.rows))
+	for r, i := range p.rows {
+		filters[r] = int32(l.Offset + w.biasOf(p.k, i)*l.depth())
+	}
+	return filters
 }
 
 // run carries p from its seeds to the input. It adds to w.psi the value at the centre, leaves the norm in w.gn, and in w.nm and w.pm
