@@ -23,8 +23,8 @@ type Ball struct {
 	Eps  float64
 }
 
-// concretize replaces the terms that the batch's input coefficients a have on the box by those on the ball: a·X, and Eps times the
-// dual norm of a (Wong and Kolter 2018).
+// concretize replaces the terms that the batch's input coefficients a have on the box by those on the ball: a·X, and Eps times
+// the dual norm of a (Wong and Kolter 2018).
 //
 // Soundness: a·δ ≥ −‖a‖_*·‖δ‖ (Hölder). The rounding of a·X is relative to Σ|a||X|, which is at most what the box charges; that
 // of the norm is relative to it and added; the constant covers squares that underflow.

@@ -9,7 +9,8 @@ import (
 	"github.com/spai-project/certify/nn/prog"
 )
 
-// TestBallLinear: the bound of a linear function on a ball is not above Σ a·x − ε‖a‖_*, in arithmetic of 300 bits, and close to it.
+// TestBallLinear: the bound of a linear function on a ball is not above Σ a·x − ε‖a‖_*, in arithmetic of 300 bits, and close to
+// it.
 func TestBallLinear(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for trial := range 200 {

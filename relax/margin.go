@@ -10,8 +10,8 @@ import (
 // marginLanes is the number of classes whose margins are bounded in one pass.
 const marginLanes = 64
 
-// Margins writes lower bounds on output[label] − output[t] over f's box into lower[t] for every element t of the output, by backward
-// passes of w; the label's own entry is 0.
+// Margins writes lower bounds on output[label] − output[t] over f's box into lower[t] for every element t of the output, by
+// backward passes of w; the label's own entry is 0.
 func (f *Frame) Margins(w *Worker, label int, lower []float64) {
 	out := f.Net.P.Output
 	w.On(f.Net)
@@ -30,8 +30,8 @@ func (f *Frame) Margins(w *Worker, label int, lower []float64) {
 	lower[label] = 0
 }
 
-// Margins writes lower bounds on output[label] − output[t] into lower[t] from bounds of all nodes: of an affine output the interval
-// of the difference of the two rows, which is tighter than the difference of their intervals (Gowal et al. 2018).
+// Margins writes lower bounds on output[label] − output[t] into lower[t] from bounds of all nodes: of an affine output the
+// interval of the difference of the two rows, which is tighter than the difference of their intervals (Gowal et al. 2018).
 //
 // Soundness: as for IBP, where a difference of coefficients, and of what is folded into them, errs by less than a unit more than
 // they do, relative to their magnitudes.

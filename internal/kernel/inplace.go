@@ -1,8 +1,8 @@
 package kernel
 
-// MulInPlace computes C[m×R] += A·B[k×R] for A[i,t] = a[t*lda+i], the transpose of rows that begin at a distance of lda, without any
-// copy: for matrices so small that a copy of A would cost as much as the product. Row i of C starts at c[i*R], row t of B at b[t*R].
-// R is a multiple of 8. It panics on any other R and on slices that are too short. c and b must not overlap.
+// MulInPlace computes C[m×R] += A·B[k×R] for A[i,t] = a[t*lda+i], the transpose of rows that begin at a distance of lda,
+// without any copy: for matrices so small that a copy of A would cost as much as the product. Row i of C starts at c[i*R], row
+// t of B at b[t*R]. R is a multiple of 8. It panics on any other R and on slices that are too short. c and b must not overlap.
 func MulInPlace[T Float](m, k int, a []T, lda int, b, c []T, R int) {
 	if m <= 0 || k <= 0 || R == 0 {
 		return

@@ -51,6 +51,5 @@ func (w *Loss[T]) apply(l *Layer, weights, x, z []T) {
 			}
 		}
 	}
-	w.mul.Mul(l.M, plane, depth, 1, kernel.Matrix[T]{Data: weights[l.Offset:], Stride: depth}, kernel.Matrix[T]{Data: col, Stride: plane},
-		kernel.Matrix[T]{Data: z, Stride: plane})
+	w.mul.Mul(l.M, plane, depth, 1, rowsOf(weights[l.Offset:], 0, depth), rowsOf(col, 0, plane), rowsOf(z, 0, plane))
 }

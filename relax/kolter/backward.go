@@ -6,9 +6,9 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// Backward adds to grad what a change of the parameters changes Σ dout·out by, for the last Forward's results: the gradient flows
-// through the slopes and the bounds of all layers; which neurons are on, off or open is held. It must follow Forward with the same
-// parameters, and can be called again. It panics on slices that are too short.
+// Backward adds to grad what a change of the parameters changes Σ dout·out by, for the last Forward's results: the gradient
+// flows through the slopes and the bounds of all layers; which neurons are on, off or open is held. It must follow Forward with
+// the same parameters, and can be called again. It panics on slices that are too short.
 func (w *Loss[T]) Backward(params, dout, grad []T) {
 	if len(params) < w.params || len(grad) < w.params || len(dout) != w.rows*w.classes {
 		panic("kolter: Backward: wrong length")
@@ -171,8 +171,8 @@ func (w *Loss[T]) backSeed(s *sample[T], p *pass[T], up, grad []T) {
 	})
 }
 
-// reverse is the reverse of run, for the gradients w.gl and w.gu of the lanes' lower and upper bounds. It returns the gradient of the
-// seeds, and leaves that of the values at the centre in w.psi.
+// reverse is the reverse of run, for the gradients w.gl and w.gu of the lanes' lower and upper bounds. It returns the gradient
+// of the seeds, and leaves that of the values at the centre in w.psi.
 func (w *Loss[T]) reverse(s *sample[T], p *pass[T], grad []T) []T {
 	R := p.R
 	for r, g := range w.gl {
@@ -271,8 +271,8 @@ func (w *Loss[T]) sides(R int) []T {
 	return side
 }
 
-// addSigned adds f times the entries of side, of length two rows, that the signs of x choose: a table, because signs are not to be
-// guessed.
+// addSigned adds f times the entries of side, of length two rows, that the signs of x choose: a table, because signs are not to
+// be guessed.
 func addSigned[T kernel.Float](dst, x, side []T, f T) {
 	n := len(dst)
 	x, side = x[:n], side[:2*n]

@@ -14,9 +14,10 @@ const (
 	Conv
 )
 
-// A Layer is an affine layer of a feed-forward network; a ReLU stands between two of them. Its weights are the parameters from Offset
-// on, its biases follow: Dense has weights [In Out] and Out biases; Conv, a convolution with a square kernel over pictures [C H W],
-// padded with Pad zeros on all sides, has weights [M C K K] and M biases, and makes pictures [M H' W']. Pictures are read row-major.
+// A Layer is an affine layer of a feed-forward network; a ReLU stands between two of them. Its weights are the parameters from
+// Offset on, its biases follow: Dense has weights [In Out] and Out biases; Conv, a convolution with a square kernel over
+// pictures [C H W], padded with Pad zeros on all sides, has weights [M C K K] and M biases, and makes pictures [M H' W'].
+// Pictures are read row-major.
 type Layer struct {
 	Kind    Kind
 	In, Out int // Dense
@@ -114,13 +115,13 @@ func checkLayers(layers []Layer) (params int, err error) {
 	return params, nil
 }
 
-// A variable is the input (number 0) or the neurons that layer number v makes, as a picture; a vector is one of one pixel. Its reader
-// is the layer above.
+// A variable is the input (number 0) or the neurons that layer number v makes, as a picture; a vector is one of one pixel. Its
+// reader is the layer above.
 //
-// Order. A convolution of stride s becomes one of stride 1 when its input is cut into blocks of s×s pixels, aligned with the padding:
-// an output sees reach×reach blocks, and all of a block's pixels are seen by the same reach×reach outputs. So neurons are ordered by
-// blocks row by row, within a block by pixels, within a pixel by channels; a block and the outputs that see it make one product of
-// matrices. Before a dense layer a block is a pixel.
+// Order. A convolution of stride s becomes one of stride 1 when its input is cut into blocks of s×s pixels, aligned with the
+// padding: an output sees reach×reach blocks, and all of a block's pixels are seen by the same reach×reach outputs. So neurons
+// are ordered by blocks row by row, within a block by pixels, within a pixel by channels; a block and the outputs that see it
+// make one product of matrices. Before a dense layer a block is a pixel.
 type variable struct {
 	c, h, w, n int
 	s, p       int // size and alignment of the blocks

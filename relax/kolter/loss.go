@@ -17,13 +17,13 @@ type Options struct {
 	Lo, Hi float64
 }
 
-// A Loss is the bound as a function of the parameters, for training: Forward, then Backward. It holds the memory of one worker and of
-// as many rows as one Forward had; it serves one goroutine at a time, and allocates only while it sees more open neurons than ever
-// before. A result depends on its row alone.
+// A Loss is the bound as a function of the parameters, for training: Forward, then Backward. It holds the memory of one worker
+// and of as many rows as one Forward had; it serves one goroutine at a time, and allocates only while it sees more open neurons
+// than ever before. A result depends on its row alone.
 //
-// Every row has its own slopes, so rows are worked on one by one: a pass takes the rows of the dual network of one layer, and neurons
-// that are off are left out of every product. Convolutions are done by blocks (variable), and rows of a convolution in groups of the
-// same pixel, within their field of view.
+// Every row has its own slopes, so rows are worked on one by one: a pass takes the rows of the dual network of one layer, and
+// neurons that are off are left out of every product. Convolutions are done by blocks (variable), and rows of a convolution in
+// groups of the same pixel, within their field of view.
 type Loss[T kernel.Float] struct {
 	layers  []Layer
 	vars    []*variable
@@ -101,8 +101,9 @@ func (w *Loss[T]) Params() int { return w.params }
 func (w *Loss[T]) Inputs() int  { return w.vars[0].n }
 func (w *Loss[T]) Classes() int { return w.classes }
 
-// Forward writes, for every row of x (len(labels) rows), upper bounds on score[t] − score[label] over the ball of radius eps into
-// out[row*Classes+t], 0 for the label itself: logits whose cross-entropy is the robust loss. It panics on slices of other lengths.
+// Forward writes, for every row of x (len(labels) rows), upper bounds on score[t] − score[label] over the ball of radius eps
+// into out[row*Classes+t], 0 for the label itself: logits whose cross-entropy is the robust loss. It panics on slices of other
+// lengths.
 func (w *Loss[T]) Forward(params, x []T, labels []int, eps T, out []T) {
 	n := w.Inputs()
 	if len(params) < w.params || len(x) != len(labels)*n || len(out) != len(labels)*w.classes {
@@ -198,7 +199,8 @@ func (w *Loss[T]) enter(s *sample[T], x []T) {
 	}
 }
 
-// bound finds the bounds of layer k's neurons: w.lo and w.hi. Neurons whose sign intervals leave open get those of the dual network.
+// bound finds the bounds of layer k's neurons: w.lo and w.hi. Neurons whose sign intervals leave open get those of the dual
+// network.
 func (w *Loss[T]) bound(s *sample[T], params []T, k int) {
 	l := &w.layers[k-1]
 	_, out, _ := l.sizes()

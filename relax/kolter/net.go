@@ -51,9 +51,9 @@ func (n *Net) NewSolver() *Solver {
 // lanes is the number of rows of the dual network that are worked on together.
 const lanes = 64
 
-// Margins writes lower bounds on score[label] − score[t] over the region into lower[t], for every class t; the label's own entry is
-// 0. The label wins everywhere in the region if all others are positive. stop, if not nil, is asked now and then; once it reports
-// true, bounds are −Inf.
+// Margins writes lower bounds on score[label] − score[t] over the region into lower[t], for every class t; the label's own
+// entry is 0. The label wins everywhere in the region if all others are positive. stop, if not nil, is asked now and then; once
+// it reports true, bounds are −Inf.
 //
 // Soundness: each pass is package relax's inequality with every rounding charged, for any slopes in [0, 1]; a layer's bounds are
 // bounds of the same kind on earlier layers. Interval arithmetic is rounded outward.

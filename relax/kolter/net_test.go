@@ -97,8 +97,8 @@ func sample1(r *rand.Rand, x []float64, eps float64, g *Region) []float64 {
 	return y
 }
 
-// TestRigour: where float64 cancels, bounds stay below the exact minimum of a network whose ReLUs are all on, so that the bound would
-// be exact without rounding. A tie is no certificate.
+// TestRigour: where float64 cancels, bounds stay below the exact minimum of a network whose ReLUs are all on, so that the bound
+// would be exact without rounding. A tie is no certificate.
 func TestRigour(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 1))
 	rat := func(v float64) *big.Rat { return new(big.Rat).SetFloat64(v) }

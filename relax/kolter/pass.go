@@ -9,8 +9,8 @@ import (
 // maxRows is the number of rows of a dense layer that are worked on together.
 const maxRows = 128
 
-// A pass carries R rows of the dual network from layer k down to the input: multipliers, neurons by lanes. Rows of a convolution are
-// those of one pixel, and neurons outside their field of view are left out.
+// A pass carries R rows of the dual network from layer k down to the input: multipliers, neurons by lanes. Rows of a
+// convolution are those of one pixel, and neurons outside their field of view are left out.
 type pass[T kernel.Float] struct {
 	k, R   int
 	rows   []int32 // neurons of layer k, one for each lane in use
@@ -135,8 +135,8 @@ func (w *Loss[T]) field(s *sample[T], p *pass[T], v, y0, y1, x0, x1 int) *level[
 	return w.window(s, p, v, y0, y1+n, x0, x1+n)
 }
 
-// each calls f for the neurons of a level's window, range by range: numbers lo…hi−1, whose nu begin at row at. openLo…openHi−1 are
-// those of open sign.
+// each calls f for the neurons of a level's window, range by range: numbers lo…hi−1, whose nu begin at row at. openLo…openHi−1
+// are those of open sign.
 func (w *Loss[T]) each(s *sample[T], p *pass[T], v int, f func(lo, hi, at, openLo, openHi int)) {
 	q, st, lev := w.vars[v], s.st[v], &p.levels[v]
 	for by := lev.by0; by < lev.by1; by++ {
@@ -195,8 +195,8 @@ func (w *Loss[T]) filtersOf(p *pass[T]) []int32 {
 	return filters
 }
 
-// run carries p from its seeds to the input. It adds to w.psi the value at the centre, leaves the norm in w.gn, and in w.nm and w.pm
-// the sums Σ l·[−ν]_+ and Σ l·ν over open neurons; Σ l·[ν]_+ is the sum of the two.
+// run carries p from its seeds to the input. It adds to w.psi the value at the centre, leaves the norm in w.gn, and in w.nm and
+// w.pm the sums Σ l·[−ν]_+ and Σ l·ν over open neurons; Σ l·[ν]_+ is the sum of the two.
 func (w *Loss[T]) run(s *sample[T], p *pass[T]) {
 	for v := p.k - 1; v > 0; v-- {
 		w.pass(s, p, v)
@@ -231,7 +231,7 @@ func (w *Loss[T]) run(s *sample[T], p *pass[T]) {
 	}
 }
 
-// rowsOf returns rows of lanes as a matrix.
+// rowsOf returns x from a row on, in rows of R, as a matrix.
 func rowsOf[T kernel.Float](x []T, row, R int) kernel.Matrix[T] {
 	return kernel.Matrix[T]{Data: x[row*R:], Stride: R}
 }
@@ -255,8 +255,8 @@ func (w *Loss[T]) pass(s *sample[T], p *pass[T], v int) {
 	})
 }
 
-// products calls f for the products of matrices between variable v and the one below: the matrix at begin of state.a, whose rows are m
-// apart, has n rows, for the rows of nu from at on above, and cols columns, for the rows of nu from low on below.
+// products calls f for the products of matrices between variable v and the one below: the matrix at begin of state.a, whose
+// rows are m apart, has n rows, for the rows of nu from at on above, and cols columns, for the rows of nu from low on below.
 func (w *Loss[T]) products(s *sample[T], p *pass[T], v int, f func(begin, m, n, at, cols, low int)) {
 	st, below, lev, under := s.st[v], s.st[v-1], &p.levels[v], &p.levels[v-1]
 	l := &w.layers[v-1]

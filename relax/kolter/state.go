@@ -88,7 +88,8 @@ func (st *state[T]) build(w *Loss[T], params []T, k int) {
 // padded is n rounded up to a multiple of eight.
 func padded(n int) int { return (n + 7) &^ 7 }
 
-// seen returns the neurons of a variable with the state below in the j-th row of the blocks that layer l's output at (oy, ox) sees.
+// seen returns the neurons of a variable with the state below in the j-th row of the blocks that layer l's output at (oy, ox)
+// sees.
 func (l *Layer) seen(v *variable, block []int32, oy, ox, j int) (lo, hi int) {
 	if oy+j >= v.bh {
 		return 0, 0
@@ -136,8 +137,8 @@ func (w *Loss[T]) gather(s *sample[T], params []T, k int) {
 	})
 }
 
-// matrices calls f for every matrix of a convolution: where it begins, the distance of its rows, the first parameter of every row, and
-// the place of every column's from there, −1 for a zero.
+// matrices calls f for every matrix of a convolution: where it begins, the distance of its rows, the first parameter of every
+// row, and the place of every column's from there, −1 for a zero.
 func (w *Loss[T]) matrices(s *sample[T], k int, f func(begin, m int, weight, taps []int32)) {
 	st, below, l, v, q := s.st[k], s.st[k-1], &w.layers[k-1], w.vars[k-1], w.vars[k]
 	reach := l.reach()

@@ -24,8 +24,8 @@ type Neighbourhood struct {
 
 // A Bounder bounds margins of one network by one method, without search. It is safe for concurrent use.
 type Bounder interface {
-	// Margins writes into lower, for every class t, a rigorous lower bound on score[label] − score[t] over the neighbourhood: −Inf
-	// where there is none; lower[label] is not read. It returns ctx's cause when ctx ends first.
+	// Margins writes into lower, for every class t, a rigorous lower bound on score[label] − score[t] over the neighbourhood:
+	// −Inf where there is none; lower[label] is not read. It returns ctx's cause when ctx ends first.
 	Margins(ctx context.Context, n *Neighbourhood, label int, lower []float64) error
 }
 
@@ -117,7 +117,8 @@ func (m *Model) evaluateBound(ctx context.Context, set *data.Set, eps []float64,
 
 // decide answers for one radius: the input itself is looked at, then it is bounded.
 //
-// Soundness: every valid input within the radius is in the neighbourhood, and the label leads there where all bounds are positive.
+// Soundness: every valid input within the radius is in the neighbourhood, and the label leads there where all bounds are
+// positive.
 func (s *boundSolver) decide(ctx context.Context, x []float64, label int, eps float64, _ uint64) (*Ball, error) {
 	start := time.Now()
 	b := &Ball{Margin: math.Inf(-1)}

@@ -102,7 +102,8 @@ func TestBoundClips(t *testing.T) {
 // TestBoundRejects: what a method does not know is said before anything is asked.
 func TestBoundRejects(t *testing.T) {
 	m, set := larger(t), points(2)
-	for what, o := range map[string]EvalOptions{"name": {Bound: "magic"}, "norm": {Bound: "ibp", Options: Options{Norm: evasion.L2}}} {
+	for what, o := range map[string]EvalOptions{"name": {Bound: "magic"},
+		"norm": {Bound: "ibp", Options: Options{Norm: evasion.L2}}} {
 		o.Eps = []float64{0.1}
 		if _, err := m.Evaluate(t.Context(), set, o); !errors.Is(err, ErrInput) {
 			t.Errorf("%s: %v", what, err)
@@ -176,7 +177,8 @@ func TestBoundVerdict(t *testing.T) {
 // TestNeighbourhood: the radius of other norms is in the network's units and rounded up, and the box holds the ball.
 func TestNeighbourhood(t *testing.T) {
 	m, set := larger(t), points(1)
-	opt := &EvalOptions{Bound: "wong-kolter", Eps: []float64{0.1}, Options: Options{Norm: evasion.L2, Domain: Domain{Unit: []float64{3}}}}
+	opt := &EvalOptions{Bound: "wong-kolter", Eps: []float64{0.1},
+		Options: Options{Norm: evasion.L2, Domain: Domain{Unit: []float64{3}}}}
 	s, err := m.checkBound(set, opt)
 	if err != nil {
 		t.Fatal(err)
