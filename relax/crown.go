@@ -338,6 +338,9 @@ func (w *Worker) concretize(f *Frame, from int) {
 		kernel.SumRows(nil, da, x, R, nil, f.inMag[lo:hi])
 		w.Work += int64(R * (hi - lo)) // all there is of networks whose ReLUs read the input
 	})
+	if f.Ball != nil {
+		f.Ball.concretize(w)
+	}
 	gE, gS := gamma(w.net.errUnits), gamma(w.net.sumLen+8)
 	for r := range w.LB {
 		E := gE*w.e[r] + gS*(w.da[r]-w.dn[r]+math.Abs(w.D[r])) + tinyError

@@ -23,6 +23,12 @@ type Frame struct {
 	// reach is the first node whose magnitudes are beyond maxMagnitude: from there on no bound is offered.
 	reach int
 	given Scale // what S was set to; S may replace its wild part (scale.go)
+	// Parallel makes every default lower line of an open ReLU parallel to its upper line, as in Wong and Kolter's dual network; it
+	// takes effect with the next Refresh.
+	Parallel bool
+	// Ball, if set, is where passes minimise the input term, instead of on the box.
+	Ball *Ball
+	sc   ibpScratch
 }
 
 // reluFrame lists a ReLU layer's unstable neurons with their upper lines, and the stably active ones.
@@ -108,7 +114,10 @@ func (f *Frame) refreshRelu(act, k int) {
 		case u > 0:
 			s, t := upperLine(l, u)
 			a0 := 0.0
-			if u > -l {
+			switch {
+			case f.Parallel:
+				a0 = s
+			case u > -l:
 				a0 = 1
 			}
 			rf.pos[j] = int32(len(rf.unstable))

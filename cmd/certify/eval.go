@@ -19,6 +19,7 @@ type evalFlags struct {
 	out      string
 	pictures int
 	progress string
+	bound    string
 	failOn   []string
 	conds    []condition
 }
@@ -33,7 +34,8 @@ func (a *app) evalCmd() *cobra.Command {
 			"asked. With -o every finished item is kept at once, and the same command goes on from there; `certify report` makes\n" +
 			"a page of the file.",
 		Example: "  certify eval net.onnx --data mnist:test[0:1000] --eps 2/255,4/255,8/255 -t 10 -j 2 -o run.jsonl\n" +
-			"  certify eval net.onnx --data val.npz --eps 0.1 --fail-on 'certified<0.9'",
+			"  certify eval net.onnx --data val.npz --eps 0.1 --fail-on 'certified<0.9'\n" +
+			"  certify eval net.onnx --data mnist:test --eps 0.1 --bound wong-kolter",
 		Args: cobra.ExactArgs(1),
 	}
 	f.register(c, false, "time for each item and radius: 10, 10s, 2m (default: none)")
@@ -42,6 +44,8 @@ func (a *app) evalCmd() *cobra.Command {
 	fs.StringVarP(&f.out, "out", "o", "",
 		"keep results in this `file`, one JSON line for each item; a run that was stopped goes on from it")
 	fs.BoolVar(&f.noVerify, "no-verify", false, "run attacks only")
+	fs.StringVar(&f.bound, "bound", "",
+		"ask one bound of this `name` for certificates and nothing else: no attack, no search ('certify list bounds')")
 	fs.IntVar(&f.pictures, "pictures", 256,
 		"keep the values of the first `N` items in the file, for pictures in the report, where they are not proved")
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
@@ -54,6 +58,9 @@ func (a *app) evalCmd() *cobra.Command {
 func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 	opt, sem, err := f.options()
 	if err != nil {
+		return err
+	}
+	if err := f.checkBound(opt); err != nil {
 		return err
 	}
 	if f.eps == "" {
@@ -74,7 +81,7 @@ func (a *app) eval(ctx context.Context, f *evalFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	e := robust.EvalOptions{Options: opt, Eps: eps, Pictures: f.pictures}
+	e := robust.EvalOptions{Options: opt, Eps: eps, Pictures: f.pictures, Bound: f.bound}
 	e.Domain = it.domain
 	if it.set.Labels == nil {
 		return dataError(it.set.CheckLabels(m.Classes()))
@@ -232,6 +239,10 @@ func (a *app) printEval(asJSON bool, h *robust.Header, records []*robust.Record)
 	if asJSON {
 		return encodeEval(a.out, h, rows)
 	}
+	if h.Options.Bound != "" {
+		a.printBound(h, rows)
+		return nil
+	}
 	g := &grid{head: []string{"eps", "items", "clean", "attacked", "certified", "undecided", "timed out", "broken", "seconds"},
 		right: map[string]bool{}}
 	for _, c := range g.head[1:] {
@@ -239,7 +250,7 @@ func (a *app) printEval(asJSON bool, h *robust.Header, records []*robust.Record)
 	}
 	for k, r := range rows {
 		certified := percent(r.Certified, r.Items)
-		if !verified(h) {
+		if !h.Proves() {
 			certified = "not attempted"
 		}
 		g.add(epsText(h, k, r.Eps), r.Items, percent(r.Clean, r.Items), percent(r.Items-r.Broken, r.Items), certified, r.Undecided,
@@ -248,11 +259,6 @@ func (a *app) printEval(asJSON bool, h *robust.Header, records []*robust.Record)
 	}
 	g.text(a.out)
 	return nil
-}
-
-// verified reports whether proofs were attempted at all.
-func verified(h *robust.Header) bool {
-	return h.Options.Verify && h.Options.Norm == "linf" && h.Model.Unverifiable == ""
 }
 
 func epsText(h *robust.Header, k int, eps float64) string {

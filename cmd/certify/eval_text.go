@@ -18,6 +18,8 @@ func encodeEval(w io.Writer, h *robust.Header, rows []robust.Row) error {
 	type row struct {
 		robust.Row
 		EpsText           string   `json:"eps_text"`
+		CleanErrors       int      `json:"clean_errors"`
+		NotCertified      *int     `json:"not_certified"` // clean errors included; null: not attempted
 		CleanAccuracy     float64  `json:"clean_accuracy"`
 		AttackedAccuracy  float64  `json:"attacked_accuracy"`
 		CertifiedAccuracy *float64 `json:"certified_accuracy"` // null: not attempted
@@ -28,10 +30,11 @@ func encodeEval(w io.Writer, h *robust.Header, rows []robust.Row) error {
 		Rows   []row          `json:"rows"`
 	}{evalSchema, h, nil}
 	for k, r := range rows {
-		x := row{r, epsText(h, k, r.Eps), r.CleanAccuracy(), r.Attacked(), nil}
-		if verified(h) {
-			c := r.CertifiedAccuracy()
-			x.CertifiedAccuracy = &c
+		x := row{Row: r, EpsText: epsText(h, k, r.Eps), CleanErrors: r.Items - r.Clean, CleanAccuracy: r.CleanAccuracy(),
+			AttackedAccuracy: r.Attacked()}
+		if h.Proves() {
+			c, n := r.CertifiedAccuracy(), r.Items-r.Certified
+			x.CertifiedAccuracy, x.NotCertified = &c, &n
 		}
 		o.Rows = append(o.Rows, x)
 	}

@@ -15,12 +15,12 @@ import (
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
 	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid,
-		"falsifiers": falsifierGrid, "losses": lossGrid}
+		"falsifiers": falsifierGrid, "bounds": boundGrid, "losses": lossGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching|attacks|falsifiers|losses",
+		Use:       "list operators|methods|branching|attacks|falsifiers|bounds|losses",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "losses"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "bounds", "losses"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {

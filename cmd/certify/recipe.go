@@ -27,6 +27,7 @@ type recipe struct {
 	Loss struct {
 		Method string     `toml:"method"`
 		Eps    float64    `toml:"eps"`
+		Norm   int        `toml:"norm"`
 		Clip   [2]float64 `toml:"clip"`
 		Ramp   [2]float64 `toml:"ramp"`
 		Kappa  [2]float64 `toml:"kappa"`
@@ -143,7 +144,7 @@ func (r *recipe) net(input []int) (*train.Net[float32], error) {
 // objective makes the loss.
 func objective[T kernel.Float](r *recipe) (train.Objective[T], error) {
 	l := r.Loss
-	return loss.New[T](loss.Settings{Method: l.Method, Eps: l.Eps, Lower: l.Clip[0], Upper: l.Clip[1], Ramp: l.Ramp, Kappa: l.Kappa,
+	return loss.New[T](loss.Settings{Method: l.Method, Eps: l.Eps, Norm: l.Norm, Lower: l.Clip[0], Upper: l.Clip[1], Ramp: l.Ramp, Kappa: l.Kappa,
 		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Seed: r.Seed})
 }
 

@@ -104,6 +104,9 @@ func robustError(model, where string, err error) error {
 	var header *robust.HeaderError
 	var format *robust.FormatError
 	var internal *robust.InternalError
+	if f := unbounded(model, err); f != nil {
+		return f
+	}
 	switch {
 	case errors.As(err, &internal):
 		return &failure{code: exitInternal, kind: "internal", msg: err.Error(), detail: []string{string(internal.Stack)}, err: err,

@@ -47,6 +47,9 @@ const policy = `
 	# Proofs are searched for with what the search is made of, after it.
 	verify/bab, verify/kernel < verify/prove < cmd/...;
 
+	# A bound that is a package of its own.
+	relax < relax/kolter < verify/robust;
+
 	# Robustness asks attacks and the verifier; its pages are written from its records.
 	attacks/evasion, verify < verify/robust < verify/robust/page < cmd/..., examples/...;
 

@@ -16,8 +16,10 @@ import (
 type Settings struct {
 	// Method is one of Methods.
 	Method string
-	// Eps is the radius of the L∞ ball at the end of the ramp, Lower and Upper the range of valid inputs (both 0: no limits).
+	// Eps is the radius of the ball at the end of the ramp, Lower and Upper the range of valid inputs (both 0: no limits).
 	Eps, Lower, Upper float64
+	// Norm is 2 for balls in L2, which only wong-kolter knows, without limits; 0 for L∞.
+	Norm int
 	// Ramp says in which epochs the radius grows from 0 to Eps: not before Ramp[0], and it is there at Ramp[1]. The first quarter
 	// of the ramp grows like the fourth power of time, the rest linearly.
 	Ramp [2]float64
@@ -48,6 +50,7 @@ var methods = []Method{
 	{"natural", "cross-entropy of the clean inputs"},
 	{"pgd", "cross-entropy at the point that PGD finds (Madry et al. 2018)"},
 	{"ibp", "interval bound propagation (Gowal et al. 2018)"},
+	{"wong-kolter", "the dual network of Wong and Kolter (2018), in the norm L∞ or L2"},
 	{"crown-ibp", "one backward pass of CROWN on interval bounds, mixed with these (Zhang et al. 2020)"},
 	{"sabr", "intervals on a small box around an adversarial example (Müller et al. 2023)"},
 	{"mtl-ibp", "weighted sum of the interval and the adversarial loss (De Palma et al. 2024)"},
@@ -73,6 +76,9 @@ func New[T kernel.Float](s Settings) (train.Objective[T], error) {
 	return &objective[T]{s}, nil
 }
 
+// bounded reports whether the range of valid inputs has ends.
+func (s *Settings) bounded() bool { return !math.IsInf(s.Lower, -1) || !math.IsInf(s.Upper, 1) }
+
 func (s *Settings) check() error {
 	if !slices.ContainsFunc(methods, func(m Method) bool { return m.Name == s.Method }) {
 		names := make([]string, len(methods))
@@ -84,6 +90,9 @@ func (s *Settings) check() error {
 	if s.Eps < 0 || math.IsNaN(s.Eps) || math.IsInf(s.Eps, 1) || !(s.Lower < s.Upper) || !(s.Ramp[0] >= 0 && s.Ramp[1] >= s.Ramp[0]) {
 		return fmt.Errorf("loss: radius %v from epoch %v to %v in the range %v to %v: want numbers that make sense in this order",
 			s.Eps, s.Ramp[0], s.Ramp[1], s.Lower, s.Upper)
+	}
+	if s.Norm != 0 && (s.Norm != 2 || s.Method != "wong-kolter" || s.bounded()) {
+		return fmt.Errorf("loss: norm %d with %s: want 2 with wong-kolter and no range of valid inputs, or 0", s.Norm, s.Method)
 	}
 	for _, v := range []struct {
 		name  string

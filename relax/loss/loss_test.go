@@ -111,6 +111,9 @@ func TestGradients(t *testing.T) {
 	const h = 1e-6
 	for _, n := range nets {
 		for _, s := range cases() {
+			if s.Method == "wong-kolter" && n.name == "norm" {
+				continue
+			}
 			if s.Method == "taps" && n.name != "mlp" {
 				continue // the gradient connector is a derivative only where all points are in corners, as they are there
 			}

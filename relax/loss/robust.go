@@ -16,6 +16,13 @@ func (r *recorder[T]) robust(clean tape.Value) (loss tape.Value, worst *tape.Val
 	case "pgd":
 		return r.CrossEntropy(r.net.RecordWith(r.Tape, r.attack(), r.norms), r.one), nil, nil
 	}
+	if r.Method == "wong-kolter" {
+		w, err := r.kolter()
+		if err != nil {
+			return tape.Value{}, nil, err
+		}
+		return r.CrossEntropy(w, r.one), &w, nil
+	}
 	ball := r.Ball(r.x, r.eps, r.Lower, r.Upper)
 	if r.Method == "sabr" {
 		ball = r.SmallBall(r.x, r.attack(), r.eps, r.part, r.Lower, r.Upper)

@@ -22,6 +22,8 @@ import (
 type EvalOptions struct {
 	Options // Workers is the number of items at a time, each of which is searched by one thread
 	Eps     []float64
+	// Bound, if not empty, names the one method that is asked (BoundMethods), in the place of attacks and search.
+	Bound string
 	// Pictures is the number of items from the first whose values are kept in records.
 	Pictures int
 	// Log, if not nil, holds records of an earlier run, which are taken as they are, and gets every new one at once.
@@ -47,12 +49,15 @@ func (m *Model) Evaluate(ctx context.Context, set *data.Set, opt EvalOptions) ([
 			return nil, err
 		}
 	}
+	if opt.Bound != "" {
+		return m.evaluateBound(ctx, set, eps, &opt)
+	}
 	s, err := m.checked(set, opt.Options)
 	if err != nil {
 		return nil, err
 	}
 	return each(ctx, set, opt.Log, opt.Workers, opt.Earlier, opt.Done, func(ctx context.Context, i int) (*Record, error) {
-		return s.item(ctx, set, i, eps, opt.Pictures)
+		return s.item(ctx, set, i, eps, opt.Pictures, s.decide)
 	})
 }
 
@@ -217,8 +222,11 @@ func (p *pool[R]) take(i int, r R, err error) bool {
 	return true
 }
 
+// decider answers for one input and radius.
+type decider func(ctx context.Context, x []float64, label int, eps float64, root uint64) (*Ball, error)
+
 // item answers about one item.
-func (s *solver) item(ctx context.Context, set *data.Set, i int, eps []float64, pictures int) (*Record, error) {
+func (s *solver) item(ctx context.Context, set *data.Set, i int, eps []float64, pictures int, decide decider) (*Record, error) {
 	start := time.Now()
 	x, label := set.Item(i), set.Labels[i]
 	y, err := s.m.Scores(x)
@@ -228,7 +236,7 @@ func (s *solver) item(ctx context.Context, set *data.Set, i int, eps []float64, 
 	r := &Record{Index: i, Name: set.Names[i], Label: label, Pred: access.Argmax(y), Eps: make([]At, len(eps))}
 	_, r.Margin = rival(y, label)
 	r.Clean = r.Margin > 0
-	closest, err := s.ladder(ctx, r, x, label, eps, seed.Derive(s.opt.Seed, "robust", strconv.Itoa(i)))
+	closest, err := ladder(ctx, decide, r, x, label, eps, seed.Derive(s.opt.Seed, "robust", strconv.Itoa(i)))
 	if err != nil {
 		return nil, fmt.Errorf("item %d (%s): %w", i, set.Names[i], err)
 	}
@@ -243,15 +251,15 @@ func (s *solver) item(ctx context.Context, set *data.Set, i int, eps []float64, 
 }
 
 // ladder fills r.Eps from the largest radius down and returns the closest counterexample.
-func (s *solver) ladder(ctx context.Context, r *Record, x []float64, label int, eps []float64, root uint64) (closest *Witness,
-	err error) {
+func ladder(ctx context.Context, decide decider, r *Record, x []float64, label int, eps []float64, root uint64) (
+	closest *Witness, err error) {
 	var source At // of the closest
 	for k := len(eps) - 1; k >= 0; k-- {
 		if closest != nil && closest.Distance <= eps[k] {
 			r.Eps[k] = source.at(eps[k])
 			continue
 		}
-		b, err := s.decide(ctx, x, label, eps[k], root)
+		b, err := decide(ctx, x, label, eps[k], root)
 		if err != nil || ctx.Err() != nil {
 			return nil, err
 		}

@@ -45,6 +45,7 @@ type Header struct {
 		Attacks   []string  `json:"attacks"`
 		Verify    bool      `json:"verify"`
 		Method    string    `json:"method,omitempty"`
+		Bound     string    `json:"bound,omitempty"` // the one method that was asked
 		Semantics string    `json:"semantics"`
 		Memory    int64     `json:"memory,omitempty"`
 		Pictures  int       `json:"pictures"`
@@ -64,7 +65,16 @@ var HeaderMayDiffer = []string{"command", "model.path", "data.spec", "data.sha25
 // NewHeader describes a run of Evaluate, or of Radii with no radii, after a look at all of the data: its errors are those of the
 // run. Schema, Command, Tool, Model.Path and Data.Spec are the caller's.
 func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) (*Header, error) {
-	s, err := m.checked(set, opt.Options)
+	var s *solver
+	var err error
+	if opt.Bound != "" {
+		var b *boundSolver
+		if b, err = m.checkBound(set, opt); err == nil {
+			s = b.solver
+		}
+	} else {
+		s, err = m.checked(set, opt.Options)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -77,13 +87,19 @@ func (m *Model) NewHeader(set *data.Set, opt *EvalOptions) (*Header, error) {
 		set.Classes
 	o := &h.Options
 	o.Eps, o.Norm, o.Lower, o.Upper, o.Unit = opt.Eps, opt.Norm.String(), opt.Domain.Lower, opt.Domain.Upper, opt.Domain.Unit
-	o.Timeout, o.Verify, o.Method, o.Memory = opt.Timeout.Seconds(), !opt.NoVerify, opt.Method, opt.Memory
+	o.Timeout, o.Verify, o.Method, o.Memory, o.Bound = opt.Timeout.Seconds(), !opt.NoVerify, opt.Method, opt.Memory, opt.Bound
 	o.Semantics, o.Pictures, o.Seed = m.Semantics.String(), opt.Pictures, opt.Seed
 	o.Attacks = []string{}
 	for _, a := range s.a.methods {
 		o.Attacks = append(o.Attacks, a.text)
 	}
 	return h, nil
+}
+
+// Proves reports whether the run attempts proofs.
+func (h *Header) Proves() bool {
+	o := &h.Options
+	return h.Model.Unverifiable == "" && (o.Bound != "" || o.Verify && o.Norm == "linf")
 }
 
 // hashItems is the SHA-256 of shape, values and labels.

@@ -32,7 +32,7 @@ type At struct {
 	Eps     float64 `json:"eps"`
 	Verdict Verdict `json:"verdict"`
 	Reason  string  `json:"reason,omitempty"`
-	// By is what decided ("input", "attack NAME", "search", "proof"), From the radius it decided at where that is another one.
+	// By is what decided ("input", "attack NAME", "search", "proof", "bound NAME"), From the radius it decided at where that is another one.
 	By   string   `json:"by,omitempty"`
 	From *float64 `json:"from,omitempty"`
 	// Distance and Class are those of the counterexample; AnyOrder is true when every binary32 execution misclassifies it, Replayed

@@ -104,7 +104,7 @@ func newView(r *Run) (*view, error) {
 	h := r.Header
 	v := &view{Model: path.Base(h.Model.Path), Data: h.Data.Spec, Path: path.Base(r.Path), H: h, Items: len(r.Records),
 		Total:    h.Data.Items,
-		Verified: h.Options.Verify && h.Options.Norm == "linf" && h.Model.Unverifiable == "", Norm: normName(h.Options.Norm),
+		Verified: h.Proves(), Norm: normName(h.Options.Norm),
 		Domain: domainWords(h)}
 	sort.Slice(r.Records, func(i, j int) bool { return r.Records[i].Index < r.Records[j].Index })
 	for k, s := range robust.Summary(r.Records) {
