@@ -19,7 +19,9 @@ const policy = `
 	< nn, nn/tape
 	< nn/onnx, nn/spec, nn/data, nn/train
 	< verify/cert, verify/trace
-	< relax, relax/loss, relax/kolter
+	< relax
+	< relax/kolter
+	< relax/loss
 	< smt, smt/reluplex, smt/glpk, sdp/..., attacks/access, attacks/...
 	< verify/bab
 	< verify
