@@ -31,7 +31,8 @@ func (a *app) evalCmd() *cobra.Command {
 		Short: "Clean, attacked and certified accuracy of a data set at several radii",
 		Long: "For every item and radius: is it classified as its label, does an attack break it, does the verifier prove it? What\n" +
 			"holds at one radius holds at smaller ones and a counterexample breaks larger ones, so only what does not follow is\n" +
-			"asked. With -o every finished item is kept at once, and the same command goes on from there; `certify report` makes\n" +
+			"asked. With --bound one method gives certificates without attack and search, as they are counted for training\n" +
+			"methods. With -o every finished item is kept at once, and the same command goes on from there; `certify report` makes\n" +
 			"a page of the file.",
 		Example: "  certify eval net.onnx --data mnist:test[0:1000] --eps 2/255,4/255,8/255 -t 10 -j 2 -o run.jsonl\n" +
 			"  certify eval net.onnx --data val.npz --eps 0.1 --fail-on 'certified<0.9'\n" +

@@ -38,7 +38,7 @@ func (f *robustFlags) register(c *cobra.Command, one bool, timeout string) {
 	fs.IntVarP(&f.workers, "workers", "j", 0, "threads (default: the cores)")
 	fs.Var(&f.memory, "memory", "memory budget of all searches together (default: 4 GiB)")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of everything random")
-	fs.StringVar(&f.norm, "norm", "linf", "linf, l2, l1 or l0; norms other than linf are attacked and not verified")
+	fs.StringVar(&f.norm, "norm", "linf", "linf, l2, l1 or l0; the search proves in linf only")
 	fs.StringArrayVar(&f.attacks, "attack", nil,
 		"an `attack` with parameters, as pgd:steps=100; can be repeated (default: "+robust.DefaultAttack+")")
 	fs.BoolVar(&f.noAttack, "no-attack", false, "run no attack before verifying")

@@ -120,8 +120,9 @@ func checkLayers(layers []Layer) (params int, err error) {
 //
 // Order. A convolution of stride s becomes one of stride 1 when its input is cut into blocks of s×s pixels, aligned with the
 // padding: an output sees reach×reach blocks, and all of a block's pixels are seen by the same reach×reach outputs. So neurons
-// are ordered by blocks row by row, within a block by pixels, within a pixel by channels; a block and the outputs that see it
-// make one product of matrices. Before a dense layer a block is a pixel.
+// are ordered by blocks row by row, within a block by pixels, within a pixel by channels: what a pixel of outputs sees in a row
+// of blocks are neighbours, and so are its channels, and the weights between them are one small matrix. Before a dense layer a
+// block is a pixel.
 type variable struct {
 	c, h, w, n int
 	s, p       int // size and alignment of the blocks

@@ -22,8 +22,8 @@ type Options struct {
 // than ever before. A result depends on its row alone.
 //
 // Every row has its own slopes, so rows are worked on one by one: a pass takes the rows of the dual network of one layer, and
-// neurons that are off are left out of every product. Convolutions are done by blocks (variable), and rows of a convolution in
-// groups of the same pixel, within their field of view.
+// neurons that are off are left out of every product. Convolutions are small products of matrices (variable), and rows of a
+// convolution go in groups of the same pixel, within their field of view.
 type Loss[T kernel.Float] struct {
 	layers  []Layer
 	vars    []*variable
@@ -103,7 +103,7 @@ func (w *Loss[T]) Classes() int { return w.classes }
 
 // Forward writes, for every row of x (len(labels) rows), upper bounds on score[t] − score[label] over the ball of radius eps
 // into out[row*Classes+t], 0 for the label itself: logits whose cross-entropy is the robust loss. It panics on slices of other
-// lengths.
+// lengths; labels are below Classes.
 func (w *Loss[T]) Forward(params, x []T, labels []int, eps T, out []T) {
 	n := w.Inputs()
 	if len(params) < w.params || len(x) != len(labels)*n || len(out) != len(labels)*w.classes {

@@ -124,8 +124,12 @@ func TestRows(t *testing.T) {
 		}
 		grad, sum := make([]float64, w.Params()), make([]float64, w.Params())
 		w.Forward(k.params, k.x, k.labels, k.eps, out)
+		chunk, used := w.nums.chunk, w.nums.used
 		w.Backward(k.params, dout, grad)
 		w.Backward(k.params, dout, grad) // again: twice the gradient
+		if w.nums.chunk != chunk || w.nums.used != used {
+			t.Errorf("%s: Backward keeps memory", name)
+		}
 		for i, y := range k.labels {
 			one := make([]float64, c)
 			w.Forward(k.params, k.row(i), []int{y}, k.eps, one)

@@ -35,6 +35,8 @@ func TestEvaluateBound(t *testing.T) {
 					t.Errorf("%s: item %d is not certified at %v: %+v", method.Name, i, eps[k], a)
 				case a.Verdict == Holds && a.By != "bound "+method.Name:
 					t.Errorf("%s: decided by %q", method.Name, a.By)
+				case !r.Clean && a.Verdict != Violated:
+					t.Errorf("%s: item %d is misclassified, and %v", method.Name, i, a.Verdict)
 				case a.Verdict == Violated && (a.By != "input" || r.Clean):
 					t.Errorf("%s: item %d is violated: %+v", method.Name, i, a)
 				case !want && r.Clean && (a.Bound == nil || *a.Bound > 0 || a.Reason == ""):

@@ -22,7 +22,8 @@ import (
 type EvalOptions struct {
 	Options // Workers is the number of items at a time, each of which is searched by one thread
 	Eps     []float64
-	// Bound, if not empty, names the one method that is asked (BoundMethods), in the place of attacks and search.
+	// Bound, if not empty, names the one method that is asked (BoundMethods), in the place of attacks and search: of Options only
+	// Domain, Norm and Workers then count.
 	Bound string
 	// Pictures is the number of items from the first whose values are kept in records.
 	Pictures int
