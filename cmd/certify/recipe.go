@@ -135,8 +135,10 @@ func (r *recipe) net(input []int) (*train.Net[float32], error) {
 	case "", "he":
 	case "ibp":
 		n.InitialiseIBP(r.Seed)
+	case "small":
+		n.InitialiseSmall(r.Seed)
 	default:
-		return nil, fmt.Errorf("init %q: want he or ibp", r.Init)
+		return nil, fmt.Errorf("init %q: want he, small or ibp", r.Init)
 	}
 	return n, nil
 }

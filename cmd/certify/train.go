@@ -32,7 +32,7 @@ const recipeHelp = `A recipe is a TOML file:
   seed = 1
   data = "mnist:train"
   layers = ["conv 16 4 stride 2 pad 1", "relu", "dense 100", "relu", "dense 10"]
-  init = "ibp"                       # weights for interval bounds; he is the default
+  init = "ibp"                       # weights for interval bounds; or small (as PyTorch's), he (the default)
   [loss]
   method = "ibp"                     # certify list losses
   eps = 0.1

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/internal/seed"
@@ -143,6 +144,27 @@ func (n *Net[T]) InitialiseIBP(root uint64) {
 		}
 		return math.Sqrt(2*math.Pi) / float64(fanIn)
 	})
+}
+
+// InitialiseSmall draws weights and biases evenly from ±1/√fan-in, as PyTorch does by default: small enough that most neurons keep
+// their sign in a ball from the first step on, which bounds that work neuron by neuron are fast on.
+func (n *Net[T]) InitialiseSmall(root uint64) {
+	fanIn := 1
+	for _, p := range n.params {
+		switch len(p.Shape) {
+		case 2:
+			fanIn = p.Shape[0]
+		case 4:
+			fanIn = op.Size(p.Shape[1:])
+		}
+		if !strings.HasSuffix(p.Name, ".weight") && !strings.HasSuffix(p.Name, ".bias") {
+			continue
+		}
+		r, most := seed.Stream(root, "init", p.Name), 1/math.Sqrt(float64(fanIn))
+		for k := range p.Data {
+			p.Data[k] = T((2*r.Float64() - 1) * most)
+		}
+	}
 }
 
 // draw draws every weight from a normal distribution. A dense weight is [in out], a convolution's [out in k k].

@@ -97,3 +97,38 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestInitialisations compares what the initialisations draw with their deviations.
+func TestInitialisations(t *testing.T) {
+	net, err := New[float64](1, []int{50}, Dense{80}, BatchNorm{}, ReLU{}, Dense{60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	deviation := func(x []float64) float64 {
+		s := 0.0
+		for _, v := range x {
+			s += v * v
+		}
+		return math.Sqrt(s / float64(len(x)))
+	}
+	first, last := net.Params()[0].Data, net.Params()[6].Data
+	check := func(name string, want ...float64) {
+		t.Helper()
+		for i, x := range [][]float64{first, last} {
+			if got := deviation(x); math.Abs(got/want[i]-1) > 0.05 {
+				t.Errorf("%s: deviation %v, want %v", name, got, want[i])
+			}
+		}
+	}
+	check("He", math.Sqrt(2.0/50), math.Sqrt(2.0/80))
+	net.InitialiseIBP(1)
+	check("IBP", math.Sqrt(2*math.Pi)/50, math.Sqrt(2.0/80))
+	net.InitialiseSmall(1)
+	check("small", 1/math.Sqrt(3*50), 1/math.Sqrt(3*80))
+	if b := net.Params()[1].Data; !(deviation(b) > 0.05) || slices.Max(b) > 1/math.Sqrt(50) {
+		t.Errorf("small: biases %v", b[:3])
+	}
+	if g := net.Params()[2].Data; g[0] != 1 {
+		t.Errorf("the scale of the normalisation is %v", g[0])
+	}
+}
