@@ -24,14 +24,29 @@ func (w *worst) boxed(k int, last Multipliers) Multipliers {
 		if tau == 0 || tau > 0 != (a > 0) {
 			tau = math.Copysign(1e-3, a)
 		}
-		tau = bisect(tau, 24, func(t float64) bool { return (along(t)-target)*math.Copysign(1, a) > 0 })
-		along(tau)
+		beyond := 0.0
+		beyond, tau = bisect(tau, 30, func(t float64) bool { return (along(t)-target)*math.Copysign(1, a) > 0 })
+		w.mix(k, along(beyond), target, func() float64 { return along(tau) })
 	}
 	m := Multipliers{Sphere: lam}
 	if w.norm > 0 {
 		m.Slab = tau / w.norm
 	}
 	return m
+}
+
+// mix leaves in w.u the point between the present one and the next one whose ⟨v, u⟩ is the target. Where the maximiser jumps, as it
+// does without a sphere, neither end is near the maximum, but a point between them is.
+func (w *worst) mix(k int, present, target float64, next func() float64) {
+	copy(w.other, w.u[k])
+	other := next()
+	share := 0.0
+	if present != other {
+		share = min(max((target-other)/(present-other), 0), 1)
+	}
+	for j, u := range w.u[k] {
+		w.u[k][j] = u + share*(w.other[j]-u)
+	}
 }
 
 // sphere finds λ for a given τ and leaves the maximiser in w.u.
@@ -45,7 +60,7 @@ func (w *worst) sphere(k int, tau, last float64) float64 {
 	if last <= least {
 		last = 1e-3
 	}
-	lam := bisect(last, 24, long)
+	_, lam := bisect(last, 30, long)
 	long(lam)
 	return lam
 }
@@ -58,10 +73,10 @@ func (w *worst) point(k int, tau, lam float64) {
 	}
 }
 
-// bisect finds where below turns false when its argument grows from start/2^n to start·2^n; start may be negative. It returns the
-// end where below is false.
-func bisect(start float64, steps int, below func(float64) bool) float64 {
-	lo, hi := start, start
+// bisect finds where below turns false when its argument grows in magnitude; start may be negative. It returns the ends of the
+// bracket: below is true at lo and false at hi.
+func bisect(start float64, steps int, below func(float64) bool) (lo, hi float64) {
+	lo, hi = start, start
 	factor := 2.0
 	if below(start) {
 		for hi = start * factor; below(hi) && factor < 1e60; hi *= factor {
@@ -74,13 +89,16 @@ func bisect(start float64, steps int, below func(float64) bool) float64 {
 	}
 	for range steps {
 		mid := lo + (hi-lo)/2
+		if hi/lo > 4 { // halve the logarithm first
+			mid = math.Copysign(math.Sqrt(math.Abs(lo))*math.Sqrt(math.Abs(hi)), hi)
+		}
 		if below(mid) {
 			lo = mid
 		} else {
 			hi = mid
 		}
 	}
-	return hi
+	return lo, hi
 }
 
 func norm(v []float64) float64 {

@@ -24,8 +24,8 @@ type Filter struct {
 	Width         [2]float64 // +Inf without a slab
 }
 
-// radiusRoom is the relative room that Fit leaves above the percentile it computes, for its own rounding. Check wants the recorded
-// radius at or above the percentile and at most radiusSlack larger.
+// radiusRoom is the room that Fit leaves above the percentile it computes, for its own rounding. Check wants the recorded radius at
+// or above the percentile, so that the certificate covers it, and at most radiusSlack larger. Both are relative; see slack.
 const (
 	radiusRoom  = 1.0 / (1 << 30)
 	radiusSlack = 1.0 / (1 << 20)
@@ -61,10 +61,12 @@ func (f *Filter) Fit(b *Binary) error {
 			width = append(width, math.Abs(dot)/norm)
 		}
 		if f.SpherePercent > 0 {
-			f.Radius[k] = percentile(radius, f.SpherePercent) * (1 + radiusRoom)
+			f.Radius[k] = percentile(radius, f.SpherePercent)
+			f.Radius[k] += f.slack(f.Radius[k], radiusRoom)
 		}
 		if f.SlabPercent > 0 {
-			f.Width[k] = percentile(width, f.SlabPercent) * (1 + radiusRoom)
+			f.Width[k] = percentile(width, f.SlabPercent)
+			f.Width[k] += f.slack(f.Width[k], radiusRoom)
 		}
 	}
 	return nil
@@ -85,6 +87,17 @@ func (f *Filter) valid() error {
 		return errors.New("poison: a slab alone leaves the attacker unbounded: a sphere or a range with two ends is needed")
 	}
 	return nil
+}
+
+// slack is a relative amount of a distance and of the largest value of a centroid, which rounding errors of distances grow with.
+func (f *Filter) slack(distance, relative float64) float64 {
+	const tiny = 1e-100
+	for k := range 2 {
+		for _, m := range f.Centroid[k] {
+			distance = max(distance, math.Abs(m))
+		}
+	}
+	return relative*distance + tiny
 }
 
 // hasRange reports whether values are limited.

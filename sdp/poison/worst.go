@@ -7,12 +7,13 @@ import "math"
 // the slab is at α·v − y·β·w_⊥/‖w_⊥‖ with α = clip(−y·r·w_v/‖w‖, ±s) and β = √(r² − α²). With a range, two multipliers are
 // searched for; see boxed.
 type worst struct {
-	f    *Filter
-	v    []float64 // unit
-	norm float64   // of μ_− − μ_+
-	u    [2][]float64
-	c    []float64
-	mult [2]Multipliers
+	f     *Filter
+	v     []float64 // unit
+	norm  float64   // of μ_− − μ_+
+	u     [2][]float64
+	c     []float64
+	other []float64 // room for mix
+	mult  [2]Multipliers
 }
 
 // Multipliers certify the largest loss in one class: Slab belongs to ⟨x−μ, μ_−−μ_+⟩, Sphere to ‖x−μ‖² (only with a range). Every
@@ -20,7 +21,8 @@ type worst struct {
 type Multipliers struct{ Slab, Sphere float64 }
 
 func newWorst(f *Filter) *worst {
-	w := &worst{f: f, c: make([]float64, len(f.Centroid[0]))}
+	d := len(f.Centroid[0])
+	w := &worst{f: f, c: make([]float64, d), other: make([]float64, d)}
 	w.v, w.norm = f.direction()
 	for j := range w.v {
 		if w.norm > 0 {
