@@ -107,7 +107,8 @@ func (e *Ensemble) train(m int, x []float32, labels, rows []int, ridge float64) 
 		}
 		y[i*classes+labels[r]]++
 	}
-	solve(gram, y, n, classes)
+	factorise(gram, n)
+	substitute(gram, y, n, classes)
 	sums := make([]float64, d*classes)
 	for i, r := range rows {
 		for t, v := range x[r*d : (r+1)*d] {
@@ -120,39 +121,6 @@ func (e *Ensemble) train(m int, x []float32, labels, rows []int, ridge float64) 
 	for t := range d {
 		for c := range classes {
 			e.weights[t*width+m*classes+c] = float32(sums[t*classes+c])
-		}
-	}
-}
-
-// solve overwrites y, n rows of k, with the solution of A·X = Y by Cholesky's factorisation of A, whose lower triangle it overwrites.
-func solve(a, y []float64, n, k int) {
-	for i := range n {
-		for j := range i + 1 {
-			sum := a[i*n+j]
-			for t := range j {
-				sum -= a[i*n+t] * a[j*n+t]
-			}
-			if i == j {
-				a[i*n+i] = math.Sqrt(max(sum, 1e-12))
-			} else {
-				a[i*n+j] = sum / a[j*n+j]
-			}
-		}
-	}
-	for c := range k {
-		for i := range n {
-			sum := y[i*k+c]
-			for t := range i {
-				sum -= a[i*n+t] * y[t*k+c]
-			}
-			y[i*k+c] = sum / a[i*n+i]
-		}
-		for i := n - 1; i >= 0; i-- {
-			sum := y[i*k+c]
-			for t := i + 1; t < n; t++ {
-				sum -= a[t*n+i] * y[t*k+c]
-			}
-			y[i*k+c] = sum / a[i*n+i]
 		}
 	}
 }

@@ -6,15 +6,16 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/spai-project/certify/nn/data"
 )
 
+// TestEnsembleMNIST is deep partition aggregation on all of MNIST with 1200 models. Levine and Feizi (2021) have 95.85 % and a median
+// of 448 with networks.
 func TestEnsembleMNIST(t *testing.T) {
 	root := os.Getenv("CERTIFY_BENCH")
-	if root == "" {
-		t.Skip("CERTIFY_BENCH is not set")
+	if root == "" || testing.Short() {
+		t.Skip("CERTIFY_BENCH is not set, or -short")
 	}
 	opt := data.Options{MNIST: filepath.Join(root, "mnist")}
 	train, err := data.Open("mnist:train", opt)
@@ -25,36 +26,26 @@ func TestEnsembleMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, ridge := range []float64{0.0005, 0.001, 0.002} {
-		start := time.Now()
-		e, err := TrainEnsemble(context.Background(), train, 10, EnsembleOptions{Ridge: ridge})
-		if err != nil {
-			t.Fatal(err)
-		}
-		mid := time.Now()
-		votes, err := e.Votes(context.Background(), test)
-		if err != nil {
-			t.Fatal(err)
-		}
-		end := time.Now()
-		right, base := 0, 0
-		var radii []int
-		m := e.Spread.Buckets
-		for i, l := range test.Labels {
-			for _, v := range votes[i*m : (i+1)*m] {
-				if int(v) == l {
-					base++
-				}
-			}
-			p, r := e.Spread.Radius(votes[i*m:(i+1)*m], 10)
-			if p == l {
-				right++
-			} else {
-				r = -1
-			}
-			radii = append(radii, r)
-		}
-		slices.Sort(radii)
-		t.Logf("ridge %v: %d right, base %.4f, median %d; %v %v", ridge, right, float64(base)/float64(m*test.Len()), radii[len(radii)/2], mid.Sub(start), end.Sub(mid))
+	e, err := TrainEnsemble(context.Background(), train, 10, EnsembleOptions{})
+	if err != nil {
+		t.Fatal(err)
 	}
+	votes := cast(t, e, test)
+	right, m := 0, e.Spread.Buckets
+	var radii []int
+	for i, l := range test.Labels {
+		p, r := e.Spread.Radius(votes[i*m:(i+1)*m], 10)
+		if p == l {
+			right++
+		} else {
+			r = -1
+		}
+		radii = append(radii, r)
+	}
+	slices.Sort(radii)
+	median := radii[len(radii)/2]
+	if right < 9600 || median < 525 {
+		t.Errorf("%d right, median %d; want 9632 and 536, nearly", right, median)
+	}
+	t.Logf("%d right, median %d", right, median)
 }
