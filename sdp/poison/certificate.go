@@ -109,7 +109,7 @@ func Assumptions() []string {
 		"the bound is on the mean hinge loss on the clean training data; it says nothing about test data by itself",
 		"the classifier minimises the mean hinge loss on what the defence leaves, under the stated bound on ‖(w, b)‖",
 		"the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them",
-		"the attacker adds items, at most ε times the clean ones, and changes none; no clean item is counted as filtered out",
+		"the attacker adds items, at most ε times the clean ones, and changes none; training keeps every clean item",
 	}
 }
 
@@ -197,24 +197,32 @@ func (c *Certificate) Write(w io.Writer) error {
 // Read reads a certificate. Files over MaxBytes, with unknown fields, with anything behind the object or with numbers that are not
 // finite are errors. What it allocates is a small multiple of the file.
 func Read(r io.Reader) (*Certificate, error) {
-	text, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("poison: %w", err)
-	}
-	if len(text) > MaxBytes {
-		return nil, fmt.Errorf("poison: the certificate is larger than %d bytes", MaxBytes)
-	}
 	c := &Certificate{}
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(c); err != nil {
-		return nil, fmt.Errorf("poison: the certificate is malformed: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("poison: the certificate is malformed: something follows its end")
+	if err := readObject(r, c); err != nil {
+		return nil, err
 	}
 	if c.Format != Format {
 		return nil, fmt.Errorf("poison: the format is %q, not %q", c.Format, Format)
 	}
 	return c, nil
+}
+
+// readObject reads a file that is one JSON object with known fields.
+func readObject(r io.Reader, object any) error {
+	text, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err != nil {
+		return fmt.Errorf("poison: %w", err)
+	}
+	if len(text) > MaxBytes {
+		return fmt.Errorf("poison: the certificate is larger than %d bytes", MaxBytes)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(object); err != nil {
+		return fmt.Errorf("poison: the certificate is malformed: %w", err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return errors.New("poison: the certificate is malformed: something follows its end")
+	}
+	return nil
 }

@@ -1,9 +1,13 @@
 package poison
 
 import (
+	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/spai-project/certify/nn/data"
 )
@@ -38,6 +42,40 @@ type Stability struct {
 // distance.
 func (n *Neighbours) Certify(x []float64) Stability {
 	return stability(n.ranked(x), n.K, n.Classes)
+}
+
+// CertifyAll certifies every item of a set. done is called after each, one call at a time, unless it is nil. When ctx ends, its error
+// is returned, and items that were not reached have the class −1.
+func (n *Neighbours) CertifyAll(ctx context.Context, s *data.Set, workers int, done func(done, total int)) ([]Stability, error) {
+	if s.Dim() != n.set.Dim() {
+		return nil, fmt.Errorf("poison: items of %d values do not go with the training data", s.Dim())
+	}
+	if workers < 1 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	out := make([]Stability, s.Len())
+	for i := range out {
+		out[i].Class = -1
+	}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var lock sync.Mutex
+	count := 0
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < s.Len() && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				out[i] = n.Certify(s.Item(i))
+				if done != nil {
+					lock.Lock()
+					count++
+					done(count, s.Len())
+					lock.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return out, ctx.Err()
 }
 
 // ranked returns the labels of the nearest items, nearest first: as many as a radius can depend on. To insert k items of another
