@@ -117,6 +117,9 @@ func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *p
 	if err := f.keep(func(w *os.File) error { return c.Write(w) }); err != nil {
 		return r, err
 	}
+	if f.attack != "" && attack == nil {
+		a.notef("note: there is no attack to write: the search was interrupted, or found no item with a loss")
+	}
 	if f.attack != "" && attack != nil {
 		if err := keepAttack(f.attack, s, attack, train.D, pair); err != nil {
 			return r, err

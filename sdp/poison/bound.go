@@ -55,9 +55,13 @@ type Search struct {
 	Multipliers [2]Multipliers // of the largest loss, for each class
 	Iterations  int
 
-	points [][]float32 // of each iteration, the worst item
+	points [][]float32 // the worst items of the last iterations
 	labels []int8      // 0 where the worst item had no loss
+	first  int         // the iteration of points[0]
 }
+
+// keptBytes bounds what a search remembers of its iterations.
+const keptBytes = 256 << 20
 
 // Bound looks for the θ with the smallest
 //
@@ -113,6 +117,10 @@ func (s *Search) keep(x []float64, y int8) {
 		p[j] = float32(v)
 	}
 	s.points, s.labels = append(s.points, p), append(s.labels, y)
+	if most := max(2, keptBytes/(4*(len(s.Theta)+8))); len(s.points) >= most {
+		s.first += most / 2
+		s.points, s.labels = slices.Delete(s.points, 0, most/2), slices.Delete(s.labels, 0, most/2)
+	}
 }
 
 // averaging is regularised dual averaging inside the ball of radius ρ: θ = −Σg/max(1/η, ‖Σg‖/ρ), where the maximum is over all
@@ -164,9 +172,9 @@ func (s *Search) Attack(ctx context.Context, b *Binary, o Options) (*Attack, err
 	}
 	count := int(o.Epsilon * float64(b.Len()))
 	var pool []int
-	for i := len(s.labels) / 10; i < len(s.labels); i++ {
-		if s.labels[i] != 0 {
-			pool = append(pool, i)
+	for i, y := range s.labels {
+		if y != 0 && s.first+i >= s.Iterations/10 {
+			pool = append(pool, s.first+i)
 		}
 	}
 	if count == 0 || len(pool) == 0 {
@@ -198,8 +206,8 @@ func (a *Attack) draw(pool []int, count int, root uint64) {
 // poison returns the distinct poisoned items with their numbers of copies as weights.
 func (s *Search) poison(a *Attack) (x []float32, y []int8, weight []float32) {
 	for i, at := range a.Iterates {
-		x = append(x, s.points[at]...)
-		y = append(y, s.labels[at])
+		x = append(x, s.points[at-s.first]...)
+		y = append(y, s.labels[at-s.first])
 		weight = append(weight, float32(a.Copies[i]))
 	}
 	return x, y, weight
@@ -209,8 +217,8 @@ func (s *Search) poison(a *Attack) (x []float32, y []int8, weight []float32) {
 func (s *Search) Points(a *Attack) (x []float32, y []int8) {
 	for i, at := range a.Iterates {
 		for range a.Copies[i] {
-			x = append(x, s.points[at]...)
-			y = append(y, s.labels[at])
+			x = append(x, s.points[at-s.first]...)
+			y = append(y, s.labels[at-s.first])
 		}
 	}
 	return x, y

@@ -49,21 +49,29 @@ func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOpti
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	if o.Models < 1 || o.Copies < 1 || o.Copies > o.Models || classes < 2 || classes > 256 || !(o.Ridge > 0) || math.IsInf(o.Ridge, 1) ||
-		o.Workers < 1 {
-		return nil, fmt.Errorf("poison: %d models with %d copies, %d classes, ridge %v: want 1 ≤ copies ≤ models, 2 to 256 classes, "+
-			"a positive ridge", o.Models, o.Copies, classes, o.Ridge)
+	switch {
+	case classes < 2 || classes > 256:
+		return nil, fmt.Errorf("poison: %d classes: want 2 to 256", classes)
+	case o.Models < 1 || o.Models > 1<<16 || o.Copies < 1 || o.Copies > o.Models:
+		return nil, fmt.Errorf("poison: %d models with %d copies: want 1 ≤ copies ≤ models ≤ 65536", o.Models, o.Copies)
+	case !(o.Ridge > 0) || math.IsInf(o.Ridge, 1) || o.Workers < 1:
+		return nil, fmt.Errorf("poison: ridge %v, %d workers: want positive numbers", o.Ridge, o.Workers)
 	}
 	if err := s.CheckLabels(classes); err != nil {
 		return nil, fmt.Errorf("poison: %w", err)
 	}
 	e := &Ensemble{Spread: NewSpread(o.Models, o.Copies, o.Seed), Classes: classes, features: NewFeatures(s.Shape), workers: o.Workers}
-	if int64(e.features.d)*int64(o.Models)*int64(classes) > 1<<30 {
-		return nil, fmt.Errorf("poison: %d models of %d features are more than fit into memory", o.Models, e.features.d)
+	if int64(e.features.d)*int64(o.Models)*int64(classes) > 1<<28 {
+		return nil, fmt.Errorf("poison: %d models of %d features for %d classes are more than %d weights", o.Models, e.features.d,
+			classes, 1<<28)
 	}
 	e.weights = make([]float32, e.features.d*o.Models*classes)
 	x := e.features.All(s, o.Workers)
 	buckets := partition(s, o.Models, !o.FlipsOnly)
+	if n := largest(buckets) * o.Copies; min(n, e.features.d) > maxSystem {
+		return nil, fmt.Errorf("poison: a model of %d features would train on %d items: want one of them to be at most %d; use more models",
+			e.features.d, n, maxSystem)
+	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var lock sync.Mutex
@@ -89,38 +97,80 @@ func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOpti
 	return e, ctx.Err()
 }
 
-// train solves (F·Fᵀ + λI)·A = Y for one model and stores its weights Fᵀ·A. A model without items votes for class 0.
+// maxSystem bounds the size of a model's system of equations.
+const maxSystem = 8192
+
+// largest returns the number of items of the largest bucket.
+func largest(buckets [][]int) int {
+	n := 0
+	for _, b := range buckets {
+		n = max(n, len(b))
+	}
+	return n
+}
+
+// train solves for one model and stores its weights W: of (F·Fᵀ + λI)·A = Y, W = Fᵀ·A, and (FᵀF + λI)·W = Fᵀ·Y, which have the same
+// solution, it takes the smaller system. A model without items has weights 0 and votes for class 0.
 func (e *Ensemble) train(m int, x []float32, labels, rows []int, ridge float64) {
 	d, n, classes := e.features.d, len(rows), e.Classes
-	gram, y := make([]float64, n*n), make([]float64, n*classes)
+	f := make([]float64, 0, n*d)
+	y := make([]float64, n*classes)
 	for i, r := range rows {
-		for j, q := range rows[:i+1] {
-			sum := 0.0
-			for t, v := range x[r*d : (r+1)*d] {
-				sum += float64(v) * float64(x[q*d+t])
-			}
-			gram[i*n+j] = sum
+		for _, v := range x[r*d : (r+1)*d] {
+			f = append(f, float64(v))
 		}
-		gram[i*n+i] += ridge
 		for c := range classes {
 			y[i*classes+c] = -1 / float64(classes)
 		}
 		y[i*classes+labels[r]]++
 	}
-	factorise(gram, n)
-	substitute(gram, y, n, classes)
-	sums := make([]float64, d*classes)
-	for i, r := range rows {
-		for t, v := range x[r*d : (r+1)*d] {
-			for c := range classes {
-				sums[t*classes+c] += float64(v) * y[i*classes+c]
+	w := make([]float64, d*classes)
+	if n <= d {
+		gram := make([]float64, n*n)
+		for i := range n {
+			for j := range i + 1 {
+				gram[i*n+j] = plainDot(f[i*d:(i+1)*d], f[j*d:(j+1)*d])
 			}
+			gram[i*n+i] += ridge
 		}
+		factorise(gram, n)
+		substitute(gram, y, n, classes)
+		addTransposed(w, f, y, n, d, classes)
+	} else {
+		gram := make([]float64, d*d)
+		addTransposed(gram, f, f, n, d, d)
+		for j := range d {
+			gram[j*d+j] += ridge
+		}
+		addTransposed(w, f, y, n, d, classes)
+		factorise(gram, d)
+		substitute(gram, w, d, classes)
 	}
 	width := e.Spread.Buckets * classes
 	for t := range d {
 		for c := range classes {
-			e.weights[t*width+m*classes+c] = float32(sums[t*classes+c])
+			e.weights[t*width+m*classes+c] = float32(w[t*classes+c])
+		}
+	}
+}
+
+// plainDot adds in order.
+func plainDot(a, b []float64) float64 {
+	sum := 0.0
+	for i, v := range a {
+		sum += v * b[i]
+	}
+	return sum
+}
+
+// addTransposed adds aᵀ·b to dst, for a of n rows of d and b of n rows of k.
+func addTransposed(dst, a, b []float64, n, d, k int) {
+	for i := range n {
+		for t, v := range a[i*d : (i+1)*d] {
+			row := dst[t*k : (t+1)*k]
+			for c, u := range b[i*k : (i+1)*k] {
+				row[c] += v * u
+			}
 		}
 	}
 }

@@ -28,6 +28,9 @@ func NewLinear(b *Binary, ridge float64, workers int) (*Linear, error) {
 	if !(ridge > 0) || math.IsInf(ridge, 1) {
 		return nil, fmt.Errorf("poison: the ridge is %v: want a positive number", ridge)
 	}
+	if b.D >= maxSystem {
+		return nil, fmt.Errorf("poison: %d features are more than %d", b.D, maxSystem-1)
+	}
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
 	}

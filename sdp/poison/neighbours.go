@@ -22,8 +22,8 @@ type Neighbours struct {
 
 // NewNeighbours checks k and the labels, which must be in [0, classes).
 func NewNeighbours(s *data.Set, k, classes int) (*Neighbours, error) {
-	if k < 1 || classes < 2 {
-		return nil, fmt.Errorf("poison: k = %d, %d classes: want at least 1 and 2", k, classes)
+	if k < 1 || k > 1<<20 || classes < 2 || classes > 1<<10 {
+		return nil, fmt.Errorf("poison: k = %d, %d classes: want 1 to %d, and 2 to %d", k, classes, 1<<20, 1<<10)
 	}
 	if err := s.CheckLabels(classes); err != nil {
 		return nil, fmt.Errorf("poison: %w", err)
@@ -95,7 +95,7 @@ func (n *Neighbours) ranked(x []float64) []int {
 		return a.item - b.item
 	}
 	keep := 2 * n.K
-	all := make([]near, 0, min(2*keep, n.set.Len())+1)
+	all := make([]near, 0, min(2*keep, n.set.Len()))
 	worst := near{distance: math.Inf(1)} // of those that are kept for certain
 	for i := range n.set.Len() {
 		sq := 0.0
