@@ -56,6 +56,24 @@ func TestEnsembleOrder(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Error("the votes depend on the order of the items or on the workers")
 	}
+	// The same item with different labels: without labels in the hash, the labels decide the order.
+	s = s.Select(append(seq(0, 300), seq(0, 300)...))
+	for i := range 300 {
+		s.Labels[i] = (s.Labels[i] + 1) % 3
+	}
+	want = cast(t, trained(t, s, EnsembleOptions{Models: 20, FlipsOnly: true}), test)
+	got = cast(t, trained(t, s.Select(r.Perm(600)), EnsembleOptions{Models: 20, FlipsOnly: true}), test)
+	if !slices.Equal(got, want) {
+		t.Error("the votes depend on the order of items with the same values")
+	}
+	for b, items := range partition(s, 5, false) {
+		for _, j := range items {
+			i := slices.Index(items, j)
+			if i > 0 && slices.Equal(s.Item(items[i-1]), s.Item(j)) && s.Labels[items[i-1]] > s.Labels[j] {
+				t.Fatalf("bucket %d is not in order", b)
+			}
+		}
+	}
 }
 
 // TestEnsemblePoison changes as many items as are certified: at random, and greedily towards the buckets of the leader's voters. No

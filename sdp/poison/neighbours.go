@@ -154,13 +154,13 @@ func stability(labels []int, k, classes int) Stability {
 	return s
 }
 
-// overtakes reports whether exactly r insertions and deletions, with no fewer, can let class c pass the leader.
+// overtakes reports whether r insertions and deletions, and not fewer, can let class c pass the leader. Where fewer than j of the l are
+// the leader's, r is more than enough, and a smaller r was asked for before.
 func overtakes(counts [][]int, c, leader, k, r int) bool {
 	for i := 0; i <= min(r, k); i++ {
 		j := r - i
 		l := min(k-i+j, len(counts[c])-1)
-		if counts[leader][l] >= j && // else fewer deletions do the same
-			lead(counts[leader][l]-j-counts[c][l]-i, c, leader) < 0 {
+		if lead(counts[leader][l]-j-counts[c][l]-i, c, leader) < 0 {
 			return true
 		}
 	}

@@ -129,3 +129,17 @@ func TestSpread(t *testing.T) {
 		t.Errorf("%d memberships", seen)
 	}
 }
+
+// TestSpend: the most damaging buckets first, and those without damage for nothing.
+func TestSpend(t *testing.T) {
+	for _, c := range []struct {
+		damages      []int
+		budget, want int
+	}{
+		{[]int{3, 0, 2}, 5, 5}, {[]int{3, 0, 2}, 3, 1}, {[]int{3, 4, 2}, 5, 3}, {[]int{2, 1}, 0, 0}, {[]int{2, 0, 0}, 0, 2},
+	} {
+		if got := spend(c.damages, c.budget); got != c.want {
+			t.Errorf("damages %v, budget %d: %d, want %d", c.damages, c.budget, got, c.want)
+		}
+	}
+}
