@@ -69,11 +69,11 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 		}
 		if err != nil {
 			end()
-			return a.poisonBoundEnd(ctx, f, g, rows, err)
+			return a.poisonBoundEnd(ctx, f, filter, g, rows, err)
 		}
 	}
 	end()
-	return a.poisonBoundEnd(ctx, f, g, rows, nil)
+	return a.poisonBoundEnd(ctx, f, filter, g, rows, nil)
 }
 
 // poisonBoundOne searches for one ε and keeps what it finds, also when it is interrupted.
@@ -91,7 +91,7 @@ func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *p
 	var attack *poison.Attack
 	r := &boundRow{Eps: eps, Iterations: s.Iterations}
 	theta := s.Theta
-	if stopped == nil {
+	if stopped == nil && !f.moving { // nothing says that what the search met passes the filter together
 		o.Progress = nil
 		if attack, stopped = s.Attack(ctx, train, o); stopped != nil {
 			attack = nil
@@ -118,7 +118,7 @@ func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *p
 		return r, err
 	}
 	if f.attack != "" && attack == nil {
-		a.notef("note: there is no attack to write: the search was interrupted, or found no item with a loss")
+		a.notef("note: there is no attack to write: the search was interrupted, found no item with a loss, or centroids move")
 	}
 	if f.attack != "" && attack != nil {
 		if err := keepAttack(f.attack, s, attack, train.D, pair); err != nil {
@@ -141,7 +141,7 @@ func keepAttack(path string, s *poison.Search, a *poison.Attack, d int, pair [2]
 }
 
 // poisonBoundEnd prints what there is.
-func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, g *grid, rows []*boundRow, err error) error {
+func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, filter *poison.Filter, g *grid, rows []*boundRow, err error) error {
 	var sig *interrupt
 	interrupted := errors.As(context.Cause(ctx), &sig)
 	if err != nil && !interrupted {
@@ -149,12 +149,12 @@ func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, g *grid, rows 
 	}
 	if f.json {
 		if err := json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison-bound/1", "rows": rows, "incomplete": interrupted,
-			"assumptions": poison.Assumptions()}); err != nil {
+			"assumptions": filter.Assumptions()}); err != nil {
 			return err
 		}
 	} else {
 		g.text(a.out)
-		for _, s := range poison.Assumptions() {
+		for _, s := range filter.Assumptions() {
 			a.notef("assumed   %s", s)
 		}
 	}
@@ -191,7 +191,10 @@ func (f *poisonFlags) binaries() (train, test *poison.Binary, pair [2]int, err e
 
 // filter is the defence that the flags describe.
 func (f *poisonFlags) filter() (*poison.Filter, error) {
-	out := &poison.Filter{SpherePercent: f.sphere, SlabPercent: f.slab, Low: math.Inf(-1), High: math.Inf(1)}
+	out := &poison.Filter{Moving: f.moving, SpherePercent: f.sphere, SlabPercent: f.slab, Low: math.Inf(-1), High: math.Inf(1)}
+	if f.moving {
+		out.SlabPercent = 0
+	}
 	if f.limits == "" {
 		return out, nil
 	}

@@ -107,7 +107,7 @@ func (f *poisonFlags) checkBound(text []byte) ([]string, error) {
 	says := []string{fmt.Sprintf("holds: with at most %v of %d items added, the hinge loss on the clean training data is at most %v",
 		c.Epsilon, b.Len(), c.Bound),
 		fmt.Sprintf("evaluated: %v = %v clean + %v · %v worst, ‖θ‖² ≤ %v", h.Bound, h.Clean, c.Epsilon, h.Worst, c.NormSquared)}
-	for _, s := range poison.Assumptions() {
+	for _, s := range c.Assumptions() {
 		says = append(says, "assumed: "+s)
 	}
 	return says, nil

@@ -69,13 +69,13 @@ const keptBytes = 256 << 20
 //
 // by regularised dual averaging (Xiao 2010), as Steinhardt, Koh and Liang (2017) do. U(θ) bounds the mean hinge loss on the clean
 // training data of the classifier that minimises the loss on clean and poisoned data under ‖θ‖² ≤ ρ², for every poison of εn items
-// that pass f. f must be fitted. When ctx ends, the best of what was seen is returned with the error of ctx.
+// that pass f. With centroids that move, the maximum is over what they can come to pass; see widened. f must be fitted. When ctx ends, the best of what was seen is returned with the error of ctx.
 func Bound(ctx context.Context, b *Binary, f *Filter, o Options) (*Search, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	h, w := newHinge(b, o.Workers), newWorst(f)
+	h, w := newHinge(b, o.Workers), newWorst(f.widened(b, o.Epsilon))
 	s := &Search{Bound: math.Inf(1), Theta: make([]float64, b.D+1)}
 	n := float64(b.Len())
 	g, x := make([]float64, b.D+1), make([]float64, b.D)
@@ -163,7 +163,8 @@ type Attack struct {
 }
 
 // Attack draws ⌊εn⌋ items from those that the search met, evenly, leaving out its first tenth and items without loss, and
-// trains on clean and poisoned data under the same bound on the norm. It returns nil and no error when ⌊εn⌋ is 0 or the search
+// trains on clean and poisoned data under the same bound on the norm. With centroids that move, nothing says that all of them pass the
+// filter together, and the attack is one on a weaker defence. It returns nil and no error when ⌊εn⌋ is 0 or the search
 // met no item with a loss.
 func (s *Search) Attack(ctx context.Context, b *Binary, o Options) (*Attack, error) {
 	o, err := o.withDefaults()

@@ -13,7 +13,7 @@ func TestWorst(t *testing.T) {
 	for range 400 {
 		d := 1 + r.IntN(5)
 		b := blobs(r, 20+r.IntN(20), d, true)
-		f := drawFilter(t, r, b)
+		f := drawFilter(t, r, b).widened(b, 0.1)
 		theta := make([]float64, d+1)
 		for j := range theta {
 			theta[j] = r.NormFloat64()
@@ -49,6 +49,100 @@ func TestWorst(t *testing.T) {
 			}
 		}
 	}
+}
+
+// drawPoison returns items that pass a filter, with centroids that move if it says so: then all of one class, and in one place.
+func drawPoison(r *rand.Rand, b *Binary, f *Filter, n int) (x []float32, y []int8) {
+	wide := f.widened(b, float64(n)/float64(b.Len()))
+	var k int
+	var v []float64
+	for range n {
+		if v == nil || !f.Moving {
+			k, v = draw(r, wide)
+		}
+		for _, v := range v {
+			x = append(x, float32(v))
+		}
+		if v != nil {
+			y = append(y, int8(2*k-1))
+		}
+	}
+	return x, y
+}
+
+// TestWidened moves the centroid: one place just inside the widened radius passes the filter of the poisoned data, just outside it
+// does not, and no scattered items that pass are outside.
+func TestWidened(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 10))
+	scattered := 0
+	for range 500 {
+		d := 1 + r.IntN(3)
+		b := blobs(r, 10+r.IntN(20), d, false)
+		f := &Filter{SpherePercent: 80, Moving: true, Low: math.Inf(-1), High: math.Inf(1)}
+		if err := f.Fit(b); err != nil {
+			t.Fatal(err)
+		}
+		m, k := 1+r.IntN(8), r.IntN(2)
+		wide := f.widened(b, float64(m)/float64(b.Len()))
+		direction := make([]float64, d)
+		for j := range direction {
+			direction[j] = r.NormFloat64()
+		}
+		at := func(scale float64) []float64 {
+			x := make([]float64, d)
+			for j := range x {
+				x[j] = f.Centroid[k][j] + scale*wide.Radius[k]*direction[j]/norm(direction)
+			}
+			return x
+		}
+		for scale, want := range map[float64]bool{0.999: true, 1.001: false} {
+			items := make([][]float64, m)
+			for i := range items {
+				items[i] = at(scale)
+			}
+			if got := passTogether(b, f, k, items); got != want {
+				t.Fatalf("%d items at %v of the radius pass: %v", m, scale, got)
+			}
+		}
+		items := make([][]float64, m)
+		for i := range items {
+			items[i] = at(1.5 * r.Float64())
+			for j := range items[i] {
+				items[i][j] += 0.3 * r.NormFloat64()
+			}
+		}
+		if passTogether(b, f, k, items) {
+			scattered++
+			for _, x := range items {
+				if !wide.passes(x, k, 1e-12) {
+					t.Fatalf("an item passes that is outside the widened radius")
+				}
+			}
+		}
+	}
+	if scattered < 50 {
+		t.Errorf("only %d scattered poisons pass", scattered)
+	}
+}
+
+// passTogether reports whether items of class k pass the sphere around the centroid of clean and poisoned data.
+func passTogether(b *Binary, f *Filter, k int, items [][]float64) bool {
+	all := &Binary{D: b.D, X: append([]float64{}, b.X...), Y: append([]int8{}, b.Y...)}
+	for _, x := range items {
+		all.X = append(all.X, x...)
+		all.Y = append(all.Y, int8(2*k-1))
+	}
+	mu := centroid(all, int8(2*k-1))
+	for _, x := range items {
+		sq := 0.0
+		for j, v := range x {
+			sq += (v - mu[j]) * (v - mu[j])
+		}
+		if math.Sqrt(sq) > f.Radius[k] {
+			return false
+		}
+	}
+	return true
 }
 
 // draw returns an item that passes a filter, often at its edge; nil if it found none.
@@ -103,16 +197,7 @@ func TestBoundHolds(t *testing.T) {
 				t.Fatal(a, err)
 			}
 		} else {
-			for range int(o.Epsilon * float64(b.Len())) {
-				k, v := draw(r, f)
-				if v == nil {
-					continue
-				}
-				for _, v := range v {
-					x = append(x, float32(v))
-				}
-				y = append(y, int8(2*k-1))
-			}
+			x, y = drawPoison(r, b, f, int(o.Epsilon*float64(b.Len())))
 			ones := make([]float32, len(y))
 			for i := range ones {
 				ones[i] = 1
@@ -189,7 +274,7 @@ func TestFitRefuses(t *testing.T) {
 	inf := math.Inf(1)
 	for _, f := range []Filter{
 		{SlabPercent: 70, Low: -inf, High: inf}, {SlabPercent: 70, Low: 0, High: inf}, {Low: -inf, High: inf},
-		{SpherePercent: 101, Low: -inf, High: inf}, {SpherePercent: math.NaN(), Low: 0, High: 1}, {SpherePercent: 70, Low: 1, High: 0},
+		{SpherePercent: 70, SlabPercent: 70, Moving: true, Low: -inf, High: inf}, {SpherePercent: 101, Low: -inf, High: inf}, {SpherePercent: math.NaN(), Low: 0, High: 1}, {SpherePercent: 70, Low: 1, High: 0},
 	} {
 		if err := f.Fit(b); err == nil {
 			t.Errorf("%+v was accepted", f)

@@ -53,7 +53,7 @@ func (v *Vector) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// A Certificate says that the training of a linear classifier withstands poison; Assumptions say in what sense.
+// A Certificate says that the training of a linear classifier withstands poison; Assumptions says in what sense.
 type Certificate struct {
 	Format      string      `json:"format"`
 	Data        DataRecord  `json:"data"`
@@ -78,6 +78,7 @@ type DataRecord struct {
 
 // A FilterForm is a Filter as it is written: what is absent is null.
 type FilterForm struct {
+	Moving        bool        `json:"moving,omitempty"`
 	SpherePercent float64     `json:"sphere_percent,omitempty"`
 	SlabPercent   float64     `json:"slab_percent,omitempty"`
 	Low           *float64    `json:"low,omitempty"`
@@ -103,15 +104,22 @@ type AttackRecord struct {
 	Gap      float64 `json:"gap"` // bound − total
 }
 
-// Assumptions are what the statement of a Certificate rests on, in sentences for its readers.
-func Assumptions() []string {
+// Assumptions are what the statement about a filter rests on, in sentences for its readers.
+func (f *Filter) Assumptions() []string {
+	centroids := "the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them"
+	if f.Moving {
+		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of clean and poisoned data together"
+	}
 	return []string{
 		"the bound is on the mean hinge loss on the clean training data; it says nothing about test data by itself",
 		"the classifier minimises the mean hinge loss on what the defence leaves, under the stated bound on ‖(w, b)‖",
-		"the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them",
+		centroids,
 		"the attacker adds items, at most ε times the clean ones, and changes none; training keeps every clean item",
 	}
 }
+
+// Assumptions are those of the certificate's defence.
+func (c *Certificate) Assumptions() []string { return (&Filter{Moving: c.Filter.Moving}).Assumptions() }
 
 // room is the relative margin that a claim leaves for the rounding of Check.
 const room = 1e-9
@@ -147,7 +155,7 @@ func (s *Search) Certificate(spec string, classes [2]int, b *Binary, f *Filter, 
 
 // form writes a filter.
 func (f *Filter) form() FilterForm {
-	out := FilterForm{SpherePercent: f.SpherePercent, SlabPercent: f.SlabPercent,
+	out := FilterForm{Moving: f.Moving, SpherePercent: f.SpherePercent, SlabPercent: f.SlabPercent,
 		Centroid: [2]Vector{f.Centroid[0], f.Centroid[1]}}
 	if !math.IsInf(f.Low, 0) {
 		out.Low = &f.Low
@@ -167,7 +175,7 @@ func (f *Filter) form() FilterForm {
 // filter reads a filter.
 func (f *FilterForm) filter() (*Filter, error) {
 	inf := math.Inf(1)
-	out := &Filter{SpherePercent: f.SpherePercent, SlabPercent: f.SlabPercent, Low: -inf, High: inf,
+	out := &Filter{Moving: f.Moving, SpherePercent: f.SpherePercent, SlabPercent: f.SlabPercent, Low: -inf, High: inf,
 		Centroid: [2][]float64{f.Centroid[0], f.Centroid[1]}, Radius: [2]float64{inf, inf}, Width: [2]float64{inf, inf}}
 	if f.Low != nil {
 		out.Low = *f.Low

@@ -76,8 +76,12 @@ func (c *Certificate) hold(b *Binary, f *Filter) (*Holding, error) {
 		sum = addUp(sum, lossUp(c.Theta, b.Row(i), y))
 	}
 	h.Clean = divUp(sum, float64(b.Len()))
+	reach := *f
+	if f.Moving {
+		reach.Radius = movedUp(b, f, c.Epsilon)
+	}
 	for k := range 2 {
-		worst, err := worstUp(f, c.Theta, k, Multipliers(c.Multipliers[k]))
+		worst, err := worstUp(&reach, c.Theta, k, Multipliers(c.Multipliers[k]))
 		if err != nil {
 			return nil, err
 		}
@@ -88,6 +92,22 @@ func (c *Certificate) hold(b *Binary, f *Filter) (*Holding, error) {
 		return nil, refusef("U(θ) is not finite")
 	}
 	return h, nil
+}
+
+// movedUp returns r·(1 + εn/n_y), rounded upward: how far from the clean centroid an item can be that is within r of the centroid of
+// clean and poisoned data; see Filter.widened.
+func movedUp(b *Binary, f *Filter, epsilon float64) (radius [2]float64) {
+	positive := 0
+	for _, y := range b.Y {
+		if y > 0 {
+			positive++
+		}
+	}
+	for k, n := range [2]int{b.Len() - positive, positive} {
+		part := divUp(mulUp(epsilon, float64(b.Len())), float64(n))
+		radius[k] = mulUp(f.Radius[k], addUp(1, part))
+	}
+	return radius
 }
 
 // lossUp returns max(0, 1 − y(wᵀx + b)), rounded upward.

@@ -16,11 +16,17 @@ import (
 
 func toyCertificate(t *testing.T, f *Filter) (*Certificate, *Binary) {
 	t.Helper()
-	b := blobs(rand.New(rand.NewPCG(6, 6)), 60, 3, true)
+	b := blobs(rand.New(rand.NewPCG(6, 6)), 60, 3, false)
+	for i, v := range b.X {
+		b.X[i] = math.Abs(1.5 + float64(b.Y[i/3]) + 0.4*v)
+	}
 	if err := f.Fit(b); err != nil {
 		t.Fatal(err)
 	}
 	c, _ := certified(t, b, f, Options{Epsilon: 0.1, NormSquared: 1, Iterations: 200})
+	if norm(c.Theta) == 0 {
+		t.Fatal("the certificate is trivial")
+	}
 	return c, b
 }
 
@@ -87,6 +93,17 @@ func TestCheckRefuses(t *testing.T) {
 		if _, ok := errors.AsType[*RefusedError](err); !ok {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	moving, b2 := toyCertificate(t, &Filter{SpherePercent: 70, Moving: true, Low: math.Inf(-1), High: math.Inf(1)})
+	if _, err := copied(t, moving).Check(b2); err != nil {
+		t.Fatal(err)
+	}
+	fixed, _ := toyCertificate(t, &Filter{SpherePercent: 70, Low: math.Inf(-1), High: math.Inf(1)})
+	if fixed.Filter.Moving = true; moving.Bound <= fixed.Bound {
+		t.Errorf("centroids that move have the bound %v, fixed ones %v", moving.Bound, fixed.Bound)
+	}
+	if _, err := fixed.Check(b2); err == nil {
+		t.Error("a bound for fixed centroids was accepted for moving ones")
 	}
 	other := *b
 	other.X = slices.Clone(b.X)

@@ -14,8 +14,10 @@ import (
 //   - range: Low ≤ x_j ≤ High for every j
 //
 // Index 0 of an array is the class −1, index 1 the class +1. The centroids μ are those of the clean data: an oracle knows them, and
-// the attacker cannot move them (Steinhardt, Koh and Liang 2017).
+// the attacker cannot move them (Steinhardt, Koh and Liang 2017). With Moving, the defender has the radii only, and takes the
+// centroids of clean and poisoned data together; there is no slab then, whose direction would move too.
 type Filter struct {
+	Moving        bool
 	SpherePercent float64 // the percentile of the clean distances that Radius is; 0 without a sphere
 	SlabPercent   float64 // likewise for Width; 0 without a slab
 	Low, High     float64 // −Inf and +Inf without a range
@@ -83,6 +85,8 @@ func (f *Filter) valid() error {
 	switch {
 	case !(f.Low <= f.High):
 		return fmt.Errorf("poison: the range [%v, %v] is empty", f.Low, f.High)
+	case f.Moving && f.SlabPercent > 0:
+		return errors.New("poison: no bound is known for a slab between centroids that move: leave it out")
 	case f.SpherePercent == 0 && !bounded:
 		return errors.New("poison: a slab alone leaves the attacker unbounded: a sphere or a range with two ends is needed")
 	}
@@ -98,6 +102,25 @@ func (f *Filter) slack(distance, relative float64) float64 {
 		}
 	}
 	return relative*distance + tiny
+}
+
+// widened returns a filter with fixed centroids that passes whatever f does when εn items are added. With m of them in a class of n
+// clean ones, the mean x̄ of the poisoned ones is within the radius r of the moved centroid μ̂, and x̄ − μ̂ = (x̄ − μ)·n/(n+m), so
+// ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item is therefore within r·(1 + m/n) of μ. All of them in one place reach that.
+func (f *Filter) widened(b *Binary, epsilon float64) *Filter {
+	out := *f
+	if !f.Moving {
+		return &out
+	}
+	out.Moving = false
+	count := [2]float64{}
+	for _, y := range b.Y {
+		count[class(y)]++
+	}
+	for k, n := range count {
+		out.Radius[k] *= 1 + epsilon*float64(b.Len())/n
+	}
+	return &out
 }
 
 // hasRange reports whether values are limited.

@@ -131,6 +131,44 @@ func TestSmoothedExhaustive(t *testing.T) {
 	}
 }
 
+// TestLogMGF compares with log E exp(−t·Σ ξ_i·g_i) by enumeration, and the derivatives with differences.
+func TestLogMGF(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 19))
+	for range 200 {
+		g := make([]float64, 1+r.IntN(8))
+		for j := range g {
+			g[j] = 3 * r.NormFloat64()
+		}
+		q, at, side := 0.45*r.Float64()+0.01, 2*r.Float64(), float64(2*r.IntN(2)-1)
+		sum := 0.0
+		for set := range 1 << len(g) {
+			s, p := 0.0, 1.0
+			for j, v := range g {
+				if set>>j&1 == 1 {
+					s, p = s-side*v, p*q
+				} else {
+					s, p = s+side*v, p*(1-q)
+				}
+			}
+			sum += p * math.Exp(-at*s)
+		}
+		value, slope, curve := logMGF(g, side, q, at)
+		if want := math.Log(sum); value < want-1e-13*math.Abs(want) || value > want+1e-10 {
+			t.Fatalf("%v: %v, want %v", g, value, want)
+		}
+		const h = 1e-5
+		up, upSlope, _ := logMGF(g, side, q, at+h)
+		down, downSlope, _ := logMGF(g, side, q, at-h)
+		if math.Abs((up-down)/(2*h)-slope) > 1e-4*(1+math.Abs(slope)) || math.Abs((upSlope-downSlope)/(2*h)-curve) > 1e-4*(1+curve) {
+			t.Fatalf("%v: slope %v and curvature %v, differences %v and %v", g, slope, curve, (up-down)/(2*h), (upSlope-downSlope)/(2*h))
+		}
+	}
+	want := 2000 + math.Log(0.9*0.1) // where exponentials overflow
+	if v, slope, _ := logMGF([]float64{1, -1}, 1, 0.1, 1000); v < want || v > want+1e-9 || slope != 2 {
+		t.Errorf("the exponent at a large t is %v with slope %v, want %v and 2", v, slope, want)
+	}
+}
+
 // TestWithstands compares the lemma with an enumeration over the number of flips in big steps of the budget.
 func TestWithstands(t *testing.T) {
 	for _, c := range []struct {

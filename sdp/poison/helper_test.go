@@ -28,7 +28,7 @@ func blobs(r *rand.Rand, n, d int, positive bool) *Binary {
 func drawFilter(t *testing.T, r *rand.Rand, b *Binary) *Filter {
 	t.Helper()
 	f := &Filter{Low: math.Inf(-1), High: math.Inf(1)}
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0:
 		f.SpherePercent = 70
 	case 1:
@@ -41,6 +41,10 @@ func drawFilter(t *testing.T, r *rand.Rand, b *Binary) *Filter {
 		f.SlabPercent, f.Low, f.High = 50, 0, 2
 	case 5:
 		f.Low, f.High = -1, 2
+	case 6:
+		f.SpherePercent, f.Moving = 70, true
+	case 7:
+		f.SpherePercent, f.Low, f.Moving = 90, 0, true
 	}
 	if err := f.Fit(b); err != nil {
 		t.Fatal(err)

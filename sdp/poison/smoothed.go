@@ -54,8 +54,8 @@ func smooth(contributions []float64, q float64) Smoothed {
 }
 
 // logMGF returns the exponent of Chernoff's bound, rounded upward, with its two derivatives. Each term is log(1−q) − tg +
-// log1p(ρ·e^{2tg}), ρ = q/(1−q), and is computed to within 16 units in the last place of the sum of their magnitudes, given
-// functions of package math that err by at most 4; the sum of n adds n units of the sum of all.
+// log1p(ρ·e^{2tg}), ρ = q/(1−q), and is computed to within 32 roundings of the sum of their magnitudes, given functions
+// of package math that err by at most 8 units in the last place; the sum of n adds n roundings of all.
 func logMGF(contributions []float64, side, q, t float64) (value, slope, curve float64) {
 	stay, rho, mag := math.Log1p(-q), q/(1-q), 0.0
 	for _, g := range contributions {
