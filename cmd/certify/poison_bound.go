@@ -24,7 +24,7 @@ type boundRow struct {
 	Attack     *float64 `json:"attack"` // loss on clean and poisoned data after training on both, null without
 	Least      *float64 `json:"least"`  // no certificate for this defence is below it
 	Poisoned   *float64 `json:"clean_after_attack"`
-	Test       *float64 `json:"test_loss"`
+	Test       *float64 `json:"test_loss"` // after the attack
 	TestErrors *float64 `json:"test_errors"`
 	Seconds    float64  `json:"seconds"`
 }
@@ -106,7 +106,7 @@ func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *p
 		return nil, err
 	}
 	r.Bound, r.Clean = c.Bound, s.Clean
-	if test != nil && stopped == nil {
+	if test != nil && stopped == nil && (attack != nil || eps == 0) {
 		loss, errs, err := poison.Evaluate(ctx, test, theta)
 		if err != nil {
 			return nil, err
