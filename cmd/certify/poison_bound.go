@@ -56,7 +56,8 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 	}
 	a.notef("data      %s   %d items of %d values, classes %d and %d   sha256 %s", f.data, train.Len(), train.D, pair[0], pair[1],
 		shortHash(train.Hash()))
-	g := &grid{head: []string{"eps", "bound", "attack", "clean after", "test loss", "test errors", "seconds"}, right: map[string]bool{}}
+	g := &grid{right: map[string]bool{}}
+	g.head = []string{"eps", "bound", "attack", "clean after", "test loss", "test errors", "seconds"}
 	for _, c := range g.head[1:] {
 		g.right[c] = true
 	}
@@ -65,7 +66,8 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 		r, err := a.poisonBoundOne(ctx, f, train, test, pair, filter, e, show)
 		if r != nil {
 			rows = append(rows, r)
-			g.add(texts[i], four(&r.Bound), four(r.Attack), four(r.Poisoned), four(r.Test), share(r.TestErrors), fmt.Sprintf("%.1f", r.Seconds))
+			g.add(texts[i], lossText(&r.Bound), lossText(r.Attack), lossText(r.Poisoned), lossText(r.Test), share(r.TestErrors),
+				fmt.Sprintf("%.1f", r.Seconds))
 		}
 		if err != nil {
 			end()
@@ -80,9 +82,11 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *poison.Binary, pair [2]int, filter *poison.Filter,
 	eps float64, show tick) (*boundRow, error) {
 	start := time.Now()
-	o := poison.Options{Epsilon: eps, NormSquared: f.norm, Rate: f.rate, Iterations: f.iterations, Seed: f.seed, Workers: f.workers}
+	o := poison.Options{Epsilon: eps, NormSquared: f.norm, Rate: f.rate, Iterations: f.iterations, Workers: f.workers}
+	o.Seed = f.seed
 	o.Progress = func(done, total int, best float64) {
-		show(fmt.Sprintf("search at %v", eps), fmt.Sprintf("   best %.4f", best), map[string]any{"eps": eps, "bound": best}, done, total)
+		fields := map[string]any{"eps": eps, "bound": best}
+		show(fmt.Sprintf("search at %v", eps), fmt.Sprintf("   best %.4f", best), fields, done, total)
 	}
 	s, stopped := poison.Bound(ctx, train, filter, o)
 	if s == nil || s.Iterations == 0 {
@@ -141,15 +145,17 @@ func keepAttack(path string, s *poison.Search, a *poison.Attack, d int, pair [2]
 }
 
 // poisonBoundEnd prints what there is.
-func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, filter *poison.Filter, g *grid, rows []*boundRow, err error) error {
+func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, filter *poison.Filter, g *grid, rows []*boundRow,
+	err error) error {
 	var sig *interrupt
 	interrupted := errors.As(context.Cause(ctx), &sig)
 	if err != nil && !interrupted {
 		return poisonError(err)
 	}
 	if f.json {
-		if err := json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison-bound/1", "rows": rows, "incomplete": interrupted,
-			"assumptions": filter.Assumptions()}); err != nil {
+		object := map[string]any{"schema": "certify.poison-bound/1", "rows": rows, "incomplete": interrupted,
+			"assumptions": filter.Assumptions()}
+		if err := json.NewEncoder(a.out).Encode(object); err != nil {
 			return err
 		}
 	} else {
@@ -208,8 +214,8 @@ func (f *poisonFlags) filter() (*poison.Filter, error) {
 	return out, nil
 }
 
-// four writes a loss, and nothing for nil.
-func four(v *float64) string {
+// lossText writes a loss, and nothing for nil.
+func lossText(v *float64) string {
 	if v == nil {
 		return "-"
 	}

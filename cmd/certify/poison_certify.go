@@ -43,8 +43,8 @@ func (a *app) poisonCertifyCmd() *cobra.Command {
 		Use:   "certify --data SPEC --method steinhardt|dpa|label-flip|knn",
 		Short: "Certificates against poisoned training data",
 		Long: "Bound what poisoned training data can do to a stated way of training:\n\n" +
-			"  steinhardt  a linear classifier on data that a sphere and a slab have filtered: its hinge loss on the clean data\n" +
-			"  dpa         many models on parts of the data that vote: inserted and deleted items that cannot change an answer\n" +
+			"  steinhardt  a linear classifier on data filtered by a sphere and a slab: its hinge loss on the clean data\n" +
+			"  dpa         models on parts of the data that vote: insertions and deletions that cannot change an answer\n" +
 			"  label-flip  least squares on two classes: flipped labels that cannot change an answer, exactly or smoothed\n" +
 			"  knn         nearest neighbours: insertions, deletions and flips that cannot change an answer, exactly\n\n" +
 			"-o keeps a certificate that `certify poison check` evaluates again.",
@@ -57,7 +57,7 @@ func (a *app) poisonCertifyCmd() *cobra.Command {
 	fs.StringVar(&f.method, "method", "steinhardt", "steinhardt, dpa, label-flip or knn")
 	fs.StringVar(&f.test, "test", "", "test items, as --data; steinhardt only measures on them, the others certify them")
 	fs.StringVar(&f.testLabels, "test-labels", "", "a `file` of labels of the test items (default: those they bring along)")
-	fs.StringVar(&f.classes, "classes", "", "for steinhardt and label-flip: two labels, as 1,7 (default: those of the data, if two)")
+	fs.StringVar(&f.classes, "classes", "", "steinhardt, label-flip: two labels, as 1,7 (default: those of the data, if two)")
 	fs.StringVarP(&f.out, "out", "o", "", "write the certificate to this `file`")
 	fs.StringVar(&f.progress, "progress", "auto", "auto, plain, json or none")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object instead of a table")
@@ -67,7 +67,7 @@ func (a *app) poisonCertifyCmd() *cobra.Command {
 	fs.Float64Var(&f.norm, "norm-squared", 0.8, "steinhardt: bound on the squared norm of weights and bias")
 	fs.Float64Var(&f.rate, "rate", 0.1, "steinhardt: step size")
 	fs.IntVar(&f.iterations, "iterations", 1500, "steinhardt: iterations of the search, and of training on the poison it finds")
-	fs.Float64Var(&f.sphere, "sphere", 70, "steinhardt: percentile of the distances to the class's centroid that pass; 0: no sphere")
+	fs.Float64Var(&f.sphere, "sphere", 70, "steinhardt: percentile of the distances to the centroid that pass; 0: no sphere")
 	fs.Float64Var(&f.slab, "slab", 70, "steinhardt: the same along the line between the centroids; 0: no slab")
 	fs.StringVar(&f.limits, "range", "", "steinhardt: values outside are filtered out, as 0,1 or 0,inf")
 	fs.BoolVar(&f.moving, "moving-centroids", false,
@@ -102,8 +102,8 @@ func (a *app) poisonCertify(ctx context.Context, f *poisonFlags) error {
 	return usagef("", "--method: %q is not one of steinhardt, dpa, label-flip, knn", f.method)
 }
 
-// openLabelled opens data that must have labels, those of a file of their own if one is named. shape is nil, or that of items read
-// before; flag is for the message.
+// openLabelled opens data that must have labels, those of a file of their own if one is named. shape is nil, or that of items
+// read before; flag is for the message.
 func (f *dataFlags) openLabelled(flag, spec, labels string, shape []int) (*data.Set, error) {
 	if spec == "" {
 		return nil, usagef("for example "+flag+" mnist:train", "%s names no data", flag)
@@ -118,7 +118,8 @@ func (f *dataFlags) openLabelled(flag, spec, labels string, shape []int) (*data.
 		return nil, dataError(err)
 	}
 	if s.Labels == nil {
-		return nil, dataError(&data.Error{File: spec, Why: "the data have no labels", Next: "name a file of labels (--labels FILE)"})
+		return nil, dataError(&data.Error{File: spec, Why: "the data have no labels",
+			Next: "name a file of labels (--labels, --test-labels)"})
 	}
 	return s, nil
 }

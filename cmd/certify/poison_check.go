@@ -20,9 +20,9 @@ func (a *app) poisonCheckCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE --data SPEC",
 		Short: "Check a certificate against poisoned training data",
-		Long: "Check what `certify poison certify -o FILE` wrote. A bound (steinhardt) is evaluated again on the data by other code that\n" +
-			"rounds upward, with the defence computed anew; records of items are made again and compared. The data must be those of the\n" +
-			"certificate, to the last bit. Exit status 0 if it holds, 1 if it is refused.",
+		Long: "Check what `certify poison certify -o FILE` wrote. A bound (steinhardt) is evaluated again on the data by\n" +
+			"other code that rounds upward, with the defence computed anew; records of items are made again and compared.\n" +
+			"The data must be those of the certificate, to the last bit. Exit status 0 if it holds, 1 if it is refused.",
 		Args: cobra.ExactArgs(1),
 	}
 	f.register(c, false)
@@ -104,9 +104,11 @@ func (f *poisonFlags) checkBound(text []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	says := []string{fmt.Sprintf("holds: with at most %v of %d items added, the hinge loss on the clean training data is at most %v",
-		c.Epsilon, b.Len(), c.Bound),
-		fmt.Sprintf("evaluated: %v = %v clean + %v · %v worst, ‖θ‖² ≤ %v", h.Bound, h.Clean, c.Epsilon, h.Worst, c.NormSquared)}
+	says := []string{
+		fmt.Sprintf("holds: with at most %v of %d items added, the hinge loss on the clean training data is at most %v",
+			c.Epsilon, b.Len(), c.Bound),
+		fmt.Sprintf("evaluated: %v = %v clean + %v · %v worst, ‖θ‖² ≤ %v", h.Bound, h.Clean, c.Epsilon, h.Worst, c.NormSquared),
+	}
 	for _, s := range c.Assumptions() {
 		says = append(says, "assumed: "+s)
 	}
@@ -133,5 +135,6 @@ func (f *poisonFlags) checkRecords(ctx context.Context, text []byte) ([]string, 
 	if err := r.Check(ctx, train, test, f.workers, nil); err != nil {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("holds: %d items have the answers and withstand the poison that %s says", len(r.Items), r.Parameters.Method)}, nil
+	return []string{fmt.Sprintf("holds: %d items have the answers and withstand the poison that are recorded for %s", len(r.Items),
+		r.Parameters.Method)}, nil
 }

@@ -54,8 +54,8 @@ func (b *Binary) Len() int { return len(b.Y) }
 // Row returns the features of item i, which alias the set.
 func (b *Binary) Row(i int) []float64 { return b.X[i*b.D : (i+1)*b.D : (i+1)*b.D] }
 
-// Hash returns the SHA-256, in hexadecimal, of the numbers of the set: D and Len as 8 bytes, the labels, the values as float64, all
-// little-endian. Sets with the same hash are the same set, whatever file they came from.
+// Hash returns the SHA-256, in hexadecimal, of the numbers of the set: D and Len as 8 bytes, the labels, the values as float64,
+// all little-endian. Sets with the same hash are the same set, whatever file they came from.
 func (b *Binary) Hash() string {
 	h := sha256.New()
 	buf := make([]byte, 0, 8*b.D+16)

@@ -67,9 +67,10 @@ const keptBytes = 256 << 20
 //
 //	U(θ) = (1/n)·Σ_clean ℓ(θ; x, y) + ε·max_{(x, y) passes f} ℓ(θ; x, y),  ‖θ‖² ≤ ρ²
 //
-// by regularised dual averaging (Xiao 2010), as Steinhardt, Koh and Liang (2017) do. U(θ) bounds the mean hinge loss on the clean
-// training data of the classifier that minimises the loss on clean and poisoned data under ‖θ‖² ≤ ρ², for every poison of εn items
-// that pass f. With centroids that move, the maximum is over what they can come to pass; see widened. f must be fitted. When ctx ends, the best of what was seen is returned with the error of ctx.
+// by regularised dual averaging (Xiao 2010), as Steinhardt, Koh and Liang (2017) do. U(θ) bounds the mean hinge loss on the
+// clean training data of the classifier that minimises the loss on clean and poisoned data under ‖θ‖² ≤ ρ², for every poison of
+// εn items that pass f. With centroids that move, the maximum is over what they can come to pass; see widened. f must be
+// fitted. When ctx ends, the best of what was seen is returned with the error of ctx.
 func Bound(ctx context.Context, b *Binary, f *Filter, o Options) (*Search, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -132,7 +133,8 @@ type averaging struct {
 
 func newAveraging(n int, o Options) *averaging {
 	// Rounding must not carry θ out of the ball.
-	return &averaging{z: make([]float64, n), theta: make([]float64, n), lambda: 1 / o.Rate, rho: math.Sqrt(o.NormSquared) * (1 - 1e-12)}
+	rho := math.Sqrt(o.NormSquared) * (1 - 1e-12)
+	return &averaging{z: make([]float64, n), theta: make([]float64, n), lambda: 1 / o.Rate, rho: rho}
 }
 
 func (a *averaging) step(g []float64) {
@@ -157,14 +159,14 @@ type Attack struct {
 	Theta    []float64
 	Total    float64 // (clean + poisoned loss)/n after retraining: at most U up to the retraining's own gap
 	Clean    float64 // the mean clean loss after retraining
-	// Least is a lower bound, by duality of the retraining, on Total for every θ in the ball. No certificate for this filter and ε
-	// is below it. It is not rounded rigorously.
+	// Least is a lower bound, by duality of the retraining, on Total for every θ in the ball. No certificate for this filter
+	// and ε is below it. It is not rounded rigorously.
 	Least float64
 }
 
 // Attack draws ⌊εn⌋ items from those that the search met, evenly, leaving out its first tenth and items without loss, and
-// trains on clean and poisoned data under the same bound on the norm. With centroids that move, nothing says that all of them pass the
-// filter together, and the attack is one on a weaker defence. It returns nil and no error when ⌊εn⌋ is 0 or the search
+// trains on clean and poisoned data under the same bound on the norm. With centroids that move, nothing says that all of them
+// pass the filter together, and the attack is one on a weaker defence. It returns nil and no error when ⌊εn⌋ is 0 or the search
 // met no item with a loss.
 func (s *Search) Attack(ctx context.Context, b *Binary, o Options) (*Attack, error) {
 	o, err := o.withDefaults()

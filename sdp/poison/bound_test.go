@@ -70,8 +70,8 @@ func drawPoison(r *rand.Rand, b *Binary, f *Filter, n int) (x []float32, y []int
 	return x, y
 }
 
-// TestWidened moves the centroid: one place just inside the widened radius passes the filter of the poisoned data, just outside it
-// does not, and no scattered items that pass are outside.
+// TestWidened moves the centroid: one place just inside the widened radius passes the filter of the poisoned data, just outside
+// it does not, and no scattered items that pass are outside.
 func TestWidened(t *testing.T) {
 	r := rand.New(rand.NewPCG(10, 10))
 	scattered := 0
@@ -274,7 +274,8 @@ func TestFitRefuses(t *testing.T) {
 	inf := math.Inf(1)
 	for _, f := range []Filter{
 		{SlabPercent: 70, Low: -inf, High: inf}, {SlabPercent: 70, Low: 0, High: inf}, {Low: -inf, High: inf},
-		{SpherePercent: 70, SlabPercent: 70, Moving: true, Low: -inf, High: inf}, {SpherePercent: 101, Low: -inf, High: inf}, {SpherePercent: math.NaN(), Low: 0, High: 1}, {SpherePercent: 70, Low: 1, High: 0},
+		{SpherePercent: 70, SlabPercent: 70, Moving: true, Low: -inf, High: inf}, {SpherePercent: 101, Low: -inf, High: inf},
+		{SpherePercent: math.NaN(), Low: 0, High: 1}, {SpherePercent: 70, Low: 1, High: 0},
 	} {
 		if err := f.Fit(b); err == nil {
 			t.Errorf("%+v was accepted", f)

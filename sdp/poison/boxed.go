@@ -35,8 +35,8 @@ func (w *worst) boxed(k int, last Multipliers) Multipliers {
 	return m
 }
 
-// mix leaves in w.u the point between the present one and the next one whose ⟨v, u⟩ is the target. Where the maximiser jumps, as it
-// does without a sphere, neither end is near the maximum, but a point between them is.
+// mix leaves in w.u the point between the present one and the next one whose ⟨v, u⟩ is the target. Where the maximiser jumps,
+// as it does without a sphere, neither end is near the maximum, but a point between them is.
 func (w *worst) mix(k int, present, target float64, next func() float64) {
 	copy(w.other, w.u[k])
 	other := next()

@@ -108,7 +108,7 @@ type AttackRecord struct {
 func (f *Filter) Assumptions() []string {
 	centroids := "the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them"
 	if f.Moving {
-		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of clean and poisoned data together"
+		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of clean and poisoned data"
 	}
 	return []string{
 		"the bound is on the mean hinge loss on the clean training data; it says nothing about test data by itself",
@@ -202,8 +202,8 @@ func (c *Certificate) Write(w io.Writer) error {
 	return e.Encode(c)
 }
 
-// Read reads a certificate. Files over MaxBytes, with unknown fields, with anything behind the object or with numbers that are not
-// finite are errors. What it allocates is a small multiple of the file.
+// Read reads a certificate. Files over MaxBytes, with unknown fields, with anything behind the object or with numbers that are
+// not finite are errors. What it allocates is a small multiple of the file.
 func Read(r io.Reader) (*Certificate, error) {
 	c := &Certificate{}
 	if err := readObject(r, c); err != nil {

@@ -21,8 +21,9 @@ type Holding struct {
 	Worst float64 // the largest hinge loss of an item that passes the defence, rounded upward
 }
 
-// Check evaluates a certificate on the clean data that it names, and returns a *RefusedError unless it holds: the data are those of
-// the hash, the defence is the recorded percentiles of these data, ‖θ‖² ≤ ρ² and U(θ) ≤ Bound. It shares no code with the search.
+// Check evaluates a certificate on the clean data that it names, and returns a *RefusedError unless it holds: the data are
+// those of the hash, the defence is the recorded percentiles of these data, ‖θ‖² ≤ ρ² and U(θ) ≤ Bound. It shares no
+// arithmetic with the search.
 //
 // Sound, because every quantity is rounded towards refusal: sums by a-priori bounds of their error, single operations to the next
 // float64. The largest loss comes from weak duality, which holds for whatever multipliers were recorded.
@@ -94,8 +95,8 @@ func (c *Certificate) hold(b *Binary, f *Filter) (*Holding, error) {
 	return h, nil
 }
 
-// movedUp returns r·(1 + εn/n_y), rounded upward: how far from the clean centroid an item can be that is within r of the centroid of
-// clean and poisoned data; see Filter.widened.
+// movedUp returns r·(1 + εn/n_y), rounded upward: how far from the clean centroid an item can be that is within r of the
+// centroid of clean and poisoned data; see Filter.widened.
 func movedUp(b *Binary, f *Filter, epsilon float64) (radius [2]float64) {
 	positive := 0
 	for _, y := range b.Y {

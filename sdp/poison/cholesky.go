@@ -2,9 +2,9 @@ package poison
 
 import "math"
 
-// factorise overwrites the lower triangle of a positive definite matrix by Cholesky's factor. The order of operations is fixed, so equal
-// matrices have equal factors on every machine without fused products. A pivot below 1e−12 becomes that: what follows is then no
-// solution, but still the same function of the matrix.
+// factorise overwrites the lower triangle of a positive definite matrix by Cholesky's factor. The order of operations is fixed,
+// so equal matrices have equal factors on every machine without fused products. A pivot below 1e−12 becomes that: what follows
+// is then no solution, but still the same function of the matrix.
 func factorise(a []float64, n int) {
 	for i := range n {
 		for j := range i + 1 {

@@ -35,7 +35,8 @@ type Ensemble struct {
 	workers  int
 }
 
-// TrainEnsemble trains on the labelled items of a set; labels are in [0, classes), at most 256. When ctx ends, its error is returned.
+// TrainEnsemble trains on the labelled items of a set; labels are in [0, classes), at most 256. When ctx ends, its error is
+// returned.
 func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOptions) (*Ensemble, error) {
 	if o.Models == 0 {
 		o.Models = 1200
@@ -60,7 +61,8 @@ func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOpti
 	if err := s.CheckLabels(classes); err != nil {
 		return nil, fmt.Errorf("poison: %w", err)
 	}
-	e := &Ensemble{Spread: NewSpread(o.Models, o.Copies, o.Seed), Classes: classes, features: NewFeatures(s.Shape), workers: o.Workers}
+	e := &Ensemble{Spread: NewSpread(o.Models, o.Copies, o.Seed), Classes: classes, features: NewFeatures(s.Shape),
+		workers: o.Workers}
 	if int64(e.features.d)*int64(o.Models)*int64(classes) > 1<<28 {
 		return nil, fmt.Errorf("poison: %d models of %d features for %d classes are more than %d weights", o.Models, e.features.d,
 			classes, 1<<28)
@@ -69,7 +71,7 @@ func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOpti
 	x := e.features.All(s, o.Workers)
 	buckets := partition(s, o.Models, !o.FlipsOnly)
 	if n := largest(buckets) * o.Copies; min(n, e.features.d) > maxSystem {
-		return nil, fmt.Errorf("poison: a model of %d features would train on %d items: want one of them to be at most %d; use more models",
+		return nil, fmt.Errorf("poison: a model of %d features would train on %d items: neither is at most %d; use more models",
 			e.features.d, n, maxSystem)
 	}
 	var next atomic.Int64
@@ -109,8 +111,8 @@ func largest(buckets [][]int) int {
 	return n
 }
 
-// train solves for one model and stores its weights W: of (F·Fᵀ + λI)·A = Y, W = Fᵀ·A, and (FᵀF + λI)·W = Fᵀ·Y, which have the same
-// solution, it takes the smaller system. A model without items has weights 0 and votes for class 0.
+// train solves for one model and stores its weights W: of (F·Fᵀ + λI)·A = Y, W = Fᵀ·A, and (FᵀF + λI)·W = Fᵀ·Y, which have the
+// same solution, it takes the smaller system. A model without items has weights 0 and votes for class 0.
 func (e *Ensemble) train(m int, x []float32, labels, rows []int, ridge float64) {
 	d, n, classes := e.features.d, len(rows), e.Classes
 	f := make([]float64, 0, n*d)

@@ -10,8 +10,8 @@ import (
 	"github.com/spai-project/certify/nn/data"
 )
 
-// TestEnsembleMNIST is deep partition aggregation on all of MNIST with 1200 models. Levine and Feizi (2021) have 95.85 % and a median
-// of 448 with networks.
+// TestEnsembleMNIST is deep partition aggregation on all of MNIST with 1200 models. Levine and Feizi (2021) have 95.85 % and a
+// median of 448 with networks.
 func TestEnsembleMNIST(t *testing.T) {
 	root := os.Getenv("CERTIFY_BENCH")
 	if root == "" || testing.Short() {

@@ -76,13 +76,14 @@ func TestEnsembleOrder(t *testing.T) {
 	}
 }
 
-// TestEnsemblePoison changes as many items as are certified: at random, and greedily towards the buckets of the leader's voters. No
-// answer changes, and no model changes its vote whose buckets were left alone.
+// TestEnsemblePoison changes as many items as are certified: at random, and greedily towards the buckets of the leader's
+// voters. No answer changes, and no model changes its vote whose buckets were left alone.
 func TestEnsemblePoison(t *testing.T) {
 	r := rand.New(rand.NewPCG(22, 22))
 	cases, positive := 0, 0
 	for cases < 1500 {
-		o := EnsembleOptions{Models: 5 + r.IntN(15), Copies: 1 + r.IntN(3), FlipsOnly: r.IntN(2) == 0, Seed: r.Uint64(), Workers: 1}
+		o := EnsembleOptions{Models: 5 + r.IntN(15), Copies: 1 + r.IntN(3), FlipsOnly: r.IntN(2) == 0, Workers: 1}
+		o.Seed = r.Uint64()
 		s, test := clouds(r, 60+r.IntN(60), 4), clouds(r, 15, 4)
 		e := trained(t, s, o)
 		before := cast(t, e, test)
@@ -105,8 +106,8 @@ func TestEnsemblePoison(t *testing.T) {
 	}
 }
 
-// poisonSet makes n changes: flips if only these are certified, else insertions and deletions. It looks for items in buckets whose
-// model votes for the leader.
+// poisonSet makes n changes: flips if only these are certified, else insertions and deletions. It looks for items in buckets
+// whose model votes for the leader.
 func poisonSet(r *rand.Rand, e *Ensemble, s *data.Set, votes []uint8, leader, n int, o EnsembleOptions) *data.Set {
 	out := s.Select(r.Perm(s.Len()))
 	buckets := func(s *data.Set) map[int]int { // of items

@@ -28,9 +28,9 @@ const (
 	featurePower = 0.7
 )
 
-// NewFeatures returns features for items of a shape. Gray pictures ([1 H W] or [H W], from 8×8) are straightened by their moments,
-// brought towards one size, and described by histograms of oriented gradients in overlapping cells (after Dalal and Triggs 2005);
-// anything else is taken as it is, with a constant behind it.
+// NewFeatures returns features for items of a shape. Gray pictures ([1 H W] or [H W], from 8×8) are straightened by their
+// moments, brought towards one size, and described by histograms of oriented gradients in overlapping cells (after Dalal and
+// Triggs 2005); anything else is taken as it is, with a constant behind it.
 func NewFeatures(shape []int) *Features {
 	f := &Features{bins: featureBins, cells: featureCells}
 	if len(shape) == 3 && shape[0] == 1 {

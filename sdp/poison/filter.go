@@ -13,9 +13,9 @@ import (
 //   - slab: |⟨x − μ_y, μ_− − μ_+⟩| ≤ Width_y·‖μ_− − μ_+‖₂
 //   - range: Low ≤ x_j ≤ High for every j
 //
-// Index 0 of an array is the class −1, index 1 the class +1. The centroids μ are those of the clean data: an oracle knows them, and
-// the attacker cannot move them (Steinhardt, Koh and Liang 2017). With Moving, the defender has the radii only, and takes the
-// centroids of clean and poisoned data together; there is no slab then, whose direction would move too.
+// Index 0 of an array is the class −1, index 1 the class +1. The centroids μ are those of the clean data: an oracle knows them,
+// and the attacker cannot move them (Steinhardt, Koh and Liang 2017). With Moving, the defender has the radii only, and takes
+// the centroids of clean and poisoned data together; there is no slab then, whose direction would move too.
 type Filter struct {
 	Moving        bool
 	SpherePercent float64 // the percentile of the clean distances that Radius is; 0 without a sphere
@@ -26,8 +26,9 @@ type Filter struct {
 	Width         [2]float64 // +Inf without a slab
 }
 
-// radiusRoom is the room that Fit leaves above the percentile it computes, for its own rounding. Check wants the recorded radius at
-// or above the percentile, so that the certificate covers it, and at most radiusSlack larger. Both are relative; see slack.
+// radiusRoom is the room that Fit leaves above the percentile it computes, for its own rounding. Check wants the recorded
+// radius at or above the percentile, so that the certificate covers it, and at most radiusSlack larger. Both are relative; see
+// slack.
 const (
 	radiusRoom  = 1.0 / (1 << 30)
 	radiusSlack = 1.0 / (1 << 20)
@@ -104,9 +105,10 @@ func (f *Filter) slack(distance, relative float64) float64 {
 	return relative*distance + tiny
 }
 
-// widened returns a filter with fixed centroids that passes whatever f does when εn items are added. With m of them in a class of n
-// clean ones, the mean x̄ of the poisoned ones is within the radius r of the moved centroid μ̂, and x̄ − μ̂ = (x̄ − μ)·n/(n+m), so
-// ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item is therefore within r·(1 + m/n) of μ. All of them in one place reach that.
+// widened returns a filter with fixed centroids that passes whatever f does when εn items are added. With m of them in a class
+// of n clean ones, the mean x̄ of the poisoned ones is within the radius r of the moved centroid μ̂, and x̄ − μ̂ = (x̄ −
+// μ)·n/(n+m), so ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item is therefore within r·(1 + m/n) of μ. All of them in one
+// place reach that.
 func (f *Filter) widened(b *Binary, epsilon float64) *Filter {
 	out := *f
 	if !f.Moving {

@@ -8,8 +8,8 @@ type Spread struct {
 	shifts  []int // model (h + s) mod Buckets trains on bucket h, for every s
 }
 
-// NewSpread lets every bucket train the given number of models. One is deep partition aggregation (Levine and Feizi 2021): model h
-// trains on bucket h. More is finite aggregation (Wang, Levine and Feizi 2022), with shifts drawn from a seed.
+// NewSpread lets every bucket train the given number of models. One is deep partition aggregation (Levine and Feizi 2021):
+// model h trains on bucket h. More is finite aggregation (Wang, Levine and Feizi 2022), with shifts drawn from a seed.
 func NewSpread(buckets, copies int, root uint64) *Spread {
 	s := &Spread{Buckets: buckets, shifts: []int{0}}
 	for _, v := range seed.Stream(root, "poison", "spread").Perm(buckets) {
@@ -40,9 +40,9 @@ func (s *Spread) buckets(model int) []int {
 //
 //	Δ_h = Σ_{models m of h} (1 + [votes_m = p] − [votes_m = c]),
 //
-// so r items lower it by at most the sum of the r largest Δ_h. The radius is the largest r, at most the number of buckets, whose
-// sum is at most n_p − n_c − [c < p] for every c. A model of two poisoned buckets is counted twice: the radius is sound, and exact
-// where every bucket trains one model.
+// so r items lower it by at most the sum of the r largest Δ_h. The radius is the largest r, at most the number of buckets,
+// whose sum is at most n_p − n_c − [c < p] for every c. A model of two poisoned buckets is counted twice: the radius is sound,
+// and exact where every bucket trains one model.
 func (s *Spread) Radius(votes []uint8, classes int) (leader, radius int) {
 	counts := make([]int, classes)
 	count(counts, votes)

@@ -7,8 +7,8 @@ import (
 )
 
 // flipsToChange returns whether Σ contributions > 0, and how many contributions may change sign without changing that: those of
-// flipped labels in Σ_i α_i·y_i, whose flip takes 2·α_i·y_i away. The largest go first, which is best for the attacker, so the number
-// is exact. Sums are decided in float64 where an a-priori bound of the error allows, else exactly.
+// flipped labels in Σ_i α_i·y_i, whose flip takes 2·α_i·y_i away. The largest go first, which is best for the attacker, so the
+// number is exact. Sums are decided in float64 where an a-priori bound of the error allows, else exactly.
 func flipsToChange(contributions []float64) (positive bool, radius int) {
 	total := newExactSum(contributions, 1)
 	positive = total.sign() > 0

@@ -2,6 +2,7 @@ package poison
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -40,7 +41,7 @@ func newHinge(b *Binary, workers int) *hinge {
 
 // with returns the loss on the same data and more rows, which have weights; the others have 1.
 func (h *hinge) with(x []float32, y []int8, weight []float32) *hinge {
-	out := &hinge{d: h.d, x: append(append([]float32{}, h.x...), x...), y: append(append([]int8{}, h.y...), y...), workers: h.workers}
+	out := &hinge{d: h.d, x: slices.Concat(h.x, x), y: slices.Concat(h.y, y), workers: h.workers}
 	out.weight = make([]float32, len(h.y), len(out.y))
 	for i := range out.weight {
 		out.weight[i] = 1

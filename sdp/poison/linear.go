@@ -12,9 +12,9 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// A Linear is ridge regression on the labels ±1: for an item x it answers +1 if Σ_i α_i(x)·y_i > 0, else −1, with
-// α(x) = Φ·(ΦᵀΦ + λI)⁻¹·φ(x) and φ(x) = (x, 1). The α do not depend on labels, so the answer withstands flipped labels up to a number
-// that can be counted. It is this function of the α as computed, in exact arithmetic, that certificates are about.
+// A Linear is ridge regression on the labels ±1: for an item x it answers +1 if Σ_i α_i(x)·y_i > 0, else −1, with α(x) = Φ·(ΦᵀΦ
+// + λI)⁻¹·φ(x) and φ(x) = (x, 1). The α do not depend on labels, so the answer withstands flipped labels up to a number that
+// can be counted. It is this function of the α as computed, in exact arithmetic, that certificates are about.
 type Linear struct {
 	d, n    int
 	phi     []float64 // n rows of d features

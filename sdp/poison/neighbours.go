@@ -38,14 +38,14 @@ type Stability struct {
 	Changes int // inserted and deleted items that cannot change it, in any mixture; one more can
 }
 
-// Certify returns the class of an item and what it withstands. An inserted item may be anything, and goes before others at the same
-// distance.
+// Certify returns the class of an item and what it withstands. An inserted item may be anything, and goes before others at the
+// same distance.
 func (n *Neighbours) Certify(x []float64) Stability {
 	return stability(n.ranked(x), n.K, n.Classes)
 }
 
-// CertifyAll certifies every item of a set. done is called after each, one call at a time, unless it is nil. When ctx ends, its error
-// is returned, and items that were not reached have the class −1.
+// CertifyAll certifies every item of a set. done is called after each, one call at a time, unless it is nil. When ctx ends, its
+// error is returned, and items that were not reached have the class −1.
 func (n *Neighbours) CertifyAll(ctx context.Context, s *data.Set, workers int, done func(done, total int)) ([]Stability, error) {
 	if s.Dim() != n.set.Dim() {
 		return nil, fmt.Errorf("poison: items of %d values do not go with the training data", s.Dim())
@@ -124,9 +124,10 @@ func (n *Neighbours) ranked(x []float64) []int {
 //
 // Flips: the k voters stay, and a flip of a voter of the leader p to c lowers n_p − n_c by 2, which no other flip exceeds.
 //
-// Insertions and deletions: to let c win it is best to insert i items of class c nearest of all, and to delete j voters of p. Then
-// the first k − i + j of the old order vote without the deleted ones, so c has i more than it had there, and p has j less. Which of
-// the leader's items in that range go does not matter, and deleting another item brings in no more than deleting one of these.
+// Insertions and deletions: to let c win it is best to insert i items of class c nearest of all, and to delete j voters of p.
+// Then the first k − i + j of the old order vote without the deleted ones, so c has i more than it had there, and p has j less.
+// Which of the leader's items in that range go does not matter, and deleting another item brings in no more than deleting one
+// of these.
 func stability(labels []int, k, classes int) Stability {
 	counts := make([][]int, classes) // counts[c][L]: labels c among the first L
 	for c := range counts {
@@ -154,8 +155,8 @@ func stability(labels []int, k, classes int) Stability {
 	return s
 }
 
-// overtakes reports whether r insertions and deletions, and not fewer, can let class c pass the leader. Where fewer than j of the l are
-// the leader's, r is more than enough, and a smaller r was asked for before.
+// overtakes reports whether r insertions and deletions, and not fewer, can let class c pass the leader. Where fewer than j of
+// the l are the leader's, r is more than enough, and a smaller r was asked for before.
 func overtakes(counts [][]int, c, leader, k, r int) bool {
 	for i := 0; i <= min(r, k); i++ {
 		j := r - i

@@ -40,8 +40,8 @@ type Parameters struct {
 	Seed      uint64  `json:"seed,omitempty"`       // dpa with copies
 }
 
-// A Record is what is certain about the answer for one item: so many flips, or so many insertions and deletions in any mixture, cannot
-// change it. −1 says that nothing is certain, not even without poison.
+// A Record is what is certain about the answer for one item: so many flips, or so many insertions and deletions in any mixture,
+// cannot change it. −1 says that nothing is certain, not even without poison.
 type Record struct {
 	Class   int `json:"class"`
 	Label   int `json:"label"` // −1 without
@@ -65,8 +65,8 @@ type SetRecord struct {
 	SHA256 string `json:"sha256"`
 }
 
-// NewSetRecord hashes the numbers of a set: the size of an item and the number of items as 8 bytes, then for every item its label (−1
-// without) as 8 bytes and its values as float64, all little-endian.
+// NewSetRecord hashes the numbers of a set: the size of an item and the number of items as 8 bytes, then for every item its
+// label (−1 without) as 8 bytes and its values as float64, all little-endian.
 func NewSetRecord(spec string, s *data.Set) SetRecord {
 	h := sha256.New()
 	buf := binary.LittleEndian.AppendUint64(nil, uint64(s.Dim()))
@@ -90,9 +90,9 @@ func label(s *data.Set, i int) int {
 	return s.Labels[i]
 }
 
-// Certify trains and certifies every item of test. For label-flip both sets must hold the pair of classes alone. progress is called
-// from time to time, one call at a time, unless it is nil. When ctx ends, the items up to the first that was not finished are
-// returned with its error.
+// Certify trains and certifies every item of test. For label-flip both sets must hold the pair of classes alone. progress is
+// called from time to time, one call at a time, unless it is nil. When ctx ends, the items up to the first that was not
+// finished are returned with its error.
 func Certify(ctx context.Context, train, test *data.Set, p Parameters, workers int,
 	progress func(what string, done, total int)) (*Records, error) {
 	if train.Dim() != test.Dim() {
@@ -194,9 +194,10 @@ func (r *Records) neighbours(ctx context.Context, train, test *data.Set, workers
 	return err
 }
 
-// Check trains again and compares: it returns a *RefusedError unless the sets are those of the hashes and no item has another class or
-// claims more than is found. The same code decides as in Certify: what is checked is the file, not the method.
-func (r *Records) Check(ctx context.Context, train, test *data.Set, workers int, progress func(what string, done, total int)) error {
+// Check trains again and compares: it returns a *RefusedError unless the sets are those of the hashes and no item has another
+// class or claims more than is found. The same code decides as in Certify: what is checked is the file, not the method.
+func (r *Records) Check(ctx context.Context, train, test *data.Set, workers int,
+	progress func(what string, done, total int)) error {
 	for _, s := range []struct {
 		what string
 		want SetRecord
@@ -216,14 +217,16 @@ func (r *Records) Check(ctx context.Context, train, test *data.Set, workers int,
 	}
 	for i, claim := range r.Items {
 		found := again.Items[i]
-		if claim.Class != found.Class || claim.Label != found.Label || claim.Flips > found.Flips || claim.Changes > found.Changes {
+		same := claim.Class == found.Class && claim.Label == found.Label
+		if !same || claim.Flips > found.Flips || claim.Changes > found.Changes {
 			return refusef("item %d: it claims %+v, found is %+v", i, claim, found)
 		}
 	}
 	return nil
 }
 
-// Summary returns how many items have their label, and their radii, of flips or of changes, in ascending order with −1 for the others.
+// Summary returns how many items have their label, and their radii, of flips or of changes, in ascending order with −1 for the
+// others.
 func (r *Records) Summary(flips bool) (right int, radii []int) {
 	for _, rec := range r.Items {
 		radius := rec.Changes

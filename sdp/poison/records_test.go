@@ -121,10 +121,12 @@ func TestCertifyRefuses(t *testing.T) {
 	r := rand.New(rand.NewPCG(33, 33))
 	train, test := clouds(r, 20, 2), clouds(r, 3, 2)
 	for _, p := range []Parameters{
-		{}, {Method: "x"}, {Method: MethodVotes}, {Method: MethodVotes, Classes: 2}, {Method: MethodVotes, Classes: 3, Models: -1},
+		{}, {Method: "x"}, {Method: MethodVotes}, {Method: MethodVotes, Classes: 2},
+		{Method: MethodVotes, Classes: 3, Models: -1},
 		{Method: MethodVotes, Classes: 3, Models: 1 << 40}, {Method: MethodVotes, Classes: 3, Models: 3, Copies: 4},
 		{Method: MethodVotes, Classes: 257, Models: 3}, {Method: MethodVotes, Classes: 3, Models: 3, Ridge: -1},
-		{Method: MethodNeighbours, Classes: 3}, {Method: MethodNeighbours, Classes: 3, K: 1 << 62}, {Method: MethodNeighbours, Classes: 1 << 40, K: 1},
+		{Method: MethodNeighbours, Classes: 3}, {Method: MethodNeighbours, Classes: 3, K: 1 << 62},
+		{Method: MethodNeighbours, Classes: 1 << 40, K: 1},
 		{Method: MethodNeighbours, Classes: 2, K: 3}, {Method: MethodFlips}, {Method: MethodFlips, Pair: [2]int{0, 9}, Ridge: 1},
 		{Method: MethodFlips, Pair: [2]int{0, 1}}, {Method: MethodFlips, Pair: [2]int{0, 1}, Ridge: 1, Flip: 0.5},
 	} {

@@ -2,8 +2,8 @@ package poison
 
 import "math"
 
-// Single operations rounded outward: the nearest float64, then the next one. Go may fuse a product and a sum only where neither is
-// converted; every helper returns through a call that rounds first.
+// Single operations rounded outward: the nearest float64, then the next one. Go may fuse a product and a sum only where neither
+// is converted; every helper returns through a call that rounds first.
 
 func up(x float64) float64   { return math.Nextafter(x, math.Inf(1)) }
 func down(x float64) float64 { return math.Nextafter(x, math.Inf(-1)) }

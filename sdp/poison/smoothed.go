@@ -5,9 +5,9 @@ import (
 	"sort"
 )
 
-// A Smoothed is what is known of the smoothed version of sign(Σ α_i·y_i), which answers what the classifier answers most often when
-// every training label is flipped with probability q, independently (Rosenfeld et al. 2020). No label is drawn: the probability is
-// bounded by Chernoff's inequality.
+// A Smoothed is what is known of the smoothed version of sign(Σ α_i·y_i), which answers what the classifier answers most often
+// when every training label is flipped with probability q, independently (Rosenfeld et al. 2020). No label is drawn: the
+// probability is bounded by Chernoff's inequality.
 type Smoothed struct {
 	Positive bool    // the answer
 	LogError float64 // the logarithm of an upper bound of the probability of the other answer
@@ -78,10 +78,10 @@ func logMGF(contributions []float64, side, q, t float64) (value, slope, curve fl
 	return value + 2*(float64(len(contributions))+32)*u*mag, slope, curve
 }
 
-// withstands reports whether a probability of error below exp(logErr) stays below 1/2 when the attacker has flipped r labels. Of those
-// r, let k be flipped by the smoothing: k is Binomial(r, q) before and Binomial(r, 1−q) after the attack. By Neyman and Pearson the
-// worst event of a given probability before takes the largest k first. guard exceeds the rounding errors by far: logarithms of
-// binomials with r ≤ 10^7 are right to 10^−8.
+// withstands reports whether a probability of error below exp(logErr) stays below 1/2 when the attacker has flipped r labels.
+// Of those r, let k be flipped by the smoothing: k is Binomial(r, q) before and Binomial(r, 1−q) after the attack. By Neyman
+// and Pearson the worst event of a given probability before takes the largest k first. guard exceeds the rounding errors by
+// far: logarithms of binomials with r ≤ 10^7 are right to 10^−8.
 func withstands(r int, logErr, q float64) bool {
 	const guard = 1e-7
 	if r > 1e7 {
@@ -109,8 +109,8 @@ func withstands(r int, logErr, q float64) bool {
 	return after < 0.5-10*guard
 }
 
-// divergence is the radius of Rosenfeld et al.: the largest r < log(4p(1−p))/(2(1−2q)·log(q/(1−q))) with p = 1 − exp(logErr), where r
-// times the Kullback-Leibler divergence of a flipped from an unflipped label stays below that of p from 1/2.
+// divergence is the radius of Rosenfeld et al.: the largest r < log(4p(1−p))/(2(1−2q)·log(q/(1−q))) with p = 1 − exp(logErr),
+// where r times the Kullback-Leibler divergence of a flipped from an unflipped label stays below that of p from 1/2.
 func divergence(logErr, q float64) int {
 	bound := -(2*math.Ln2 + logErr + math.Log1p(-math.Exp(logErr))) / (2 * (1 - 2*q) * (math.Log1p(-q) - math.Log(q)))
 	bound *= 1 - 1e-9

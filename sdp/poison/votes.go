@@ -1,10 +1,10 @@
 package poison
 
 // Plurality returns the class with the most votes, the lowest among equals, and how many votes may change arbitrarily without
-// changing it (Levine and Feizi 2021): for the leader p and every other class c, a changed vote lowers n_p − n_c by at most 2, and
-// p stays while n_p − n_c ≥ [c < p]. So the radius is the minimum over c of ⌊(n_p − n_c − [c < p])/2⌋, and it is exact. Where each
-// vote is cast by a model of its own part of the data, it counts inserted and deleted items; a changed item is one of each. One
-// class alone is never overruled: then the radius is the number of votes.
+// changing it (Levine and Feizi 2021): for the leader p and every other class c, a changed vote lowers n_p − n_c by at most 2,
+// and p stays while n_p − n_c ≥ [c < p]. So the radius is the minimum over c of ⌊(n_p − n_c − [c < p])/2⌋, and it is exact.
+// Where each vote is cast by a model of its own part of the data, it counts inserted and deleted items; a changed item is one
+// of each. One class alone is never overruled: then the radius is the number of votes.
 func Plurality(votes []int) (leader, radius int) {
 	total := 0
 	for c, n := range votes {

@@ -35,8 +35,8 @@ func newWorst(f *Filter) *worst {
 	return w
 }
 
-// find returns the class of the worst item and its margin y(wᵀx + b), and writes the item to x. The multipliers of both classes are
-// in w.mult afterwards.
+// find returns the class of the worst item and its margin y(wᵀx + b), and writes the item to x. The multipliers of both classes
+// are in w.mult afterwards.
 func (w *worst) find(theta, x []float64) (k int, margin float64) {
 	d := len(w.v)
 	best := math.Inf(1)
