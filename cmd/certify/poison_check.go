@@ -135,6 +135,6 @@ func (f *poisonFlags) checkRecords(ctx context.Context, text []byte) ([]string, 
 	if err := r.Check(ctx, train, test, f.workers, nil); err != nil {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("holds: %d items have the answers and withstand the poison that are recorded for %s", len(r.Items),
+	return []string{fmt.Sprintf("holds: %d items have the recorded answers and withstand the recorded poison (%s)", len(r.Items),
 		r.Parameters.Method)}, nil
 }
