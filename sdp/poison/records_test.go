@@ -83,6 +83,29 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// TestRecordsFlips: where the label is part of the hash, a flipped label is a deletion and an insertion; else it stays in its bucket.
+func TestRecordsFlips(t *testing.T) {
+	for _, p := range parameterSets[:3] {
+		rec, _, _ := certifiedRecords(t, p)
+		several := 0
+		for _, r := range rec.Items {
+			want := r.Changes
+			if !p.FlipsOnly {
+				want /= 2
+			}
+			if r.Flips != want {
+				t.Errorf("%+v: %d changes, %d flips", p, r.Changes, r.Flips)
+			}
+			if r.Changes > 1 {
+				several++
+			}
+		}
+		if p.Models > 1 && p.Copies == 1 && several < len(rec.Items)/3 {
+			t.Errorf("%+v: only %d items withstand two changes", p, several)
+		}
+	}
+}
+
 // TestRecordsSystems: both systems of equations have the same solution.
 func TestRecordsSystems(t *testing.T) {
 	r := rand.New(rand.NewPCG(32, 32))
