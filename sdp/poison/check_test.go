@@ -190,6 +190,62 @@ func TestRoundedUpward(t *testing.T) {
 	}
 }
 
+// TestWorstRoundedUpward compares the largest loss in one dimension with the exact one, where the multiplier of the slab is best and
+// only rounding separates them.
+func TestWorstRoundedUpward(t *testing.T) {
+	r := rand.New(rand.NewPCG(20, 20))
+	near := 0
+	for range 3000 {
+		f := &Filter{SlabPercent: 50, Low: -3 - r.Float64(), High: 3 + r.Float64(), Radius: [2]float64{math.Inf(1), math.Inf(1)}}
+		for k := range 2 {
+			f.Centroid[k], f.Width[k] = []float64{r.NormFloat64()}, 5*r.Float64()
+		}
+		if r.IntN(2) == 0 {
+			f.SpherePercent, f.Radius = 50, [2]float64{4 * r.Float64(), 4 * r.Float64()}
+		}
+		theta, k := []float64{r.NormFloat64(), r.NormFloat64()}, r.IntN(2)
+		y, mu := float64(2*k-1), f.Centroid[k][0]
+		m := Multipliers{}
+		if reach := min(f.High-mu, mu-f.Low, f.Radius[k]); f.Width[k] < reach {
+			m.Slab = -y * theta[0] / (f.Centroid[0][0] - f.Centroid[1][0])
+		} else if reach == f.Radius[k] {
+			m.Sphere = 1e9 // nothing is cut
+		}
+		got, err := worstUp(f, theta, k, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lo, hi := exact.Sum(f.Low, -mu), exact.Sum(f.High, -mu)
+		for _, limit := range []float64{f.Width[k], f.Radius[k]} {
+			if !math.IsInf(limit, 1) {
+				if e := exact.Rat(limit); e.Cmp(hi) < 0 {
+					hi = e
+				}
+				if e := exact.Rat(-limit); e.Cmp(lo) > 0 {
+					lo = e
+				}
+			}
+		}
+		largest := new(big.Rat)
+		for _, u := range []*big.Rat{lo, hi} {
+			x := new(big.Rat).Add(u, exact.Rat(mu))
+			x.Mul(x, exact.Rat(theta[0])).Add(x, exact.Rat(theta[1])).Mul(x, exact.Rat(-y)).Add(x, exact.Rat(1))
+			if x.Cmp(largest) > 0 {
+				largest = x
+			}
+		}
+		if exact.Rat(got).Cmp(largest) < 0 {
+			t.Fatalf("%+v, θ = %v: the bound %v is below %v", f, theta, got, largest.FloatString(20))
+		}
+		if v, _ := largest.Float64(); got < v+1e-9 {
+			near++
+		}
+	}
+	if near < 1000 {
+		t.Errorf("only %d bounds are near", near)
+	}
+}
+
 // TestProjectionBounds compares the enclosure of a projection with its exact square.
 func TestProjectionBounds(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))

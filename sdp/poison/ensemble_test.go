@@ -184,6 +184,17 @@ func TestPartition(t *testing.T) {
 	if !slices.Equal(place(s, false), place(flipped, false)) {
 		t.Error("a flipped label moves an item")
 	}
+	perm := r.Perm(200)
+	mixed := s.Select(perm)
+	want, got := partition(s, 16, true), partition(mixed, 16, true)
+	for b := range want {
+		for i := range got[b] {
+			got[b][i] = perm[got[b][i]]
+		}
+		if !slices.Equal(want[b], got[b]) {
+			t.Errorf("bucket %d is in the order of the data: %v and %v", b, want[b], got[b])
+		}
+	}
 	if slices.Equal(place(s, true), place(flipped, true)) {
 		t.Error("the label is not part of the hash")
 	}
