@@ -68,7 +68,10 @@ func TrainEnsemble(ctx context.Context, s *data.Set, classes int, o EnsembleOpti
 			classes, 1<<28)
 	}
 	e.weights = make([]float32, e.features.d*o.Models*classes)
-	x := e.features.All(s, o.Workers)
+	x, err := e.features.All(ctx, s, o.Workers)
+	if err != nil {
+		return nil, err
+	}
 	buckets := partition(s, o.Models, !o.FlipsOnly)
 	if n := largest(buckets) * o.Copies; min(n, e.features.d) > maxSystem {
 		return nil, fmt.Errorf("poison: a model of %d features would train on %d items: neither is at most %d; use more models",
@@ -183,7 +186,10 @@ func (e *Ensemble) Votes(ctx context.Context, s *data.Set) ([]uint8, error) {
 	if NewFeatures(s.Shape).d != e.features.d {
 		return nil, fmt.Errorf("poison: items of shape %v do not go with the training data", s.Shape)
 	}
-	x := e.features.All(s, e.workers)
+	x, err := e.features.All(ctx, s, e.workers)
+	if err != nil {
+		return nil, err
+	}
 	models, width, d := e.Spread.Buckets, e.Spread.Buckets*e.Classes, e.features.d
 	out := make([]uint8, s.Len()*models)
 	const block = 64 // items at a time

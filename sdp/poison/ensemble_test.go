@@ -215,7 +215,10 @@ func TestFeatures(t *testing.T) {
 			s.X[4*784+y*28+13+w+(y-14)/3] = 1
 		}
 	}
-	x := f.All(s, 2)
+	x, err := f.All(context.Background(), s, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(x) != 5*f.Dim() {
 		t.Fatalf("%d values", len(x))
 	}

@@ -1,6 +1,7 @@
 package poison
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"sync"
@@ -76,8 +77,8 @@ func pooling(cells, n int) []float64 {
 // Dim returns the number of features of an item.
 func (f *Features) Dim() int { return f.d }
 
-// All returns the features of every item of a set, row-major.
-func (f *Features) All(s *data.Set, workers int) []float32 {
+// All returns the features of every item of a set, row-major. When ctx ends, its error is returned.
+func (f *Features) All(ctx context.Context, s *data.Set, workers int) ([]float32, error) {
 	out := make([]float32, s.Len()*f.d)
 	if workers < 1 {
 		workers = runtime.GOMAXPROCS(0)
@@ -87,13 +88,13 @@ func (f *Features) All(s *data.Set, workers int) []float32 {
 	for range workers {
 		wg.Go(func() {
 			room := make([]float64, 2*f.h*f.w+f.bins*f.h*f.w+f.cells*max(f.h, f.w))
-			for i := int(next.Add(1)) - 1; i < s.Len(); i = int(next.Add(1)) - 1 {
+			for i := int(next.Add(1)) - 1; i < s.Len() && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				f.one(out[i*f.d:(i+1)*f.d], s.Item(i), room)
 			}
 		})
 	}
 	wg.Wait()
-	return out
+	return out, ctx.Err()
 }
 
 func (f *Features) one(dst []float32, x, room []float64) {

@@ -118,7 +118,10 @@ func TestRecordsSystems(t *testing.T) {
 		t.Error("the order of the items changes the weights")
 	}
 	// The normal equations of the larger system: (FᵀF + λI)·W = FᵀY.
-	f := large.features.All(more, 1)
+	f, err := large.features.All(context.Background(), more, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for a := range 6 {
 		for c := range 3 {
 			sum := 0.1 * float64(large.weights[a*3+c])
