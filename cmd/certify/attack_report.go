@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/spec"
@@ -241,44 +240,9 @@ func pictures(set *data.Set, x, adversarial []float64, lo, hi float64) (row []im
 
 // counter returns what shows the progress of attacks in a --progress mode, and what ends it.
 func (a *app) counter(mode string) (show func(attack string, eps float64, done, total int), end func(), err error) {
-	live := mode == "auto" && terminal(a.err) && !a.quiet
-	enc := json.NewEncoder(a.err)
-	last, width, key, start := time.Now(), 0, "", time.Now()
-	lock := make(chan struct{}, 1)
+	tick, end, err := a.ticker(mode)
 	show = func(attack string, eps float64, done, total int) {
-		lock <- struct{}{}
-		defer func() { <-lock }()
-		if k := fmt.Sprint(attack, eps); k != key {
-			key, start = k, time.Now()
-		}
-		every := 10 * time.Second
-		if live {
-			every = 100 * time.Millisecond
-		}
-		if time.Since(last) < every && done < total {
-			return
-		}
-		last = time.Now()
-		left := time.Duration(float64(time.Since(start)) / float64(done) * float64(total-done)).Round(time.Second)
-		text := fmt.Sprintf("%s at %s: %d/%d   ~%v left", attack, radius(eps, 0, nil), done, total, left)
-		switch {
-		case live:
-			fmt.Fprintf(a.err, "\r%s%s", text, strings.Repeat(" ", max(0, width-len(text))))
-			width = len(text)
-		case mode == "plain":
-			fmt.Fprintln(a.err, text)
-		case mode == "json":
-			_ = enc.Encode(map[string]any{"attack": attack, "eps": finiteOrNil(eps), "done": done, "total": total, "left": left.Seconds()})
-		}
+		tick(attack+" at "+radius(eps, 0, nil), "", map[string]any{"attack": attack, "eps": finiteOrNil(eps)}, done, total)
 	}
-	end = func() {
-		if live && width > 0 {
-			fmt.Fprintf(a.err, "\r%s\r", strings.Repeat(" ", width))
-		}
-	}
-	switch mode {
-	case "auto", "plain", "json", "none":
-		return show, end, nil
-	}
-	return nil, nil, usagef("", "--progress: %q is not one of auto, plain, json, none", mode)
+	return show, end, err
 }

@@ -68,18 +68,9 @@ func (f *dataFlags) read(g *nn.Graph) (*items, error) {
 	case spec == "":
 		return nil, usagef("for example --data mnist:test[0:100], --data images.npz or --input digit.png", "no data are named")
 	}
-	opt := data.Options{MNIST: f.mnist, Shape: itemShape(g), Labels: f.labels, LabelColumn: f.labelColumn}
-	var err error
-	if f.scale != "" {
-		if opt.Scale, err = quotient(f.scale); err != nil {
-			return nil, usagef("write 1/255 or 0.00392", "--scale: %v", err)
-		}
-	}
-	if opt.Mean, err = numbers(f.mean); err != nil {
-		return nil, usagef("write 0.1307, or one number for each channel", "--mean: %v", err)
-	}
-	if opt.Std, err = numbers(f.std); err != nil {
-		return nil, usagef("write 0.3081, or one number for each channel", "--std: %v", err)
+	opt, err := f.options(itemShape(g))
+	if err != nil {
+		return nil, err
 	}
 	s, err := data.Open(spec, opt)
 	if err != nil {
@@ -94,6 +85,23 @@ func (f *dataFlags) read(g *nn.Graph) (*items, error) {
 		return nil, err
 	}
 	return it, nil
+}
+
+// options says how to read items of a shape; nil expects none.
+func (f *dataFlags) options(shape []int) (opt data.Options, err error) {
+	opt = data.Options{MNIST: f.mnist, Shape: shape, Labels: f.labels, LabelColumn: f.labelColumn}
+	if f.scale != "" {
+		if opt.Scale, err = quotient(f.scale); err != nil {
+			return opt, usagef("write 1/255 or 0.00392", "--scale: %v", err)
+		}
+	}
+	if opt.Mean, err = numbers(f.mean); err != nil {
+		return opt, usagef("write 0.1307, or one number for each channel", "--mean: %v", err)
+	}
+	if opt.Std, err = numbers(f.std); err != nil {
+		return opt, usagef("write 0.3081, or one number for each channel", "--std: %v", err)
+	}
+	return opt, nil
 }
 
 // itemShape is the shape of one item as the network's input says it, without the batch.
