@@ -1,0 +1,211 @@
+package poison
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/spai-project/certify/nn/data"
+	"github.com/spai-project/certify/nn/train"
+)
+
+// smallNet trains a network with one hidden layer on a set.
+func smallNet(t *testing.T, root uint64, set *data.Set, width, classes, epochs int) *Split {
+	t.Helper()
+	s, err := NewSplit(root, []int{set.Dim()}, []train.Layer{train.Dense{Out: width}, train.ReLU{}}, classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Fit(ctx, set, train.Recipe{Epochs: epochs, Batch: 32, LR: 5e-3, Seed: root}, train.Hooks[float32]{}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestSplit: the parts compute what the whole does.
+func TestSplit(t *testing.T) {
+	set := bars(1, 50, 4)
+	s := smallNet(t, 1, set, 16, 4, 2)
+	f, err := s.Features.Logits(ctx, narrow(set.X), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := s.Head.Logits(ctx, f, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := s.Full.Logits(ctx, narrow(set.X), 1)
+	if err != nil || !slices.Equal(z, whole) {
+		t.Errorf("the head on the features gives other logits than the whole (%v)", err)
+	}
+}
+
+// TestTrigger: it sits where it should, in every channel, and means what it should.
+func TestTrigger(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		shape []int
+		want  []int
+	}{
+		{"badnets:size=1,margin=0", []int{1, 3, 3}, []int{8}},
+		{"badnets:size=2", []int{4, 4}, []int{5, 6, 9, 10}},
+		{"badnets:size=2,pattern=checker,margin=0", []int{2, 3, 3}, []int{4, 8, 13, 17}},
+		{"badnets:size=2", []int{5}, []int{2, 3}},
+	} {
+		trigger, err := ParseTrigger(c.text, c.shape, 3, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 1
+		for _, d := range c.shape {
+			n *= d
+		}
+		x := make([]float64, n)
+		trigger.Stamp(x)
+		var got []int
+		for k, v := range x {
+			if v == 1 {
+				got = append(got, k)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s on %v: %v, want %v", c.text, c.shape, got, c.want)
+		}
+	}
+	all, err := ParseTrigger("badnets:mode=all", []int{4, 4}, 3, 1)
+	if err != nil || all.Class(2) != 0 || all.Class(0) != 1 || !all.Applies(0) {
+		t.Errorf("all to all: 2 becomes %d (%v)", all.Class(2), err)
+	}
+	for _, text := range []string{"badnets:size=5", "badnets:size=0", "badnets:size=4", "badnets:target=3", "badnets:target=-1", "labelflip"} {
+		if _, err := ParseTrigger(text, []int{4, 4}, 3, 1); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
+	}
+}
+
+// TestBadNets: a network learns the trigger from a tenth of the items and the task from the rest; a network that never saw the
+// trigger does not know it.
+func TestBadNets(t *testing.T) {
+	set, test := bars(1, 400, 4), bars(2, 200, 4)
+	for _, text := range []string{"badnets:target=2,size=2,margin=0", "badnets:mode=all,size=2,margin=0,rate=0.3"} {
+		p, err := Run(ctx, text, set, Options{Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trigger, err := ParseTrigger(p.Attack, set.Shape, 4, slices.Max(set.X))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range p.Indices() {
+			x := slices.Clone(set.Item(i))
+			trigger.Stamp(x)
+			if p.Set.Labels[i] != trigger.Class(set.Labels[i]) || p.Set.Labels[i] == set.Labels[i] || !slices.Equal(x, p.Set.Item(i)) {
+				t.Fatalf("item %d of class %d is not what the attack says", i, set.Labels[i])
+			}
+		}
+		clean, bad := smallNet(t, 1, set, 32, 4, 20), smallNet(t, 1, p.Set, 32, 4, 40)
+		for _, c := range []struct {
+			s        *Split
+			accuracy float64
+			lo, hi   float64
+		}{{clean, 0.98, 0, 0.1}, {bad, 0.98, 0.95, 1}} {
+			accuracy, err := c.s.Accuracy(ctx, test, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			success, err := trigger.Success(ctx, c.s, test, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if accuracy < c.accuracy || success < c.lo || success > c.hi {
+				t.Errorf("%s: accuracy %v, success %v: want %v, and %v to %v", text, accuracy, success, c.accuracy, c.lo, c.hi)
+			}
+		}
+	}
+}
+
+// transferred trains a last layer on the features of a set, as a victim of feature collision does, and classifies one input.
+func transferred(t *testing.T, s *Split, set *data.Set, x []float64, classes int) int {
+	t.Helper()
+	f, err := s.featureRows(ctx, set.X, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := s.featureRows(ctx, x, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Learner{Inputs: s.Features.Classes(), Classes: classes, L2: 1e-6}
+	theta := fitted(t, m, &Examples{X: f, Labels: set.Labels}, 1e-6)
+	z, err := m.Logits(ctx, theta, g, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return argmax(z)
+}
+
+// TestCleanLabel: with rightly labelled items that look like their class, the target is taken for that class by a victim that
+// trains the last layer, and is not without them.
+func TestCleanLabel(t *testing.T) {
+	pool, test := bars(1, 300, 2), bars(5, 40, 2)
+	nets := []*Split{smallNet(t, 1, pool, 128, 2, 3), smallNet(t, 2, pool, 128, 2, 3)}
+	set := pool.Slice(0, 30)
+	for _, c := range []struct {
+		text string
+		most float64 // how far a value moves
+		hits int     // of ten targets
+	}{{"collision:beta=0.1", 1, 9}, {"polytope:count=5,eps=0.6", 0.6 + 1e-6, 8}} {
+		hits := 0
+		for i := range 10 {
+			y := test.Labels[i]
+			p, err := Run(ctx, c.text, set, Options{Nets: nets, Target: test.Item(i), TargetLabel: y, Lower: 0, Upper: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range p.Indices() {
+				if p.Set.Labels[k] == y || p.Original[k] != Inserted {
+					t.Fatalf("%s: item %d has label %d, the target's, or was there before", c.text, k, p.Set.Labels[k])
+				}
+				if d := nearestSame(p.Set, k, set.Len()); d > c.most {
+					t.Errorf("%s: a value moved by %v", c.text, d)
+				}
+			}
+			if transferred(t, nets[0], set, test.Item(i), 2) != y {
+				t.Fatalf("target %d is misclassified without an attack", i)
+			}
+			if transferred(t, nets[0], p.Set, test.Item(i), 2) != y {
+				hits++
+			}
+		}
+		t.Logf("%s: %d of 10 targets", c.text, hits)
+		if hits < c.hits {
+			t.Errorf("%s: %d of 10 targets, want %d", c.text, hits, c.hits)
+		}
+	}
+}
+
+// nearestSame returns the largest difference of a value between item k and the nearest of the first n items of its class.
+func nearestSame(s *data.Set, k, n int) float64 {
+	best := 1e9
+	for i := range n {
+		if s.Labels[i] != s.Labels[k] {
+			continue
+		}
+		most := 0.0
+		for j, v := range s.Item(i) {
+			most = max(most, v-s.Item(k)[j], s.Item(k)[j]-v)
+		}
+		best = min(best, most)
+	}
+	return best
+}
+
+// TestSimplex compares the projection with points that are known.
+func TestSimplex(t *testing.T) {
+	for _, c := range [][2][]float64{{{1, 0}, {1, 0}}, {{2, 2}, {0.5, 0.5}}, {{3, 0, 1}, {1, 0, 0}}, {{-1, -1.5}, {0.75, 0.25}}} {
+		got := slices.Clone(c[0])
+		simplex(got)
+		for j := range got {
+			within(t, "projection", got[j], c[1][j], 1e-15)
+		}
+	}
+}
