@@ -281,3 +281,14 @@ func (v *view) mean(at []int) []float64 {
 	}
 	return m
 }
+
+// NeedsNet reports whether a defence with parameters looks into a network.
+func NeedsNet(text string) bool {
+	m := LookupDefence(text)
+	if m == nil {
+		return false
+	}
+	name, rest, _ := strings.Cut(text, ":")
+	p, err := parse(name, rest, m.Params)
+	return err == nil && (m.Net || p["space"] == 1)
+}

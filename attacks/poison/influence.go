@@ -3,6 +3,7 @@ package poison
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spai-project/certify/internal/kernel"
 )
@@ -62,6 +63,27 @@ func (m *Learner) InfluencePerturbation(ctx context.Context, theta []float64, tr
 		p.mixed[i] /= -p.weight(from + i/m.Inputs)
 	}
 	return p.mixed, nil
+}
+
+// LeaveOut trains again without example i, from θ to a gradient below the tolerance, and returns the change of the mean test loss:
+// what −I_i/n foretells. The others keep the weights 1/n.
+func (m *Learner) LeaveOut(ctx context.Context, theta []float64, training, test *Examples, i int, tolerance float64, workers int) (float64, error) {
+	n := len(training.Labels)
+	e := &Examples{X: training.X, Labels: training.Labels, Weights: slices.Repeat([]float64{1 / float64(n)}, n)}
+	if i < 0 || i >= n {
+		return 0, fmt.Errorf("poison: example %d of %d", i, n)
+	}
+	e.Weights[i] = 0
+	without, err := m.Fit(ctx, e, Training{Tolerance: tolerance, From: theta, Workers: workers})
+	if err != nil {
+		return 0, err
+	}
+	_, before, err := m.Errors(ctx, theta, test, workers)
+	if err != nil {
+		return 0, err
+	}
+	_, after, err := m.Errors(ctx, without, test, workers)
+	return after - before, err
 }
 
 // sensitivity returns a pass on the training examples, with its gradient, and (H + damping)⁻¹∇L_test.

@@ -9,18 +9,14 @@ import (
 	"github.com/spai-project/certify/nn/data"
 )
 
-// leaveOut returns the change of the mean test loss when example i is left out and the others keep their weights.
+// leaveOut is LeaveOut to the last digits.
 func leaveOut(t *testing.T, m *Learner, e, test *Examples, theta []float64, i int) float64 {
 	t.Helper()
-	n := len(e.Labels)
-	q := *e
-	q.Weights = slices.Repeat([]float64{1 / float64(n)}, n)
-	q.Weights[i] = 0
-	without, err := m.Fit(ctx, &q, Training{Tolerance: 1e-10, From: theta})
+	change, err := m.LeaveOut(ctx, theta, e, test, i, 1e-10, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return meanLoss(t, m, without, test) - meanLoss(t, m, theta, test)
+	return change
 }
 
 func meanLoss(t *testing.T, m *Learner, theta []float64, e *Examples) float64 {

@@ -93,11 +93,17 @@ func Attacks() []*Attack { return sorted(attacks, func(a *Attack) string { retur
 // attacks is the registry.
 var attacks = []*Attack{labelFlip, backGradient, influenceAttack, featureCollision, convexPolytope, badNets}
 
+// LookupAttack returns the attack that a text like "badnets:target=7" names, or nil.
+func LookupAttack(text string) *Attack {
+	name, _, _ := strings.Cut(text, ":")
+	return find(attacks, name, func(a *Attack) string { return a.Name })
+}
+
 // Run poisons a training set by an attack with parameters, as in "badnets:target=7,rate=0.1". The set is not changed. An error is
 // that of ctx, or says what does not fit.
 func Run(ctx context.Context, text string, set *data.Set, o Options) (*Poisoned, error) {
 	name, rest, _ := strings.Cut(text, ":")
-	a := find(attacks, name, func(a *Attack) string { return a.Name })
+	a := LookupAttack(text)
 	if a == nil {
 		return nil, fmt.Errorf("poison: no attack %q", name)
 	}

@@ -131,21 +131,15 @@ func TestBadNets(t *testing.T) {
 // transferred trains a last layer on the features of a set, as a victim of feature collision does, and classifies one input.
 func transferred(t *testing.T, s *Split, set *data.Set, x []float64, classes int) int {
 	t.Helper()
-	f, err := s.featureRows(ctx, set.X, 0)
+	r, err := FitRegression(ctx, set, s, classes, 1e-6, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := s.featureRows(ctx, x, 0)
+	class, err := r.Classify(ctx, x)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Learner{Inputs: s.Features.Classes(), Classes: classes, L2: 1e-6}
-	theta := fitted(t, m, &Examples{X: f, Labels: set.Labels}, 1e-6)
-	z, err := m.Logits(ctx, theta, g, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return argmax(z)
+	return class
 }
 
 // TestCleanLabel: with rightly labelled items that look like their class, the target is taken for that class by a victim that

@@ -30,7 +30,7 @@ func (a *app) root() *cobra.Command {
 	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "say nothing on stderr but errors")
 	c.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "say more on stderr")
 	c.AddCommand(a.verifyCmd(), a.checkCmd(), a.inspectCmd(), a.boundsCmd(), a.benchCmd(), a.listCmd(), a.doctorCmd(), a.demoCmd(), a.supportsCmd(),
-		a.vnncompCmd(), a.attackCmd(), a.robustCmd(), a.evalCmd(), a.radiusCmd(), a.reportCmd(), a.fuzzCmd(), a.versionCmd())
+		a.vnncompCmd(), a.attackCmd(), a.robustCmd(), a.evalCmd(), a.radiusCmd(), a.reportCmd(), a.newPoisonCommand(), a.fuzzCmd(), a.versionCmd())
 	return c
 }
 
