@@ -244,8 +244,9 @@ func readRecord(spec string, items int) *poison.Record {
 	if at := strings.LastIndexByte(spec, '['); at > 0 && strings.HasSuffix(spec, "]") {
 		path = spec[:at]
 	}
-	if text, err := data.Open(path, data.Options{Key: "attack", Shape: []int{1}}); err == nil {
-		for _, v := range text.X {
+	// The text is taken as labels too, so that those of the items are not.
+	if text, err := data.Open(path, data.Options{Key: "attack", LabelKey: "attack", Shape: []int{1}}); err == nil {
+		for _, v := range text.Labels {
 			r.Attack += string(rune(v))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -209,8 +210,9 @@ func (a *app) tellDefences(f *poisonDefendFlags, set *data.Set, rows []finding) 
 	}
 	g.text(a.out)
 	for _, r := range rows {
+		name, _, _ := strings.Cut(r.Defence, ":")
 		for _, n := range r.Notes {
-			a.notef("%s: %s", r.Defence, n)
+			a.notef("%s: %s", name, n)
 		}
 		if len(r.Victims) > 0 {
 			fmt.Fprintf(a.out, "\n%s\n", r.Defence)
