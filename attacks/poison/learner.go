@@ -18,8 +18,6 @@ const (
 	Hinge                // max(0, 1 + max_{j≠y} z_j − z_y) (Crammer and Singer 2001)
 )
 
-var lossNames = []string{"logistic", "hinge"}
-
 // A Learner describes a classifier in float64 and its training objective Σ_i w_i·ℓ(z(x_i), y_i) + λ/2·‖θ‖², with w_i = 1/n unless
 // said otherwise. Biases are part of θ and of its norm, so the objective of a linear Learner with λ > 0 is strongly convex.
 //

@@ -32,7 +32,6 @@ type pass struct {
 	shards        [][]float64
 	room          []scratch
 	direction     []float64
-	job           func(worker, shard int)
 	gradientShard func(worker, shard int)
 	productShard  func(worker, shard int)
 }
