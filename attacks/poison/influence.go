@@ -158,7 +158,7 @@ func runInfluence(a *attacking) error {
 	for i := range e.Labels {
 		w := 1.0
 		if k := i - from; k >= 0 {
-			w = float64((budget - k + distinct - 1) / distinct)
+			w = float64(copies(k, distinct, budget))
 		}
 		e.Weights = append(e.Weights, w/total)
 	}
@@ -196,3 +196,6 @@ func runInfluence(a *attacking) error {
 	}
 	return nil
 }
+
+// copies returns how often point k of some is inserted when points take turns until so many are.
+func copies(k, points, total int) int { return (total - k + points - 1) / points }

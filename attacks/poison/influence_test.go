@@ -191,3 +191,18 @@ func harm(t *testing.T, m *Learner, attack string, train, validation, test *data
 	return meanLoss(t, m, fitted(t, m, examples(p.Set), 1e-6), examples(test)) -
 		meanLoss(t, m, fitted(t, m, examples(train), 1e-6), examples(test))
 }
+
+// TestCopies: points that take turns.
+func TestCopies(t *testing.T) {
+	for _, c := range [][2]int{{1, 7}, {2, 7}, {3, 7}, {7, 7}} {
+		count := make([]int, c[0])
+		for k := range c[1] {
+			count[k%c[0]]++
+		}
+		for k, n := range count {
+			if got := copies(k, c[0], c[1]); got != n {
+				t.Errorf("point %d of %d is inserted %d times of %d, want %d", k, c[0], got, c[1], n)
+			}
+		}
+	}
+}

@@ -58,3 +58,13 @@ func TestRunRefuses(t *testing.T) {
 		t.Error("no labels: accepted")
 	}
 }
+
+// TestAlfaRounds: more rounds never lower the loss on the clean labels that the attack reaches on its own set, and here raise it.
+func TestAlfaRounds(t *testing.T) {
+	train := blobs(1, 150, 4, 3, 0.3)
+	m := &Learner{Inputs: 4, Classes: 3, L2: 0.01}
+	one := harm(t, m, "labelflip:rate=0.05,rule=alfa,rounds=1", train, nil, train)
+	if got := harm(t, m, "labelflip:rate=0.05,rule=alfa,rounds=8", train, nil, train); !(got > one+1e-6) {
+		t.Errorf("loss rises by %v in eight rounds, by %v in one", got, one)
+	}
+}

@@ -1,6 +1,8 @@
 package poison
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -178,6 +180,51 @@ func TestCleanLabel(t *testing.T) {
 		t.Logf("%s: %d of 10 targets", c.text, hits)
 		if hits < c.hits {
 			t.Errorf("%s: %d of 10 targets, want %d", c.text, hits, c.hits)
+		}
+	}
+}
+
+// TestCollisionMinimises: what is found for a weight β is better, in the objective of that weight, than what is found for others.
+func TestCollisionMinimises(t *testing.T) {
+	pool, test := bars(1, 300, 2), bars(5, 1, 2)
+	net := smallNet(t, 1, pool, 32, 2, 3)
+	target := test.Item(0)
+	goal, err := net.featureRows(ctx, target, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	betas := []float64{1, 20, 400}
+	var found [][]float64
+	for _, b := range betas {
+		p, err := Run(ctx, fmt.Sprintf("collision:beta=%v,rounds=300", b), pool, Options{Nets: []*Split{net}, Target: target, TargetLabel: test.Labels[0]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, p.Set.Item(pool.Len()))
+	}
+	base, least := -1, math.Inf(1) // the nearest of the other class, in features
+	features, err := net.featureRows(ctx, pool.X, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range pool.Len() {
+		if d := squares(features[i*32:][:32], goal); pool.Labels[i] != test.Labels[0] && d < least {
+			base, least = i, d
+		}
+	}
+	for k, b := range betas {
+		objective := func(x []float64) float64 {
+			y, err := net.featureRows(ctx, x, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return squares(y, goal) + b*0.25*squares(x, pool.Item(base)) // (32/64)²
+		}
+		own := objective(found[k])
+		for j, x := range append(found, pool.Item(base)) {
+			if v := objective(x); j != k && !(own < v) {
+				t.Errorf("β = %v: %v at what is found for it, %v at candidate %d", b, own, v, j)
+			}
 		}
 	}
 }

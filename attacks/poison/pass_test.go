@@ -164,3 +164,31 @@ func TestFit(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// TestConjugateGradients: in exact arithmetic there are no more steps than parameters, however different the scales; gradients
+// alone need thousands.
+func TestConjugateGradients(t *testing.T) {
+	m := &Learner{Inputs: 5, Classes: 3, L2: 1e-3}
+	theta, e := random(m, 100)
+	for i := range e.X {
+		e.X[i] *= float64(int(1) << (2 * (i % 5)))
+	}
+	clear(theta)
+	p := m.pass(e, 1)
+	objective(t, p, theta)
+	b := normals(rand.New(rand.NewPCG(1, 1)), m.Size())
+	x, err := p.conjugateGradients(ctx, b, 0.5, 1e-9, 6*m.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.along(ctx, x); err != nil {
+		t.Fatal(err)
+	}
+	kernel.Axpy(p.product, x, 0.5)
+	for i := range b {
+		within(t, "(H + damping)·x", p.product[i], b[i], 1e-7)
+	}
+	if _, err := p.conjugateGradients(ctx, b, 0.5, 1e-9, 2); err == nil {
+		t.Error("two steps: no error")
+	}
+}
