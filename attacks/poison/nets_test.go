@@ -245,6 +245,17 @@ func nearestSame(s *data.Set, k, n int) float64 {
 	return best
 }
 
+// TestCoefficients: a target inside the hull of features is written as their mixture.
+func TestCoefficients(t *testing.T) {
+	h := &hull{goal: []float64{0.5, 1}, y: []float64{0, 0, 2, 0, 0, 4}, c: []float64{1.0 / 3, 1.0 / 3, 1.0 / 3}}
+	for range 20 {
+		h.coefficients()
+	}
+	for j, want := range []float64{0.5, 0.25, 0.25} {
+		within(t, "coefficient", h.c[j], want, 1e-9)
+	}
+}
+
 // TestSimplex compares the projection with points that are known.
 func TestSimplex(t *testing.T) {
 	for _, c := range [][2][]float64{{{1, 0}, {1, 0}}, {{2, 2}, {0.5, 0.5}}, {{3, 0, 1}, {1, 0, 0}}, {{-1, -1.5}, {0.75, 0.25}}} {

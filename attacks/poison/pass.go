@@ -3,6 +3,7 @@ package poison
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/spai-project/certify/internal/kernel"
 )
@@ -22,6 +23,7 @@ type pass struct {
 	// what the last gradient left, one slice per layer, one row per example: outputs, gradients of what goes into the activation,
 	// gradients of hidden outputs, and the probabilities of the last layer
 	theta         []float64
+	flat, flatV   [][]float64 // transposed weights of θ and v, of narrow layers
 	act, dz, da   [][]float64
 	prob, losses  []float64
 	grad          []float64
@@ -38,8 +40,59 @@ type pass struct {
 
 // scratch is the room of one worker.
 type scratch struct {
-	mul kernel.Multiplier[float64]
-	rda []float64
+	mul    kernel.Multiplier[float64]
+	rda    []float64
+	narrow []float64 // [out in] of a narrow layer
+}
+
+// narrow says that a layer has so few outputs that products are faster row by row: matrix products would spend their time on
+// packing the inputs.
+func (l layer) narrow() bool { return l.out <= 16 }
+
+// forward adds x·W to out, for n rows. flat is Wᵀ of a narrow layer.
+func (s *scratch) forward(l layer, x, w, flat, out []float64, n int) {
+	if !l.narrow() {
+		s.mul.Mul(n, l.out, l.in, 1, rows(x, l.in), rows(w, l.out), rows(out, l.out))
+		return
+	}
+	for r := range n {
+		xr := x[r*l.in:][:l.in]
+		for j := range l.out {
+			out[r*l.out+j] += kernel.Dot(xr, flat[j*l.in:][:l.in])
+		}
+	}
+}
+
+// outer adds xᵀ·dz to g, for n rows.
+func (s *scratch) outer(l layer, x, dz, g []float64, n int) {
+	if !l.narrow() {
+		s.mul.Mul(l.in, l.out, n, 1, columns(x, l.in), rows(dz, l.out), rows(g, l.out))
+		return
+	}
+	t := s.narrow[:l.in*l.out]
+	clear(t)
+	for r := range n {
+		xr := x[r*l.in:][:l.in]
+		for j, d := range dz[r*l.out:][:l.out] {
+			if d != 0 {
+				kernel.Axpy(t[j*l.in:][:l.in], xr, d)
+			}
+		}
+	}
+	for j := range l.out {
+		for i, v := range t[j*l.in:][:l.in] {
+			g[i*l.out+j] += v
+		}
+	}
+}
+
+// flatten writes the transposed weights of the narrow layers.
+func (p *pass) flatten(flat [][]float64, theta []float64) {
+	for k, l := range p.ls {
+		if l.narrow() {
+			kernel.Transpose(flat[k], l.in, l.weights(theta), l.out, l.in, l.out)
+		}
+	}
 }
 
 // pass returns a pass on examples, which must fit and must not change meanwhile. Second derivatives with respect to inputs are
@@ -57,6 +110,11 @@ func (m *Learner) pass(e *Examples, workers int) *pass {
 		p.act, p.dz = append(p.act, make([]float64, n*l.out)), append(p.dz, make([]float64, n*l.out))
 		p.da = append(p.da, make([]float64, n*l.out))
 		widest = max(widest, l.out)
+		size := 0
+		if l.narrow() {
+			size = l.in * l.out
+		}
+		p.flat, p.flatV = append(p.flat, make([]float64, size)), append(p.flatV, make([]float64, size))
 	}
 	for range (n + shardRows - 1) / shardRows {
 		p.shards = append(p.shards, make([]float64, m.Size()))
@@ -64,6 +122,9 @@ func (m *Learner) pass(e *Examples, workers int) *pass {
 	p.room = make([]scratch, p.workers)
 	for i := range p.room {
 		p.room[i].rda = make([]float64, shardRows*widest)
+		for _, f := range p.flat {
+			p.room[i].narrow = slices.Grow(p.room[i].narrow, len(f))[:max(len(f), len(p.room[i].narrow))]
+		}
 	}
 	p.gradientShard, p.productShard = p.backward, p.curved
 	return p
@@ -114,6 +175,7 @@ func (p *pass) sum(dst, v []float64) {
 // error is that of ctx, or ErrDiverged.
 func (p *pass) gradient(ctx context.Context, theta []float64) (float64, error) {
 	p.theta = theta
+	p.flatten(p.flat, theta)
 	if err := each(ctx, p.workers, len(p.shards), p.gradientShard); err != nil {
 		return 0, err
 	}
@@ -130,14 +192,14 @@ func (p *pass) gradient(ctx context.Context, theta []float64) (float64, error) {
 
 func (p *pass) backward(worker, shard int) {
 	from, n := p.span(shard)
-	mul := &p.room[worker].mul
+	s := &p.room[worker]
 	last := len(p.ls) - 1
 	for k, l := range p.ls {
 		out := part(p.act[k], l.out, from, n)
 		for r := range n {
 			copy(out[r*l.out:], l.biases(p.theta))
 		}
-		mul.Mul(n, l.out, l.in, 1, rows(p.input(k, from, n), l.in), rows(l.weights(p.theta), l.out), rows(out, l.out))
+		s.forward(l, p.input(k, from, n), l.weights(p.theta), p.flat[k], out, n)
 		if k < last {
 			for i, v := range out {
 				out[i] = math.Tanh(v)
@@ -154,14 +216,14 @@ func (p *pass) backward(worker, shard int) {
 	for k := last; k >= 0; k-- {
 		l := p.ls[k]
 		dz := part(p.dz[k], l.out, from, n)
-		mul.Mul(l.in, l.out, n, 1, columns(p.input(k, from, n), l.in), rows(dz, l.out), rows(l.weights(g), l.out))
+		s.outer(l, p.input(k, from, n), dz, l.weights(g), n)
 		addRows(l.biases(g), dz)
 		if k == 0 {
 			break
 		}
 		da := part(p.da[k-1], l.in, from, n)
 		clear(da)
-		mul.Mul(n, l.in, l.out, 1, rows(dz, l.out), columns(l.weights(p.theta), l.out), rows(da, l.in))
+		s.mul.Mul(n, l.in, l.out, 1, rows(dz, l.out), columns(l.weights(p.theta), l.out), rows(da, l.in))
 		a, below := part(p.act[k-1], l.in, from, n), part(p.dz[k-1], l.in, from, n)
 		for i, v := range da {
 			below[i] = v * (1 - a[i]*a[i])
@@ -188,6 +250,7 @@ func (p *pass) along(ctx context.Context, v []float64) error {
 		p.product = make([]float64, len(p.grad))
 	}
 	p.direction = v
+	p.flatten(p.flatV, v)
 	if err := each(ctx, p.workers, len(p.shards), p.productShard); err != nil {
 		return err
 	}
@@ -204,9 +267,9 @@ func (p *pass) curved(worker, shard int) {
 		for r := range n {
 			copy(rz[r*l.out:], l.biases(p.direction))
 		}
-		s.mul.Mul(n, l.out, l.in, 1, rows(p.input(k, from, n), l.in), rows(l.weights(p.direction), l.out), rows(rz, l.out))
+		s.forward(l, p.input(k, from, n), l.weights(p.direction), p.flatV[k], rz, n)
 		if k > 0 { // inputs do not depend on θ
-			s.mul.Mul(n, l.out, l.in, 1, rows(part(p.ra[k-1], l.in, from, n), l.in), rows(l.weights(p.theta), l.out), rows(rz, l.out))
+			s.forward(l, part(p.ra[k-1], l.in, from, n), l.weights(p.theta), p.flat[k], rz, n)
 		}
 		if k < last {
 			for i, a := range part(p.act[k], l.out, from, n) {
@@ -228,13 +291,13 @@ func (p *pass) curvedBack(s *scratch, g []float64, from, n int) {
 	for k := len(p.ls) - 1; k >= 0; k-- {
 		l := p.ls[k]
 		dz, rdz := part(p.dz[k], l.out, from, n), part(p.rdz[k], l.out, from, n)
-		s.mul.Mul(l.in, l.out, n, 1, columns(p.input(k, from, n), l.in), rows(rdz, l.out), rows(l.weights(g), l.out))
+		s.outer(l, p.input(k, from, n), rdz, l.weights(g), n)
 		addRows(l.biases(g), rdz)
 		if k == 0 {
 			break
 		}
 		ra := part(p.ra[k-1], l.in, from, n)
-		s.mul.Mul(l.in, l.out, n, 1, columns(ra, l.in), rows(dz, l.out), rows(l.weights(g), l.out))
+		s.outer(l, ra, dz, l.weights(g), n)
 		rda := s.rda[:n*l.in]
 		p.through(s, l, dz, rdz, rda, n)
 		a, da, below := part(p.act[k-1], l.in, from, n), part(p.da[k-1], l.in, from, n), part(p.rdz[k-1], l.in, from, n)

@@ -36,6 +36,7 @@ var learners = map[string]*Learner{
 	"logistic": {Inputs: 5, Classes: 3, L2: 0.3},
 	"hinge":    {Inputs: 5, Classes: 3, L2: 0.3, Loss: Hinge},
 	"mlp":      {Inputs: 5, Classes: 3, L2: 0.3, Hidden: []int{4, 3}},
+	"wide":     {Inputs: 5, Classes: 3, L2: 0.3, Hidden: []int{20}}, // by matrix products
 }
 
 func objective(t *testing.T, p *pass, theta []float64) float64 {

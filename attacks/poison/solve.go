@@ -52,8 +52,8 @@ const (
 	cgSteps     = 5000
 )
 
-// newton minimises a strongly convex objective in place until ‖gradient‖ < tolerance. Steps solve H·d = −g to a tenth and are
-// halved until the norm of the gradient falls: along such a d it does, as gᵀH·d < 0. That is a better judge than the objective,
+// newton minimises a strongly convex objective in place until ‖gradient‖ < tolerance. Steps solve H·d = −g to a tenth, better near
+// the minimum, where the objective is quadratic and one step shall be enough (Dembo, Eisenstat and Steihaug 1982), and are halved until the norm of the gradient falls: along such a d it does, as gᵀH·d < 0. That is a better judge than the objective,
 // whose last digits are lost long before the gradient's.
 func (p *pass) newton(ctx context.Context, theta []float64, tolerance float64) error {
 	if _, err := p.gradient(ctx, theta); err != nil {
@@ -65,7 +65,7 @@ func (p *pass) newton(ctx context.Context, theta []float64, tolerance float64) e
 		if size < tolerance {
 			return nil
 		}
-		d, err := p.conjugateGradients(ctx, p.grad, 0, 0.1, cgSteps)
+		d, err := p.conjugateGradients(ctx, p.grad, 0, min(0.1, max(math.Sqrt(size), tolerance/size/2)), cgSteps)
 		if err != nil {
 			return err
 		}
