@@ -86,6 +86,20 @@ func TestFactorKnown(t *testing.T) {
 	}
 }
 
+// TestRelabelKnown: a majority relabels, a tie with the own label does not, nor does a majority below η.
+func TestRelabelKnown(t *testing.T) {
+	set := line([]int{0, 1, 0, 0, 1, 1}, 0, 1, 2, 10, 11.1, 12)
+	for text, want := range map[string][]int{
+		"relabel:k=2":         {0, 0, 0, 1, 1, 1}, // four ties, of which 11.1 has one with a smaller label
+		"relabel:k=3,eta=0.6": {0, 0, 0, 1, 1, 1},
+		"relabel:k=3,eta=0.7": {0, 0, 0, 0, 1, 1},
+	} {
+		if f := inspect(t, text, set, InspectOptions{}); !slices.Equal(f.Labels, want) {
+			t.Errorf("%s: %v, want %v", text, f.Labels, want)
+		}
+	}
+}
+
 // TestAgainstFlips: defences find flipped labels of well separated classes, and what they return is clean.
 func TestAgainstFlips(t *testing.T) {
 	clean := blobs(1, 300, 6, 3, 0.05)
@@ -145,6 +159,9 @@ func TestSecondGroup(t *testing.T) {
 		for k := range d {
 			set.Item(i)[k] += 0.1 * float64(1-k%2*2)
 		}
+	}
+	for k := range set.X { // the mean lies on the other side of 0 than the second group of it: scores must be centred
+		set.X[k] -= 3 * float64(1-k%2*2)
 	}
 	o := InspectOptions{Net: plain(t, d, 2)}
 	for text, want := range map[string]float64{"spectral:eps=0.1333": 0.32, "clustering": 0.95, "clustering:reduce=pca,rule=silhouette": 0.95,

@@ -125,7 +125,7 @@ func (f *poisonInfluenceFlags) rank(ctx context.Context, set, test *data.Set, cl
 		if show != nil {
 			show(k, f.leaveOut)
 		}
-		change, err := m.LeaveOut(ctx, theta, e, t, rows[k].Item, 1e-8, f.workers)
+		change, err := m.LeaveOut(ctx, theta, e, t, rows[k].Item, 1e-7, f.workers)
 		if err != nil {
 			return nil, 0, err
 		}
