@@ -91,7 +91,7 @@ func TestRelabelKnown(t *testing.T) {
 	set := line([]int{0, 1, 0, 0, 1, 1}, 0, 1, 2, 10, 11.1, 12)
 	for text, want := range map[string][]int{
 		"relabel:k=2":         {0, 0, 0, 1, 1, 1}, // four ties, of which 11.1 has one with a smaller label
-		"relabel:k=3,eta=0.6": {0, 0, 0, 1, 1, 1},
+		"relabel:k=3,eta=0.6": {0, 0, 0, 1, 0, 0},
 		"relabel:k=3,eta=0.7": {0, 0, 0, 0, 1, 1},
 	} {
 		if f := inspect(t, text, set, InspectOptions{}); !slices.Equal(f.Labels, want) {
