@@ -48,8 +48,11 @@ func runBackGradient(a *attacking) error {
 		}
 	}
 	steps := a.int("steps")
-	if steps < 1 || steps > 1<<20 || !(a.num("lr") > 0) || !(m.L2 >= 0) {
+	if steps < 1 || !(a.num("lr") > 0) || !(m.L2 >= 0) {
 		return fmt.Errorf("poison: %s: steps=%v, lr=%v, l2=%v", a.name, a.num("steps"), a.num("lr"), m.L2)
+	}
+	if steps >= pathNumbers/m.Size() {
+		return fmt.Errorf("poison: %s: steps=%d of %d parameters: more than %d numbers to keep", a.name, steps, m.Size(), pathNumbers)
 	}
 	known, validation, err := a.split()
 	if err != nil {
@@ -66,6 +69,9 @@ func runBackGradient(a *attacking) error {
 	}
 	return nil
 }
+
+// pathNumbers bounds the parameters that are kept: 2 GiB.
+const pathNumbers = 1 << 28
 
 // A reversal differentiates through training.
 type reversal struct {

@@ -21,6 +21,8 @@ type Defence struct {
 	Net bool
 	// Trusted says that the defence needs data that are known to be clean.
 	Trusted bool
+	// Repairs says that the defence repairs the network and leaves the set as it is.
+	Repairs bool
 	run     func(*defending) error
 }
 

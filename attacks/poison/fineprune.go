@@ -17,6 +17,7 @@ var finePruning = &Defence{
 	Source:  "Liu, Dolan-Gavitt and Garg 2018",
 	Net:     true,
 	Trusted: true,
+	Repairs: true,
 	Params: []Param{
 		{Name: "drop", Default: 0.02, Doc: "accuracy on trusted data that pruning may cost"},
 		{Name: "epochs", Default: 3, Doc: "of training afterwards"},

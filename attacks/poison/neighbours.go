@@ -37,7 +37,7 @@ func neighbours(ctx context.Context, queries, reference []float64, width, k int,
 		r := &rooms[w]
 		r.dots = slices.Grow(r.dots[:0], block*strip)[:block*strip]
 		for i := from; i < to; i++ {
-			out[i] = make([]neighbour, 0, k+1)
+			out[i] = make([]neighbour, 0, min(k, m)+1)
 		}
 		for j := 0; j < m && ctx.Err() == nil; j += strip {
 			h := min(strip, m-j)

@@ -63,8 +63,11 @@ func (f *poisonDefendFlags) checkDefences() error {
 		return usagef("for example --defence spectral; `certify list poisoning` has them all", "no defence is named")
 	}
 	for _, t := range f.defences {
-		if poison.LookupDefence(t) == nil {
+		switch d := poison.LookupDefence(t); {
+		case d == nil:
 			return usagef("`certify list poisoning` has them all", "--defence: no defence %q", t)
+		case d.Repairs && f.out != "":
+			return usagef("leave out -o, or take another defence", "%s repairs a network and leaves the set as it is", d.Name)
 		}
 	}
 	switch {
