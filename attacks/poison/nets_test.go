@@ -245,15 +245,23 @@ func nearestSame(s *data.Set, k, n int) float64 {
 	return best
 }
 
-// TestCoefficients: a target inside the hull of features is written as their mixture.
+// TestCoefficients: a target inside the hull of features is written as their mixture, so nothing is left to do.
 func TestCoefficients(t *testing.T) {
-	h := &hull{goal: []float64{0.5, 1}, y: []float64{0, 0, 2, 0, 0, 4}, c: []float64{1.0 / 3, 1.0 / 3, 1.0 / 3}}
+	a := &attacking{Options: &Options{Workers: 1}, ctx: ctx}
+	h := &hull{watcher: a.watch(plain(t, 2, 2).Features), goal: []float64{0.5, 1}, c: []float64{1.0 / 3, 1.0 / 3, 1.0 / 3}}
+	loss, dp := 0.0, make([]float64, 6)
 	for range 20 {
-		h.coefficients()
+		clear(dp)
+		var err error
+		if loss, err = h.add([]float64{0, 0, 2, 0, 0, 4}, dp); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for j, want := range []float64{0.5, 0.25, 0.25} {
 		within(t, "coefficient", h.c[j], want, 1e-9)
 	}
+	within(t, "loss", loss, 0, 1e-15)
+	within(t, "gradient", norm(dp), 0, 1e-8)
 }
 
 // TestSimplex compares the projection with points that are known.
@@ -264,5 +272,57 @@ func TestSimplex(t *testing.T) {
 		for j := range got {
 			within(t, "projection", got[j], c[1][j], 1e-15)
 		}
+	}
+}
+
+// TestRegression: what is measured of a victim.
+func TestRegression(t *testing.T) {
+	set, test := blobs(1, 200, 4, 2, 0.03), blobs(2, 100, 4, 2, 0.03)
+	for i := range 10 {
+		test.Labels[i] = 1 - test.Labels[i]
+	}
+	for _, features := range []*Split{nil, plain(t, 4, 2)} {
+		r, err := FitRegression(ctx, set, features, 2, 1e-3, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accuracy, loss, err := r.Score(ctx, test)
+		if err != nil || accuracy != 0.9 || !(loss > 0.1 && loss < 2) {
+			t.Errorf("accuracy %v, loss %v (%v): one label in ten is wrong", accuracy, loss, err)
+		}
+		class, err := r.Classify(ctx, test.Item(50))
+		if err != nil || class != test.Labels[50] {
+			t.Errorf("class %d (%v)", class, err)
+		}
+	}
+	if _, err := FitRegression(ctx, set, nil, 2, 0, 0); err == nil {
+		t.Error("λ = 0: accepted")
+	}
+}
+
+// TestNetsRefuse wants errors for attacks that lack a network or a target, and for triggers with nothing to show.
+func TestNetsRefuse(t *testing.T) {
+	set := bars(1, 20, 2)
+	net := smallNet(t, 1, set, 4, 2, 1)
+	for text, o := range map[string]Options{
+		"collision":         {Target: set.Item(0)},
+		"polytope":          {Target: set.Item(0), Nets: []*Split{net}},
+		"collision:beta=1":  {Nets: []*Split{net}},
+		"collision:beta=2":  {Target: set.Item(0), TargetLabel: 2, Nets: []*Split{net}},
+		"collision:class=0": {Target: set.Item(0), Nets: []*Split{net}},
+		"collision:count=0": {Target: set.Item(0), Nets: []*Split{net}},
+		"collision:beta=3":  {Target: set.Item(0), Nets: []*Split{plain(t, 4, 2)}},
+	} {
+		if _, err := Run(ctx, text, set, o); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
+	}
+	trigger, err := ParseTrigger("badnets:target=0", set.Shape, 2, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one := set.Select([]int{0, 2})
+	if v, err := trigger.Success(ctx, net, one, 1); err == nil {
+		t.Errorf("items of the target class alone: success %v", v)
 	}
 }
