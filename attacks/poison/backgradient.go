@@ -52,7 +52,8 @@ func runBackGradient(a *attacking) error {
 		return fmt.Errorf("poison: %s: steps=%v, lr=%v, l2=%v", a.name, a.num("steps"), a.num("lr"), m.L2)
 	}
 	if steps >= pathNumbers/m.Size() {
-		return fmt.Errorf("poison: %s: steps=%d of %d parameters: more than %d numbers to keep", a.name, steps, m.Size(), pathNumbers)
+		return fmt.Errorf("poison: %s: steps=%d of %d parameters: more than %d numbers to keep", a.name, steps, m.Size(),
+			pathNumbers)
 	}
 	known, validation, err := a.split()
 	if err != nil {

@@ -39,7 +39,8 @@ var badNets = &Attack{
 			}
 		}
 		if budget > len(order) {
-			return fmt.Errorf("poison: badnets: rate=%v is %d items, and %d are not of the target class", a.num("rate"), budget, len(order))
+			return fmt.Errorf("poison: badnets: rate=%v is %d items, and %d are not of the target class", a.num("rate"), budget,
+				len(order))
 		}
 		for _, i := range order[:budget] {
 			x := slices.Clone(a.set.Item(i))
@@ -82,7 +83,8 @@ func newTrigger(p params, shape []int, classes int, value float64) (*Trigger, er
 		h, lines, below = shape[len(shape)-2], size, margin
 	}
 	if size < 1 || margin < 0 || size+margin > w || lines+below > h {
-		return nil, fmt.Errorf("poison: badnets: a trigger of size %d with margin %d does not fit on items of shape %v", size, margin, shape)
+		return nil, fmt.Errorf("poison: badnets: a trigger of size %d with margin %d does not fit on items of shape %v", size,
+			margin, shape)
 	}
 	if t.target < 0 || t.target >= classes {
 		return nil, fmt.Errorf("poison: badnets: target=%d: want a class from 0 to %d", t.target, classes-1)

@@ -17,7 +17,8 @@ func (a *attacking) split() (known, validation *Examples, err error) {
 	n := a.set.Len()
 	held := int(a.num("holdout") * float64(n))
 	if held < 1 || held >= n {
-		return nil, nil, fmt.Errorf("poison: %s: holdout=%v of %d items: want some to validate on and some to train on", a.name, a.num("holdout"), n)
+		return nil, nil, fmt.Errorf("poison: %s: holdout=%v of %d items: want some to validate on and some to train on", a.name,
+			a.num("holdout"), n)
 	}
 	order := a.stream("holdout").Perm(n)
 	return examples(a.set.Select(order[held:])), examples(a.set.Select(order[:held])), nil
@@ -38,9 +39,9 @@ func (a *attacking) withPoison(known *Examples, points int) (e *Examples, from i
 	return e, from
 }
 
-// climb moves the inputs of the examples from the given one on, inside the box, along the gradient of a loss. A point moves by the
-// same length whatever the size of its gradient, by less and less in the course of the rounds. The points with the highest loss
-// are kept. evaluate returns the loss and writes its gradient to dx.
+// climb moves the inputs of the examples from the given one on, inside the box, along the gradient of a loss. A point moves by
+// the same length whatever the size of its gradient, by less and less in the course of the rounds. The points with the highest
+// loss are kept. evaluate returns the loss and writes its gradient to dx.
 func (a *attacking) climb(e *Examples, from int, evaluate func(dx []float64) (float64, error)) error {
 	d := a.set.Dim()
 	x := e.X[from*d:]

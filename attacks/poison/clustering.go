@@ -6,9 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// Activation clustering (Chen et al. 2018): the features of the items of one label are reduced to a few independent components and
-// cut in two by k-means. Where poison hides behind a label, one of the two clusters is the poison: it is smaller than chance would
-// make it, and the two are well apart.
+// Activation clustering (Chen et al. 2018): the features of the items of one label are reduced to a few independent components
+// and cut in two by k-means. Where poison hides behind a label, one of the two clusters is the poison: it is smaller than chance
+// would make it, and the two are well apart.
 var clustering = &Defence{
 	Name:   "clustering",
 	Doc:    "cuts the features of each label in two clusters and removes the smaller where it is too small, or too far apart",
@@ -59,8 +59,10 @@ func runClustering(d *defending) error {
 			}
 		}
 		share, apart := float64(small)/float64(len(at)), silhouette(z, kept, second, r)
-		flagged := [3]bool{share < d.num("size"), apart > d.num("silhouette"), share < d.num("size") && apart > d.num("silhouette")}[d.int("rule")]
-		d.out.Notes = append(d.out.Notes, fmt.Sprintf("label %d: the smaller cluster has %.1f %%, silhouette %.3f%s", c, 100*share, apart,
+		flagged := [3]bool{share < d.num("size"), apart > d.num("silhouette"), share < d.num("size") &&
+			apart > d.num("silhouette")}[d.int("rule")]
+		d.out.Notes = append(d.out.Notes, fmt.Sprintf("label %d: the smaller cluster has %.1f %%, silhouette %.3f%s", c,
+			100*share, apart,
 			map[bool]string{true: ", removed"}[flagged]))
 		for k, s := range second {
 			d.out.Suspect[at[k]] = flagged && s

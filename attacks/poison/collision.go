@@ -53,7 +53,10 @@ func runCollision(a *attacking) error {
 		for j, v := range a.Target {
 			base[j] += opacity * (v - base[j])
 		}
-		p, err := a.collide(f, base, goal, beta, func(round int) { a.progress(k*a.int("rounds")+round, len(bases)*a.int("rounds")) })
+		p, err := a.collide(f, base, goal, beta, func(round int) {
+			a.progress(k*a.int("rounds")+round,
+				len(bases)*a.int("rounds"))
+		})
 		if err != nil {
 			return err
 		}
@@ -140,7 +143,8 @@ func (a *attacking) bases() ([]int, error) {
 	}
 	order = slices.DeleteFunc(order, func(i int) bool { return a.set.Labels[i] != class })
 	if class == a.TargetLabel || count < 1 || count > len(order) {
-		return nil, fmt.Errorf("poison: %s: count=%d: there are %d items of another class than the target's to start from", a.name, count, len(order))
+		return nil, fmt.Errorf("poison: %s: count=%d: there are %d items of another class than the target's to start from",
+			a.name, count, len(order))
 	}
 	return order[:count], nil
 }

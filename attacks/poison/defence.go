@@ -80,7 +80,8 @@ func (d *defending) progress(done, total int) {
 }
 
 // defences is the registry.
-var defences = []*Defence{sphere, slab, lossFilter, svdFilter, knnFilter, influenceRank, outlierFactor, sanitise, clustering, spectral,
+var defences = []*Defence{sphere, slab, lossFilter, svdFilter, knnFilter, influenceRank, outlierFactor, sanitise, clustering,
+	spectral,
 	finePruning}
 
 // Defences returns every defence, sorted by name.
@@ -179,7 +180,8 @@ func Compare(flagged []int, r *Record) (precision, recall float64) {
 }
 
 // space is the parameter of defences that can look at inputs or at features.
-var space = Param{Name: "space", Words: []string{"inputs", "features"}, Doc: "where distances are measured: at the inputs, or before the last layer"}
+var space = Param{Name: "space", Words: []string{"inputs", "features"},
+	Doc: "where distances are measured: at the inputs, or before the last layer"}
 
 // view is a set as rows of numbers, in the space that was asked for.
 type view struct {

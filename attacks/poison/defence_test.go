@@ -47,7 +47,8 @@ func TestFiltersKnown(t *testing.T) {
 		{"slab:keep=0.9", plane, []float64{1, 1, 0, 1, 1, 0}, nil},
 		{"sphere:keep=0.9", plane, []float64{math.Sqrt2, math.Sqrt2, 2, math.Sqrt2, math.Sqrt2, 2}, []int{2, 5}},
 		{"knn:k=2,keep=0.9", on, []float64{6, 5, 9, 3, 2, 3}, []int{2}},
-		{"svd:rank=1,keep=0.5", &data.Set{X: []float64{3, 0, 5, 0, 0, 1, 7, 0, 9, 0, 0, 2}, Labels: labels, Shape: []int{2}, Names: on.Names},
+		{"svd:rank=1,keep=0.5", &data.Set{X: []float64{3, 0, 5, 0, 0, 1, 7, 0, 9, 0, 0, 2}, Labels: labels, Shape: []int{2},
+			Names: on.Names},
 			[]float64{0, 0, 1, 0, 0, 2}, []int{2, 5}},
 	} {
 		f := inspect(t, c.text, c.set, InspectOptions{})
@@ -75,7 +76,8 @@ func TestFactorKnown(t *testing.T) {
 	labels := make([]int, len(x))
 	f := inspect(t, "lof:k=2,keep=0.95", line(labels, x...), InspectOptions{})
 	within(t, "inside", f.Scores[5], 1, 1e-9)
-	// 100 reaches 9 and 8 at 91 and 92: density 2/183. 9 has 8 and 7, at max(1, 1) and max(1, 2); 8 has 7 and 9, at 1 and max(2, 1).
+	// 100 reaches 9 and 8 at 91 and 92: density 2/183. 9 has 8 and 7, at max(1, 1) and max(1, 2); 8 has 7 and 9, at 1 and max(2,
+	// 1).
 	within(t, "outside", f.Scores[10], (2.0/3+2.0/3)/2/(2.0/183), 1e-7)
 	if got := f.Flagged(line(labels, x...)); !slices.Equal(got, []int{10}) {
 		t.Errorf("flags %v", got)
@@ -148,8 +150,8 @@ func plain(t *testing.T, d, classes int) *Split {
 	return s
 }
 
-// TestSecondGroup: the features of one label have a second, smaller group, which the defences find; where there is none, clustering
-// finds none.
+// TestSecondGroup: the features of one label have a second, smaller group, which the defences find; where there is none,
+// clustering finds none.
 func TestSecondGroup(t *testing.T) {
 	const d = 8
 	set := blobs(1, 600, d, 2, 0.05)
@@ -164,7 +166,8 @@ func TestSecondGroup(t *testing.T) {
 		set.X[k] -= 3 * float64(1-k%2*2)
 	}
 	o := InspectOptions{Net: plain(t, d, 2)}
-	for text, want := range map[string]float64{"spectral:eps=0.1333": 0.32, "clustering": 0.95, "clustering:reduce=pca,rule=silhouette": 0.95,
+	for text, want := range map[string]float64{"spectral:eps=0.1333": 0.32, "clustering": 0.95,
+		"clustering:reduce=pca,rule=silhouette":  0.95,
 		"clustering:reduce=pca,dims=1,rule=both": 0.95} {
 		f := inspect(t, text, set, o)
 		precision, recall := Compare(f.Flagged(set), r)
@@ -203,7 +206,8 @@ func TestFinePruning(t *testing.T) {
 		text   string
 		before [2]float64
 		after  [2]float64 // accuracy and success
-	}{{"fineprune:drop=0,epochs=0", [2]float64{1, 1}, [2]float64{1, 0}}, {"fineprune:drop=1,epochs=0", [2]float64{1, 1}, [2]float64{0.5, 0}}} {
+	}{{"fineprune:drop=0,epochs=0", [2]float64{1, 1}, [2]float64{1, 0}}, {"fineprune:drop=1,epochs=0", [2]float64{1, 1},
+		[2]float64{0.5, 0}}} {
 		f := inspect(t, c.text, test, InspectOptions{Net: net, Trusted: bars(3, 200, 2)})
 		for k, s := range []*Split{net, f.Net} {
 			accuracy, err := s.Accuracy(ctx, test, 0)
@@ -262,7 +266,8 @@ func TestPrunedStays(t *testing.T) {
 // TestInspectRefuses wants errors, not panics, for what does not fit.
 func TestInspectRefuses(t *testing.T) {
 	set := blobs(1, 30, 4, 2, 0.1)
-	for _, text := range []string{"none", "sphere:keep=2", "sphere:space=features", "spectral", "influence", "fineprune", "svd:rank=5",
+	for _, text := range []string{"none", "sphere:keep=2", "sphere:space=features", "spectral", "influence", "fineprune",
+		"svd:rank=5",
 		"knn:k=0", "lof:k=0", "relabel:eta=2", "loss:speed=1"} {
 		if _, err := Inspect(ctx, text, set, InspectOptions{}); err == nil {
 			t.Errorf("%s: accepted", text)

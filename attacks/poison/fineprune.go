@@ -8,9 +8,9 @@ import (
 )
 
 // Fine-pruning (Liu, Dolan-Gavitt and Garg 2018) repairs a network: units of the last hidden layer that clean data do not excite
-// may serve a backdoor. They are pruned in the order of their mean activation on trusted data until the accuracy there has dropped
-// by as much as is allowed, and the rest is trained a little on those data. A pruned unit has no weights into it: its ReLU is 0 and
-// stays so, as no gradient passes.
+// may serve a backdoor. They are pruned in the order of their mean activation on trusted data until the accuracy there has
+// dropped by as much as is allowed, and the rest is trained a little on those data. A pruned unit has no weights into it: its
+// ReLU is 0 and stays so, as no gradient passes.
 var finePruning = &Defence{
 	Name:    "fineprune",
 	Doc:     "prunes units that trusted data do not excite from a network, and trains the rest on those data",
@@ -77,12 +77,14 @@ func runFinePruning(d *defending) error {
 	if err != nil {
 		return err
 	}
-	d.out.Notes = append(d.out.Notes, fmt.Sprintf("%d of %d units pruned; accuracy on trusted data %.2f %%, then %.2f %%, after training %.2f %%",
-		pruned, units, 100*before, 100*accuracy, 100*after))
+	d.out.Notes = append(d.out.Notes,
+		fmt.Sprintf("%d of %d units pruned; accuracy on trusted data %.2f %%, then %.2f %%, after training %.2f %%",
+			pruned, units, 100*before, 100*accuracy, 100*after))
 	return nil
 }
 
-// A hiddenLayer is the last layer of the features, dense [in out] or a convolution [out in k k]; a unit is an output or a channel.
+// A hiddenLayer is the last layer of the features, dense [in out] or a convolution [out in k k]; a unit is an output or a
+// channel.
 type hiddenLayer struct{ weight, bias train.Param[float32] }
 
 // lastHidden returns it as a part of Full.

@@ -2,7 +2,8 @@ package poison
 
 import "math"
 
-// value returns the loss of logits z for label y, and writes its gradient times w to dz and, for Logistic, the probabilities to p.
+// value returns the loss of logits z for label y, and writes its gradient times w to dz and, for Logistic, the probabilities to
+// p.
 func (l Loss) value(z []float64, y int, w float64, dz, p []float64) float64 {
 	if l == Hinge {
 		return hinge(z, y, w, dz)

@@ -10,7 +10,8 @@ import (
 
 // reduce projects centred rows on their first dims principal directions and, if they shall be white, scales these to variance 1.
 // Directions without variance are left out, so there may be fewer.
-func reduce(ctx context.Context, x []float64, width, dims int, white bool, workers int, r *rand.Rand) (z []float64, kept int, err error) {
+func reduce(ctx context.Context, x []float64, width, dims int, white bool, workers int, r *rand.Rand) (z []float64, kept int,
+	err error) {
 	n := len(x) / width
 	mean := make([]float64, width)
 	for i := range n {

@@ -8,8 +8,8 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// Influence functions (Koh and Liang 2017) say to first order how a trained model depends on its training examples. If example z_i
-// got the weight 1/n + δ, the minimiser would move by −δ·H⁻¹∇ℓ(z_i), so the mean loss on test examples by δ·I(z_i) with
+// Influence functions (Koh and Liang 2017) say to first order how a trained model depends on its training examples. If example
+// z_i got the weight 1/n + δ, the minimiser would move by −δ·H⁻¹∇ℓ(z_i), so the mean loss on test examples by δ·I(z_i) with
 //
 //	I_up,loss(z_i) = −∇L_testᵀ H⁻¹ ∇ℓ(z_i).
 //
@@ -26,10 +26,11 @@ type InfluenceOptions struct {
 const stationary = 1e-6
 
 // Influence returns I_up,loss of every training example on the mean loss of the test examples, at parameters that minimise the
-// objective on the training examples: positive for examples whose weight raises the test loss. The prediction for leaving example
-// i out of n, with the weights 1/n of the others kept, is −I_i/n. Training examples must not have weights of their own. An error is
-// that of ctx, ErrCurvature, or says that θ is no minimum.
-func (m *Learner) Influence(ctx context.Context, theta []float64, training, test *Examples, o InfluenceOptions) ([]float64, error) {
+// objective on the training examples: positive for examples whose weight raises the test loss. The prediction for leaving
+// example i out of n, with the weights 1/n of the others kept, is −I_i/n. Training examples must not have weights of their own.
+// An error is that of ctx, ErrCurvature, or says that θ is no minimum.
+func (m *Learner) Influence(ctx context.Context, theta []float64, training, test *Examples, o InfluenceOptions) ([]float64,
+	error) {
 	p, s, err := m.sensitivity(ctx, theta, training, test, o)
 	if err != nil {
 		return nil, err
@@ -65,9 +66,10 @@ func (m *Learner) InfluencePerturbation(ctx context.Context, theta []float64, tr
 	return p.mixed, nil
 }
 
-// LeaveOut trains again without example i, from θ to a gradient below the tolerance, and returns the change of the mean test loss:
-// what −I_i/n foretells. The others keep the weights 1/n.
-func (m *Learner) LeaveOut(ctx context.Context, theta []float64, training, test *Examples, i int, tolerance float64, workers int) (float64, error) {
+// LeaveOut trains again without example i, from θ to a gradient below the tolerance, and returns the change of the mean test
+// loss: what −I_i/n foretells. The others keep the weights 1/n.
+func (m *Learner) LeaveOut(ctx context.Context, theta []float64, training, test *Examples, i int, tolerance float64,
+	workers int) (float64, error) {
 	n := len(training.Labels)
 	e := &Examples{X: training.X, Labels: training.Labels, Weights: slices.Repeat([]float64{1 / float64(n)}, n)}
 	if i < 0 || i >= n {
@@ -87,7 +89,8 @@ func (m *Learner) LeaveOut(ctx context.Context, theta []float64, training, test 
 }
 
 // sensitivity returns a pass on the training examples, with its gradient, and (H + damping)⁻¹∇L_test.
-func (m *Learner) sensitivity(ctx context.Context, theta []float64, training, test *Examples, o InfluenceOptions) (*pass, []float64, error) {
+func (m *Learner) sensitivity(ctx context.Context, theta []float64, training, test *Examples, o InfluenceOptions) (*pass,
+	[]float64, error) {
 	if err := m.check(training); err != nil {
 		return nil, nil, err
 	}
@@ -124,9 +127,9 @@ func (m *Learner) lossGradient(ctx context.Context, theta []float64, e *Examples
 	return p.grad, loss, err
 }
 
-// The influence attack (Koh, Steinhardt and Liang 2018) inserts points and climbs the attacker's validation loss with the gradient
-// that influence functions give at the minimum: after every step the model is trained to convergence. A few distinct points carry
-// the whole weight and are inserted many times.
+// The influence attack (Koh, Steinhardt and Liang 2018) inserts points and climbs the attacker's validation loss with the
+// gradient that influence functions give at the minimum: after every step the model is trained to convergence. A few distinct
+// points carry the whole weight and are inserted many times.
 var influenceAttack = &Attack{
 	Name:   "influence",
 	Doc:    "inserts copies of a few points that climb the validation loss of a regression trained to convergence",

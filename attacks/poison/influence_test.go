@@ -90,7 +90,8 @@ func TestInfluenceFirstOrder(t *testing.T) {
 		t.Fatal(len(pert), err)
 	}
 	for k, v := range pert {
-		slope := (at(func(q *Examples) { q.X[from*m.Inputs+k] += h }) - at(func(q *Examples) { q.X[from*m.Inputs+k] -= h })) / (2 * h)
+		up, down := at(func(q *Examples) { q.X[from*m.Inputs+k] += h }), at(func(q *Examples) { q.X[from*m.Inputs+k] -= h })
+		slope := (up - down) / (2 * h)
 		within(t, "I_pert,loss", v/n, slope, 1e-6)
 	}
 	damped, err := m.Influence(ctx, theta, e, test, InfluenceOptions{Damping: 1e6})

@@ -2,7 +2,8 @@ package poison
 
 import "fmt"
 
-// Inspection by influence (Koh and Liang 2017, section 5.4) puts the items first whose weight raises the loss on trusted data most.
+// Inspection by influence (Koh and Liang 2017, section 5.4) puts the items first whose weight raises the loss on trusted data
+// most.
 var influenceRank = &Defence{
 	Name:    "influence",
 	Doc:     "flags the items that raise the loss on trusted data most, by influence functions of a regression",
@@ -25,7 +26,8 @@ var influenceRank = &Defence{
 		if err != nil {
 			return err
 		}
-		up, err := m.Influence(d.ctx, theta, e, &Examples{X: trusted.x, Labels: trusted.labels}, InfluenceOptions{Tolerance: 1e-4, Workers: d.Workers})
+		up, err := m.Influence(d.ctx, theta, e, &Examples{X: trusted.x, Labels: trusted.labels},
+			InfluenceOptions{Tolerance: 1e-4, Workers: d.Workers})
 		if err != nil {
 			return err
 		}

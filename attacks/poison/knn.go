@@ -2,8 +2,8 @@ package poison
 
 import "fmt"
 
-// The nearest-neighbour defence (Koh, Steinhardt and Liang 2018) removes what is far from the nearest items of its class. Copies of
-// one poisoned point are near each other: attacks that insert copies pass it.
+// The nearest-neighbour defence (Koh, Steinhardt and Liang 2018) removes what is far from the nearest items of its class. Copies
+// of one poisoned point are near each other: attacks that insert copies pass it.
 var knnFilter = &Defence{
 	Name:   "knn",
 	Doc:    "removes items far from their nearest neighbours of the same class",

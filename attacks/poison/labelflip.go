@@ -7,13 +7,13 @@ import (
 	"github.com/spai-project/certify/nn/data"
 )
 
-// Label flipping changes labels and leaves inputs alone. Random flips are what every other attack is compared with. The adversarial
-// rules rank items by a logistic regression that is trained on the clean set: those that it is surest of ("far"; Paudice,
-// Muñoz-González and Lupu 2018), those that it is least sure of ("near"), or by ALFA.
+// Label flipping changes labels and leaves inputs alone. Random flips are what every other attack is compared with. The
+// adversarial rules rank items by a logistic regression that is trained on the clean set: those that it is surest of ("far";
+// Paudice, Muñoz-González and Lupu 2018), those that it is least sure of ("near"), or by ALFA.
 //
-// ALFA (Xiao, Xiao and Eckert 2012) looks for flips whose labels a classifier trained on them likes better than the clean classifier
-// does: with ξ the losses of the clean one and ε those of the tainted one, it flips where (ξ_flipped − ξ) − (ε_flipped − ε) is
-// largest, trains again, and repeats. The flips after which the clean labels had the highest loss are kept.
+// ALFA (Xiao, Xiao and Eckert 2012) looks for flips whose labels a classifier trained on them likes better than the clean
+// classifier does: with ξ the losses of the clean one and ε those of the tainted one, it flips where (ξ_flipped − ξ) −
+// (ε_flipped − ε) is largest, trains again, and repeats. The flips after which the clean labels had the highest loss are kept.
 var labelFlip = &Attack{
 	Name:   "labelflip",
 	Doc:    "changes the labels of a share of the items: at random, or where a logistic regression says that it hurts",

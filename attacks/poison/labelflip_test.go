@@ -49,7 +49,9 @@ func TestRunRefuses(t *testing.T) {
 	plain := *s
 	plain.Labels = nil
 	for _, text := range []string{"none", "labelflip:speed=1", "labelflip:rate=x", "labelflip:rate=1.5", "labelflip:rule=loud",
-		"backgradient:rate=0.5,steps=0", "backgradient:rate=0.5,steps=1e9", "backgradient:rate=0.5,holdout=1", "backgradient:rate=0.5,model=mlp,hidden=0", "influence:l2=0,rate=0.5"} {
+		"backgradient:rate=0.5,steps=0",
+		"backgradient:rate=0.5,steps=1e9", "backgradient:rate=0.5,holdout=1", "backgradient:rate=0.5,model=mlp,hidden=0",
+		"influence:l2=0,rate=0.5"} {
 		if _, err := Run(ctx, text, s, Options{}); err == nil {
 			t.Errorf("%s: accepted", text)
 		}

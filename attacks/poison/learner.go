@@ -21,8 +21,8 @@ const (
 // A Learner describes a classifier in float64 and its training objective Σ_i w_i·ℓ(z(x_i), y_i) + λ/2·‖θ‖², with w_i = 1/n unless
 // said otherwise. Biases are part of θ and of its norm, so the objective of a linear Learner with λ > 0 is strongly convex.
 //
-// Without hidden layers it is multi-class logistic regression or a linear support vector machine. Hidden layers are tanh, which is
-// smooth.
+// Without hidden layers it is multi-class logistic regression or a linear support vector machine. Hidden layers are tanh, which
+// is smooth.
 //
 // θ holds, layer by layer, the weights [in out] and the biases [out].
 type Learner struct {

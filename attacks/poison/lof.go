@@ -5,9 +5,9 @@ import (
 	"math"
 )
 
-// Outlier detection by class (Paudice et al. 2018) with the local outlier factor (Breunig et al. 2000): the mean density of an item's
-// k nearest neighbours over its own, where density is the inverse of the mean reachability distance max(k-distance(o), d(p, o)).
-// Detectors are fitted to trusted data if there are any, whose quantile is the threshold.
+// Outlier detection by class (Paudice et al. 2018) with the local outlier factor (Breunig et al. 2000): the mean density of an
+// item's k nearest neighbours over its own, where density is the inverse of the mean reachability distance max(k-distance(o),
+// d(p, o)). Detectors are fitted to trusted data if there are any, whose quantile is the threshold.
 var outlierFactor = &Defence{
 	Name:   "lof",
 	Doc:    "removes local outliers of each class",

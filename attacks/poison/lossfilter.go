@@ -12,7 +12,8 @@ var lossFilter = &Defence{
 			return err
 		}
 		m := &Learner{Inputs: set.width, Classes: d.Classes, L2: d.num("l2")}
-		theta, err := m.Fit(d.ctx, &Examples{X: reference.x, Labels: reference.labels}, Training{Tolerance: 1e-4, Workers: d.Workers})
+		theta, err := m.Fit(d.ctx, &Examples{X: reference.x, Labels: reference.labels}, Training{Tolerance: 1e-4,
+			Workers: d.Workers})
 		if err != nil {
 			return err
 		}

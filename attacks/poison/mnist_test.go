@@ -17,14 +17,15 @@ func mnistNet(t *testing.T, root uint64, set *data.Set, width, classes, epochs i
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Fit(ctx, set, train.Recipe{Epochs: epochs, LR: 3e-3, Schedule: train.OneCycle(), Seed: root}, train.Hooks[float32]{}); err != nil {
+	if _, err := s.Fit(ctx, set, train.Recipe{Epochs: epochs, LR: 3e-3, Schedule: train.OneCycle(), Seed: root},
+		train.Hooks[float32]{}); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// TestBackdoorMNIST: a twentieth of the digits carries the trigger, the network learns it without losing accuracy, and the defences
-// that look at features find it.
+// TestBackdoorMNIST: a twentieth of the digits carries the trigger, the network learns it without losing accuracy, and the
+// defences that look at features find it.
 func TestBackdoorMNIST(t *testing.T) {
 	set, test := mnist(t, "train").Slice(0, envInt("POISON_ITEMS", 10000)), mnist(t, "test")
 	p, err := Run(ctx, "badnets:target=7,rate=0.05", set, Options{Seed: 1})
@@ -73,7 +74,8 @@ func succeeds(t *testing.T, trigger *Trigger, s *Split, test *data.Set) float64 
 	return a
 }
 
-// TestCleanLabelMNIST: one inserted digit, rightly labelled, makes a victim that trains the last layer take the target for its class.
+// TestCleanLabelMNIST: one inserted digit, rightly labelled, makes a victim that trains the last layer take the target for its
+// class.
 func TestCleanLabelMNIST(t *testing.T) {
 	train, test := mnist(t, "train", 4, 9), mnist(t, "test", 4, 9)
 	nets := []*Split{mnistNet(t, 1, train, 512, 2, 1), mnistNet(t, 2, train, 512, 2, 1)}

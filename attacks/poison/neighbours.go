@@ -14,10 +14,11 @@ type neighbour struct {
 	distance float64
 }
 
-// neighbours returns the k nearest rows of the reference for every query, nearest first, equals in the order of rows. self, if not
-// nil, says which row of the reference a query is itself, which is left out; −1: none. Fewer than k are returned if there are no
-// more. Distances come from products, so those of near-duplicates are good to about 1e-8 of their norms only.
-func neighbours(ctx context.Context, queries, reference []float64, width, k int, self func(query int) int, workers int) ([][]neighbour, error) {
+// neighbours returns the k nearest rows of the reference for every query, nearest first, equals in the order of rows. self, if
+// not nil, says which row of the reference a query is itself, which is left out; −1: none. Fewer than k are returned if there
+// are no more. Distances come from products, so those of near-duplicates are good to about 1e-8 of their norms only.
+func neighbours(ctx context.Context, queries, reference []float64, width, k int, self func(query int) int,
+	workers int) ([][]neighbour, error) {
 	const block = 64
 	n, m := len(queries)/width, len(reference)/width
 	lengths := make([]float64, m)
@@ -42,7 +43,8 @@ func neighbours(ctx context.Context, queries, reference []float64, width, k int,
 		for j := 0; j < m && ctx.Err() == nil; j += strip {
 			h := min(strip, m-j)
 			clear(r.dots)
-			r.mul.Mul(to-from, h, width, 1, rows(queries[from*width:], width), columns(reference[j*width:], width), rows(r.dots, strip))
+			r.mul.Mul(to-from, h, width, 1, rows(queries[from*width:], width), columns(reference[j*width:], width), rows(r.dots,
+				strip))
 			for i := from; i < to; i++ {
 				q := queries[i*width:][:width]
 				length, skip := kernel.Dot(q, q), -1

@@ -22,7 +22,8 @@ func trained(t *testing.T, root uint64, set *data.Set, classes, epochs int, feat
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Fit(ctx, set, train.Recipe{Epochs: epochs, Batch: 32, LR: 5e-3, Seed: root}, train.Hooks[float32]{}); err != nil {
+	if _, err := s.Fit(ctx, set, train.Recipe{Epochs: epochs, Batch: 32, LR: 5e-3, Seed: root},
+		train.Hooks[float32]{}); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -82,7 +83,8 @@ func TestTrigger(t *testing.T) {
 	if err != nil || all.Class(2) != 0 || all.Class(0) != 1 || !all.Applies(0) {
 		t.Errorf("all to all: 2 becomes %d (%v)", all.Class(2), err)
 	}
-	for _, text := range []string{"badnets:size=5", "badnets:size=0", "badnets:size=4", "badnets:target=3", "badnets:target=-1", "labelflip"} {
+	for _, text := range []string{"badnets:size=5", "badnets:size=0", "badnets:size=4", "badnets:target=3", "badnets:target=-1",
+		"labelflip"} {
 		if _, err := ParseTrigger(text, []int{4, 4}, 3, 1); err == nil {
 			t.Errorf("%s: accepted", text)
 		}
@@ -105,7 +107,8 @@ func TestBadNets(t *testing.T) {
 		for _, i := range p.Indices() {
 			x := slices.Clone(set.Item(i))
 			trigger.Stamp(x)
-			if p.Set.Labels[i] != trigger.Class(set.Labels[i]) || p.Set.Labels[i] == set.Labels[i] || !slices.Equal(x, p.Set.Item(i)) {
+			if p.Set.Labels[i] != trigger.Class(set.Labels[i]) || p.Set.Labels[i] == set.Labels[i] || !slices.Equal(x,
+				p.Set.Item(i)) {
 				t.Fatalf("item %d of class %d is not what the attack says", i, set.Labels[i])
 			}
 		}
@@ -196,7 +199,8 @@ func TestCollisionMinimises(t *testing.T) {
 	betas := []float64{1, 20, 400}
 	var found [][]float64
 	for _, b := range betas {
-		p, err := Run(ctx, fmt.Sprintf("collision:beta=%v,rounds=300", b), pool, Options{Nets: []*Split{net}, Target: target, TargetLabel: test.Labels[0]})
+		p, err := Run(ctx, fmt.Sprintf("collision:beta=%v,rounds=300", b), pool, Options{Nets: []*Split{net}, Target: target,
+			TargetLabel: test.Labels[0]})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -307,7 +307,8 @@ func (p *pass) curvedBack(s *scratch, g []float64, from, n int) {
 	}
 	if first := max(from, p.mixedFrom); first < from+n {
 		l, m := p.ls[0], from+n-first
-		p.through(s, l, part(p.dz[0], l.out, first, m), part(p.rdz[0], l.out, first, m), part(p.mixed, l.in, first-p.mixedFrom, m), m)
+		p.through(s, l, part(p.dz[0], l.out, first, m), part(p.rdz[0], l.out, first, m), part(p.mixed, l.in, first-p.mixedFrom,
+			m), m)
 	}
 }
 
@@ -318,8 +319,8 @@ func (p *pass) through(s *scratch, l layer, dz, rdz, dst []float64, n int) {
 	s.mul.Mul(n, l.in, l.out, 1, rows(dz, l.out), columns(l.weights(p.direction), l.out), rows(dst, l.in))
 }
 
-// slopes returns v·∇_θ ℓ_i for every row, of the loss without its weight and without λ, after along(v): the derivative of the loss
-// along v is that of the logits times the gradient in the logits. The rows must have weights other than 0.
+// slopes returns v·∇_θ ℓ_i for every row, of the loss without its weight and without λ, after along(v): the derivative of the
+// loss along v is that of the logits times the gradient in the logits. The rows must have weights other than 0.
 func (p *pass) slopes() []float64 {
 	last, c := len(p.ls)-1, p.m.Classes
 	s := make([]float64, len(p.e.Labels))

@@ -8,8 +8,8 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// The convex polytope attack (Zhu et al. 2019) is feature collision for victims whose features are unknown: for every one of several
-// surrogates φ_m the target's features shall lie in the convex hull of those of k items,
+// The convex polytope attack (Zhu et al. 2019) is feature collision for victims whose features are unknown: for every one of
+// several surrogates φ_m the target's features shall lie in the convex hull of those of k items,
 //
 //	min ½ Σ_m ‖φ_m(t) − Σ_j c_mj φ_m(p_j)‖² / ‖φ_m(t)‖²,  c_m in the simplex, ‖p_j − b_j‖_∞ ≤ ε,
 //

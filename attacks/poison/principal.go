@@ -37,9 +37,9 @@ func moments(ctx context.Context, x, m []float64, width, workers int) ([]float64
 	return total, nil
 }
 
-// principal returns the k eigenvectors of a symmetric positive semidefinite matrix with the largest eigenvalues, one row each, and
-// the eigenvalues, by orthogonal iteration on a few vectors more than are wanted. It stops when the eigenvalues settle, or after
-// 1000 steps: directions of equal eigenvalues are then any of their plane.
+// principal returns the k eigenvectors of a symmetric positive semidefinite matrix with the largest eigenvalues, one row each,
+// and the eigenvalues, by orthogonal iteration on a few vectors more than are wanted. It stops when the eigenvalues settle, or
+// after 1000 steps: directions of equal eigenvalues are then any of their plane.
 func principal(ctx context.Context, a []float64, width, k int, r *rand.Rand) (vectors, values []float64, err error) {
 	k = min(k, width)
 	b := min(width, k+8)

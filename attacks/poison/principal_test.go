@@ -81,7 +81,8 @@ func TestIndependent(t *testing.T) {
 			return c
 		}
 		nearer := func(x []float64, k int) float64 {
-			return max(math.Abs(correlation(column(x, k), column(source, 0))), math.Abs(correlation(column(x, k), column(source, 1))))
+			return max(math.Abs(correlation(column(x, k), column(source, 0))), math.Abs(correlation(column(x, k), column(source,
+				1))))
 		}
 		s, err := independent(ctx, z, dims, r)
 		if err != nil {

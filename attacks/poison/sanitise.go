@@ -2,13 +2,14 @@ package poison
 
 import "fmt"
 
-// Label sanitisation (Paudice, Muñoz-González and Lupu 2018) gives an item the label that most of its k nearest neighbours have, if
-// their share is at least η. Neighbours are those of the set as it came, in any order, or of trusted data.
+// Label sanitisation (Paudice, Muñoz-González and Lupu 2018) gives an item the label that most of its k nearest neighbours have,
+// if their share is at least η. Neighbours are those of the set as it came, in any order, or of trusted data.
 var sanitise = &Defence{
 	Name:   "relabel",
 	Doc:    "relabels items whose nearest neighbours agree on another class",
 	Source: "Paudice, Muñoz-González and Lupu 2018",
-	Params: []Param{space, {Name: "k", Default: 10, Doc: "neighbours"}, {Name: "eta", Default: 0.5, Doc: "η, the share of them that must agree"}},
+	Params: []Param{space, {Name: "k", Default: 10, Doc: "neighbours"}, {Name: "eta", Default: 0.5,
+		Doc: "η, the share of them that must agree"}},
 	run: func(d *defending) error {
 		k, eta := d.int("k"), d.num("eta")
 		if k < 1 || k > 1<<20 || !(eta >= 0 && eta <= 1) {

@@ -7,9 +7,9 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// The slab defence (Steinhardt, Koh and Liang 2017) removes what is far from the centroid of its class along the line to the other
-// class: |⟨x − μ_y, v⟩| with the unit vector v between the centroids. With more than two classes v goes from the mean of the other
-// centroids to the class' own.
+// The slab defence (Steinhardt, Koh and Liang 2017) removes what is far from the centroid of its class along the line to the
+// other class: |⟨x − μ_y, v⟩| with the unit vector v between the centroids. With more than two classes v goes from the mean of
+// the other centroids to the class' own.
 var slab = &Defence{
 	Name:   "slab",
 	Doc:    "removes items far from the centroid of their class along the line between centroids",

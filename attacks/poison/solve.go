@@ -44,7 +44,8 @@ func (p *pass) conjugateGradients(ctx context.Context, b []float64, damping, tol
 	if math.Sqrt(rr) <= stop {
 		return x, nil
 	}
-	return nil, fmt.Errorf("poison: conjugate gradients did not converge in %d steps: residual %.3g, want %.3g", steps, math.Sqrt(rr), stop)
+	return nil, fmt.Errorf("poison: conjugate gradients did not converge in %d steps: residual %.3g, want %.3g", steps,
+		math.Sqrt(rr), stop)
 }
 
 const (
@@ -52,8 +53,9 @@ const (
 	cgSteps     = 5000
 )
 
-// newton minimises a strongly convex objective in place until ‖gradient‖ < tolerance. Steps solve H·d = −g to a tenth, better near
-// the minimum, where the objective is quadratic and one step shall be enough (Dembo, Eisenstat and Steihaug 1982), and are halved until the norm of the gradient falls: along such a d it does, as gᵀH·d < 0. That is a better judge than the objective,
+// newton minimises a strongly convex objective in place until ‖gradient‖ < tolerance. Steps solve H·d = −g to a tenth, better
+// near the minimum, where the objective is quadratic and one step shall be enough (Dembo, Eisenstat and Steihaug 1982), and are
+// halved until the norm of the gradient falls: along such a d it does, as gᵀH·d < 0. That is a better judge than the objective,
 // whose last digits are lost long before the gradient's.
 func (p *pass) newton(ctx context.Context, theta []float64, tolerance float64) error {
 	if _, err := p.gradient(ctx, theta); err != nil {
@@ -85,7 +87,8 @@ func (p *pass) newton(ctx context.Context, theta []float64, tolerance float64) e
 		copy(theta, trial)
 		p.theta = theta
 	}
-	return fmt.Errorf("poison: Newton's method did not converge in %d steps: gradient %.3g, want %.3g", newtonSteps, norm(p.grad), tolerance)
+	return fmt.Errorf("poison: Newton's method did not converge in %d steps: gradient %.3g, want %.3g", newtonSteps,
+		norm(p.grad), tolerance)
 }
 
 // descend takes steps θ ← θ − rate·gradient in place. visit, if not nil, sees θ before every step.

@@ -7,8 +7,8 @@ import (
 )
 
 // Spectral signatures (Tran, Li and Madry 2018): in the features of the items of one label, poison is a second group, which the
-// covariance shows. With R the centred features and v the first right singular vector of R, the score of an item is ((r − r̄)·v)²,
-// and the 1.5·ε·n highest of the n items of each label go.
+// covariance shows. With R the centred features and v the first right singular vector of R, the score of an item is ((r −
+// r̄)·v)², and the 1.5·ε·n highest of the n items of each label go.
 var spectral = &Defence{
 	Name:   "spectral",
 	Doc:    "removes the items of each label that stand out along the first singular vector of their features",

@@ -7,8 +7,8 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// The SVD defence (Koh, Steinhardt and Liang 2018, after Rubinstein et al. 2009) takes clean data to lie near a subspace and removes
-// what is far from that of the first right singular vectors of the data.
+// The SVD defence (Koh, Steinhardt and Liang 2018, after Rubinstein et al. 2009) takes clean data to lie near a subspace and
+// removes what is far from that of the first right singular vectors of the data.
 var svdFilter = &Defence{
 	Name:   "svd",
 	Doc:    "removes items far from the subspace of the first singular vectors",

@@ -8,8 +8,8 @@ import (
 	"github.com/spai-project/certify/nn/train"
 )
 
-// FeatureLayers returns the layers that a victim has before its last one when nobody says otherwise: two strided convolutions and a
-// dense layer for pictures of at least 8×8, else a dense layer.
+// FeatureLayers returns the layers that a victim has before its last one when nobody says otherwise: two strided convolutions
+// and a dense layer for pictures of at least 8×8, else a dense layer.
 func FeatureLayers(shape []int) []train.Layer {
 	if len(shape) != 3 || min(shape[1], shape[2]) < 8 {
 		return []train.Layer{train.Dense{Out: 100}, train.ReLU{}}
@@ -36,7 +36,8 @@ type Regression struct {
 }
 
 // FitRegression trains one. features may be nil. λ must be positive.
-func FitRegression(ctx context.Context, set *data.Set, features *Split, classes int, l2 float64, workers int) (*Regression, error) {
+func FitRegression(ctx context.Context, set *data.Set, features *Split, classes int, l2 float64, workers int) (*Regression,
+	error) {
 	classes, err := checked(set, classes)
 	if err != nil {
 		return nil, err

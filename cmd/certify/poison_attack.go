@@ -28,19 +28,21 @@ func (a *app) poisonAttackCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "attack --data SPEC --attack NAME[:PARAM=VALUE,...]",
 		Short: "Poison a training set and see what it does to a model trained on it",
-		Long: "Poison a training set by an attack of the literature. The poisoned set is written with a record of what was changed. With\n" +
-			"--evaluate a victim is trained on the clean and on the poisoned set: a network for backdoors, the last layer of one for attacks\n" +
-			"on one input, logistic regression for the others. Attacks that need networks get some trained on the clean set.",
-		Example: "  certify poison attack --data mnist:train --attack badnets:target=7,rate=0.1 -o poisoned.npz --evaluate --test mnist:test\n" +
-			"  certify poison attack --data mnist:train[0:500] --classes 1,7 --attack backgradient --evaluate --test mnist:test\n" +
-			"  certify poison attack --data mnist:train[0:400] --classes 4,9 --attack collision --test mnist:test --target 3 --evaluate",
+		Long: "Poison a training set by an attack of the literature. The poisoned set is written with a record of what was\n" +
+			"changed. With --evaluate a victim is trained on the clean and on the poisoned set: a network for backdoors, the last\n" +
+			"layer of one for attacks on one input, logistic regression for the others. Attacks that need networks get some that\n" +
+			"are trained on the clean set.",
+		Example: "  certify poison attack --data mnist:train --attack badnets:target=7 -o poisoned.npz --evaluate --test mnist:test\n" +
+			"  certify poison attack --data mnist:train[0:500] --attack backgradient --evaluate --test mnist:test\n" +
+			"  certify poison attack --data mnist:train[0:400] --attack collision --test mnist:test --target 3 --evaluate",
 		Args: cobra.NoArgs,
 	}
 	f.register(c)
 	fs := c.Flags()
 	fs.StringVar(&f.attack, "attack", "", "the `attack` with parameters, as badnets:target=7,rate=0.1 (`certify list poisoning`)")
 	fs.StringVarP(&f.out, "out", "o", "", "write the poisoned set and the record to this .npz `file`")
-	fs.StringVar(&f.validation, "validation", "", "data that the attacker validates on, as --data (default: a part of the training set)")
+	fs.StringVar(&f.validation, "validation", "",
+		"data that the attacker validates on, as --data (default: a part of the training set)")
 	fs.IntVar(&f.target, "target", -1, "the item of --test that the victim shall misclassify, for attacks on one input")
 	fs.BoolVar(&f.evaluate, "evaluate", false, "train a victim on the clean and on the poisoned set and compare them on --test")
 	c.RunE = runE(func(c *cobra.Command, _ []string) error { return a.poisonAttack(c.Context(), f) })
@@ -128,7 +130,8 @@ type victim struct {
 }
 
 // victims trains on the clean and the poisoned set and tests.
-func (f *poisonAttackFlags) victims(ctx context.Context, attack *poison.Attack, set *data.Set, p *poison.Poisoned, test *data.Set, classes int,
+func (f *poisonAttackFlags) victims(ctx context.Context, attack *poison.Attack, set *data.Set, p *poison.Poisoned,
+	test *data.Set, classes int,
 	o *poison.Options, show func(string) stage) ([]victim, error) {
 	var out []victim
 	for k, s := range []*data.Set{set, p.Set} {
@@ -153,7 +156,8 @@ func (f *poisonAttackFlags) victims(ctx context.Context, attack *poison.Attack, 
 }
 
 // network trains one and measures it; attack may have a trigger.
-func (f *poisonFlags) network(ctx context.Context, set, test *data.Set, classes int, attack string, value float64, show stage) (victim, error) {
+func (f *poisonFlags) network(ctx context.Context, set, test *data.Set, classes int, attack string, value float64,
+	show stage) (victim, error) {
 	v := victim{Model: "network"}
 	s, err := f.trained(ctx, set, classes, seed.Derive(f.seed, "victim"), show)
 	if err != nil {
@@ -163,7 +167,8 @@ func (f *poisonFlags) network(ctx context.Context, set, test *data.Set, classes 
 }
 
 // measure fills in the accuracy of a network and, if the attack has a trigger, its success.
-func (f *poisonFlags) measure(ctx context.Context, v *victim, s *poison.Split, test *data.Set, classes int, attack string, value float64) (err error) {
+func (f *poisonFlags) measure(ctx context.Context, v *victim, s *poison.Split, test *data.Set, classes int, attack string,
+	value float64) (err error) {
 	if v.Accuracy, err = s.Accuracy(ctx, test, f.workers); err != nil {
 		return err
 	}
@@ -177,7 +182,8 @@ func (f *poisonFlags) measure(ctx context.Context, v *victim, s *poison.Split, t
 }
 
 // regression trains one, on the features of a network if there is one, and measures it.
-func (f *poisonFlags) regression(ctx context.Context, set, test *data.Set, classes int, features *poison.Split, target []float64) (victim, error) {
+func (f *poisonFlags) regression(ctx context.Context, set, test *data.Set, classes int, features *poison.Split,
+	target []float64) (victim, error) {
 	v := victim{Model: "regression"}
 	if features != nil {
 		v.Model = "last layer"
@@ -206,11 +212,13 @@ func (a *app) tellAttack(f *poisonAttackFlags, set *data.Set, p *poison.Poisoned
 	changed := p.Indices()
 	inserted := p.Set.Len() - set.Len()
 	if f.json {
-		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.attack/1", "attack": p.Attack, "data": f.data,
+		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.attack/1", "attack": p.Attack,
+			"data":   f.data,
 			"sha256": set.Hash, "seed": f.seed, "items": p.Set.Len(), "changed": changed, "inserted": inserted, "victims": rows,
 			"seconds": took.Seconds(), "out": f.out, "tool": tool()})
 	}
-	fmt.Fprintf(a.out, "%s: %d items changed, %d inserted, of %d now   %s\n", p.Attack, len(changed)-inserted, inserted, p.Set.Len(), clock(took))
+	fmt.Fprintf(a.out, "%s: %d items changed, %d inserted, of %d now   %s\n", p.Attack, len(changed)-inserted, inserted,
+		p.Set.Len(), clock(took))
 	victimTable(a, rows)
 	if f.out != "" {
 		a.notef("wrote     %s", f.out)
@@ -223,7 +231,8 @@ func victimTable(a *app, rows []victim) {
 	if len(rows) == 0 {
 		return
 	}
-	g := &grid{head: []string{"trained on", "model", "items", "accuracy", "test loss", "attack success", "target taken for"}, right: map[string]bool{}}
+	g := &grid{head: []string{"trained on", "model", "items", "accuracy", "test loss", "attack success", "target taken for"},
+		right: map[string]bool{}}
 	for _, c := range g.head[2:] {
 		g.right[c] = true
 	}

@@ -35,11 +35,13 @@ type poisonFlags struct {
 
 func (f *poisonFlags) register(c *cobra.Command) {
 	fs := c.Flags()
-	fs.StringVar(&f.data, "data", "", "the training set: mnist:train, an IDX, .npy, .npz or CSV file, a folder of PNG files; with a range: mnist:train[0:1000]")
+	fs.StringVar(&f.data, "data", "",
+		"the training set: mnist:train, an IDX, .npy, .npz or CSV file, a folder of PNG files; with a range: mnist:train[0:1000]")
 	fs.StringVar(&f.labels, "labels", "", "a `file` of labels for --data (default: those the data bring along)")
 	fs.StringVar(&f.labelColumn, "label-column", "", "the column of a CSV file with the label: first, last or its name")
 	fs.StringVar(&f.scale, "scale", "", "factor for stored values, as 1/255 (default: 1/255 for bytes of pictures, else 1)")
-	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"), "`folder` of the four IDX files behind mnist:train and mnist:test (default: $CERTIFY_MNIST)")
+	fs.StringVar(&f.mnist, "mnist", os.Getenv("CERTIFY_MNIST"),
+		"`folder` of the four IDX files behind mnist:train and mnist:test (default: $CERTIFY_MNIST)")
 	fs.StringVar(&f.classes, "classes", "", "keep the items of these classes only, numbered in this order: 1,7")
 	fs.StringVar(&f.test, "test", "", "test data, as --data")
 	fs.IntVar(&f.epochs, "epochs", 2, "epochs of the networks that are trained")
@@ -114,7 +116,8 @@ func (f *poisonFlags) choose(set *data.Set, spec string) (*data.Set, error) {
 		}
 	}
 	if len(keep) == 0 || len(number) < 2 {
-		return nil, usagef("write two or more classes that the data have", "--classes %s leaves nothing to learn of %s", f.classes, spec)
+		return nil, usagef("write two or more classes that the data have", "--classes %s leaves nothing to learn of %s",
+			f.classes, spec)
 	}
 	set = set.Select(keep)
 	for i, y := range set.Labels {
@@ -132,7 +135,8 @@ func (a *app) sets(f *poisonFlags) (set, test *data.Set, classes int, err error)
 		return nil, nil, 0, err
 	}
 	classes = max(slices.Max(set.Labels)+1, 2)
-	a.notef("data      %s   %d items of shape %v in %d classes   sha256 %s", f.data, set.Len(), set.Shape, classes, shortHash(set.Hash))
+	a.notef("data      %s   %d items of shape %v in %d classes   sha256 %s", f.data, set.Len(), set.Shape, classes,
+		shortHash(set.Hash))
 	if f.test == "" {
 		return set, nil, classes, nil
 	}
@@ -181,12 +185,13 @@ func (f *poisonFlags) trained(ctx context.Context, set *data.Set, classes int, r
 	if show != nil {
 		h.Progress = func(p train.Progress) { show(p.Step, p.Steps) }
 	}
-	_, err = s.Fit(ctx, set, train.Recipe{Epochs: f.epochs, LR: f.rate, Schedule: train.OneCycle(), Seed: root, Workers: f.workers}, h)
+	_, err = s.Fit(ctx, set, train.Recipe{Epochs: f.epochs, LR: f.rate, Schedule: train.OneCycle(), Seed: root,
+		Workers: f.workers}, h)
 	return s, err
 }
 
-// poisonError gives an error of the work its place: an interrupt ends the program, what the library says about arguments is a matter
-// of usage.
+// poisonError gives an error of the work its place: an interrupt ends the program, what the library says about arguments is a
+// matter of usage.
 func (a *app) poisonError(ctx context.Context, err error) error {
 	var sig *interrupt
 	if errors.As(context.Cause(ctx), &sig) {
@@ -219,7 +224,8 @@ func writeSet(path string, set *data.Set, r *poison.Record) error {
 				changed[i] = 1
 			}
 		}
-		arrays = append(arrays, data.NewArray("changed", []int{set.Len()}, changed), data.NewArray("original", []int{set.Len()}, original),
+		arrays = append(arrays, data.NewArray("changed", []int{set.Len()}, changed), data.NewArray("original", []int{set.Len()},
+			original),
 			data.NewArray("attack", []int{len(r.Attack)}, []byte(r.Attack)))
 	}
 	var b bytes.Buffer

@@ -29,17 +29,19 @@ func (a *app) poisonDefendCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "defend --data SPEC --defence NAME[:PARAM=VALUE,...]",
 		Short: "Look for poison in a training set and remove it, without any certificate",
-		Long: "Run defences of the literature on a training set. What they say is no proof: an attacker who knows them gets past them. When\n" +
-			"the set was written by `certify poison attack`, the answer is compared with its record. Defences that look into a network get\n" +
-			"one that is trained on the set.",
+		Long: "Run defences of the literature on a training set. What they say is no proof: an attacker who knows them gets past\n" +
+			"them. When the set was written by `certify poison attack`, the answer is compared with its record. Defences that look\n" +
+			"into a network get one that is trained on the set.",
 		Example: "  certify poison defend --data poisoned.npz --defence spectral:eps=0.1 --defence clustering\n" +
 			"  certify poison defend --data poisoned.npz --defence sphere --trusted mnist:train[0:1000] -o cleaned.npz\n" +
-			"  certify poison defend --data poisoned.npz --defence fineprune --trusted mnist:test[0:1000] --evaluate --test mnist:test[1000:]",
+			"  certify poison defend --data poisoned.npz --defence fineprune --trusted mnist:test[0:500] \\\n" +
+			"      --evaluate --test mnist:test[500:]",
 		Args: cobra.NoArgs,
 	}
 	f.register(c)
 	fs := c.Flags()
-	fs.StringArrayVar(&f.defences, "defence", nil, "a `defence` with parameters, as spectral:eps=0.1; can be repeated (`certify list poisoning`)")
+	fs.StringArrayVar(&f.defences, "defence", nil,
+		"a `defence` with parameters, as spectral:eps=0.1; can be repeated (`certify list poisoning`)")
 	fs.StringVar(&f.trusted, "trusted", "", "data that are known to be clean, as --data")
 	fs.StringVarP(&f.out, "out", "o", "", "write what is left to this .npz `file` (one defence)")
 	fs.BoolVar(&f.evaluate, "evaluate", false, "train on what came and on what is left and compare them on --test")
@@ -153,7 +155,8 @@ func (d *defenceJob) run(ctx context.Context, text string) (finding, *poison.Fin
 	if err != nil {
 		return finding{}, nil, err
 	}
-	row := finding{Defence: found.Defence, Flagged: found.Flagged(d.set), Notes: found.Notes, Seconds: time.Since(start).Seconds()}
+	row := finding{Defence: found.Defence, Flagged: found.Flagged(d.set), Notes: found.Notes,
+		Seconds: time.Since(start).Seconds()}
 	if d.record != nil {
 		precision, recall := poison.Compare(row.Flagged, d.record)
 		row.Precision, row.Recall = finiteOrNil(precision), finiteOrNil(recall)
@@ -194,8 +197,9 @@ func (d *defenceJob) victims(ctx context.Context, found *poison.Findings) ([]vic
 // tellDefences prints what the defences said.
 func (a *app) tellDefences(f *poisonDefendFlags, set *data.Set, rows []finding) error {
 	if f.json {
-		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.defend/1", "data": f.data, "sha256": set.Hash,
-			"items": set.Len(), "seed": f.seed, "defences": rows, "out": f.out, "tool": tool()})
+		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.defend/1", "data": f.data,
+			"sha256": set.Hash,
+			"items":  set.Len(), "seed": f.seed, "defences": rows, "out": f.out, "tool": tool()})
 	}
 	g := &grid{head: []string{"defence", "flagged", "of items", "precision", "recall", "seconds"}, right: map[string]bool{}}
 	for _, c := range g.head[1:] {
@@ -209,7 +213,8 @@ func (a *app) tellDefences(f *poisonDefendFlags, set *data.Set, rows []finding) 
 		if r.Recall != nil {
 			recall = *r.Recall
 		}
-		g.add(r.Defence, len(r.Flagged), percent(len(r.Flagged), set.Len()), share(precision), share(recall), fmt.Sprintf("%.2f", r.Seconds))
+		g.add(r.Defence, len(r.Flagged), percent(len(r.Flagged), set.Len()), share(precision), share(recall),
+			fmt.Sprintf("%.2f", r.Seconds))
 	}
 	g.text(a.out)
 	for _, r := range rows {

@@ -32,8 +32,9 @@ func (a *app) poisonInfluenceCmd() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "influence --data SPEC --test SPEC [--index N]",
 		Short: "Rank training items by their influence on the loss of test items",
-		Long: "Train logistic regression to convergence and rank the training items by influence functions: what the mean loss of the test\n" +
-			"items would change by if an item were left out, to first order. --leave-out trains again without the first items and compares.",
+		Long: "Train logistic regression to convergence and rank the training items by influence functions: what the mean loss of\n" +
+			"the test items would change by if an item were left out, to first order. --leave-out trains again without the first\n" +
+			"items and compares.",
 		Example: "  certify poison influence --data mnist:train[0:5000] --test mnist:test --index 8 -o top.png\n" +
 			"  certify poison influence --data mnist:train --classes 1,7 --test mnist:test --leave-out 50 --json",
 		Args: cobra.NoArgs,
@@ -101,7 +102,8 @@ func (a *app) poisonInfluence(ctx context.Context, f *poisonInfluenceFlags) erro
 }
 
 // rank returns all items, those whose removal would lower the test loss most first, and the test loss.
-func (f *poisonInfluenceFlags) rank(ctx context.Context, set, test *data.Set, classes int, show stage) ([]influenceRow, float64, error) {
+func (f *poisonInfluenceFlags) rank(ctx context.Context, set, test *data.Set, classes int, show stage) ([]influenceRow, float64,
+	error) {
 	m := &poison.Learner{Inputs: set.Dim(), Classes: classes, L2: f.l2}
 	e, t := &poison.Examples{X: set.X, Labels: set.Labels}, &poison.Examples{X: test.X, Labels: test.Labels}
 	theta, err := m.Fit(ctx, e, poison.Training{Tolerance: 1e-8, Workers: f.workers})
@@ -177,15 +179,20 @@ func (f *poisonInfluenceFlags) draw(set, test *data.Set, rows []influenceRow) er
 	return writeBytes(f.out, b.Bytes())
 }
 
-func (a *app) tellInfluence(f *poisonInfluenceFlags, set, test *data.Set, rows []influenceRow, loss float64, took time.Duration) error {
+func (a *app) tellInfluence(f *poisonInfluenceFlags, set, test *data.Set, rows []influenceRow, loss float64,
+	took time.Duration) error {
 	r, pairs := agreement(rows)
 	if f.json {
-		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.influence/1", "data": f.data, "sha256": set.Hash,
-			"test": f.test, "index": f.index, "l2": f.l2, "test_loss": loss, "items": rows, "left_out": pairs, "correlation": finiteOrNil(r),
-			"seconds": took.Seconds(), "tool": tool()})
+		return json.NewEncoder(a.out).Encode(map[string]any{"schema": "certify.poison.influence/1", "data": f.data,
+			"sha256": set.Hash,
+			"test":   f.test, "index": f.index, "l2": f.l2, "test_loss": loss, "items": rows, "left_out": pairs,
+			"correlation": finiteOrNil(r),
+			"seconds":     took.Seconds(), "tool": tool()})
 	}
-	fmt.Fprintf(a.out, "test loss %.6g over %d items; what it would change by if a training item were left out   %s\n", loss, test.Len(), clock(took))
-	g := &grid{head: []string{"", "item", "label", "foretold", "actual"}, right: map[string]bool{"item": true, "label": true, "foretold": true, "actual": true}}
+	fmt.Fprintf(a.out, "test loss %.6g over %d items; what it would change by if a training item were left out   %s\n", loss,
+		test.Len(), clock(took))
+	g := &grid{head: []string{"", "item", "label", "foretold", "actual"}, right: map[string]bool{"item": true, "label": true,
+		"foretold": true, "actual": true}}
 	harm, help := f.ends(rows)
 	for k, list := range [][]influenceRow{harm, help} {
 		for _, x := range list {
