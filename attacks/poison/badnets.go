@@ -12,9 +12,10 @@ import (
 // BadNets (Gu, Dolan-Gavitt and Garg 2017) stamps a trigger on a share of the training items and changes their labels to what the
 // trigger shall mean: one class (single), or the class after the true one (all). The victim learns the trigger beside the task.
 var badNets = &Attack{
-	Name:   "badnets",
-	Doc:    "stamps a trigger on items and relabels them",
-	Source: "Gu, Dolan-Gavitt and Garg 2017",
+	Name:     "badnets",
+	Doc:      "stamps a trigger on items and relabels them",
+	Source:   "Gu, Dolan-Gavitt and Garg 2017",
+	Backdoor: true,
 	Params: []Param{
 		{Name: "rate", Default: 0.1, Doc: "share of the items"},
 		{Name: "target", Default: 0, Doc: "the class of stamped items"},
@@ -61,14 +62,15 @@ type Trigger struct {
 	classes int
 }
 
-// ParseTrigger returns the trigger of a badnets attack, as in "badnets:target=7", for items of a shape. value is what the trigger
+// ParseTrigger returns the trigger of a badnets or cleanlabel attack, as in "badnets:target=7", for items of a shape. value is what the trigger
 // sets pixels to: the attack takes the upper end of its range.
 func ParseTrigger(text string, shape []int, classes int, value float64) (*Trigger, error) {
 	name, rest, _ := strings.Cut(text, ":")
-	if name != badNets.Name {
-		return nil, fmt.Errorf("poison: %q has no trigger: want %s", text, badNets.Name)
+	a := find([]*Attack{badNets, cleanLabel}, name, func(a *Attack) string { return a.Name })
+	if a == nil {
+		return nil, fmt.Errorf("poison: %q has no trigger: want %s or %s", text, badNets.Name, cleanLabel.Name)
 	}
-	p, err := parse(name, rest, badNets.Params)
+	p, err := parse(name, rest, a.Params)
 	if err != nil {
 		return nil, err
 	}

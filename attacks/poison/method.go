@@ -33,7 +33,9 @@ type Attack struct {
 	Nets int
 	// Target says that the attack is about one input, Options.Target.
 	Target bool
-	run    func(*attacking) error
+	// Backdoor says that the attack plants a Trigger.
+	Backdoor bool
+	run      func(*attacking) error
 }
 
 // Options are what an attacker knows and may spend, beside the parameters of the attack.
@@ -91,7 +93,7 @@ func (a *attacking) count(rate float64) (int, error) {
 func Attacks() []*Attack { return sorted(attacks, func(a *Attack) string { return a.Name }) }
 
 // attacks is the registry.
-var attacks = []*Attack{labelFlip, backGradient, influenceAttack, featureCollision, convexPolytope, badNets}
+var attacks = []*Attack{labelFlip, backGradient, influenceAttack, featureCollision, convexPolytope, badNets, cleanLabel}
 
 // LookupAttack returns the attack that a text like "badnets:target=7" names, or nil.
 func LookupAttack(text string) *Attack {

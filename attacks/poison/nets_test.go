@@ -133,6 +133,44 @@ func TestBadNets(t *testing.T) {
 	}
 }
 
+// TestCleanLabelBackdoor: no label changes, values move by at most ε but for the trigger, and the victim learns the trigger better
+// than from the same items without the perturbation.
+func TestCleanLabelBackdoor(t *testing.T) {
+	set, test := bars(1, 400, 4), bars(2, 200, 4)
+	o := Options{Seed: 1, Nets: []*Split{smallNet(t, 9, set, 32, 4, 20)}, Lower: 0, Upper: 1}
+	var success []float64
+	for _, text := range []string{"cleanlabel:target=2,size=3,margin=0,eps=0", "cleanlabel:target=2,size=3,margin=0,eps=0.5"} {
+		p, err := Run(ctx, text, set, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		trigger, err := ParseTrigger(p.Attack, set.Shape, 4, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Indices()) != 50 || !slices.Equal(p.Set.Labels, set.Labels) {
+			t.Errorf("%d items, want half of 100, and no label", len(p.Indices()))
+		}
+		for _, i := range p.Indices() {
+			for k, v := range p.Set.Item(i) {
+				if stamped := slices.Contains(trigger.at, k); stamped && v != 1 || !stamped && math.Abs(v-set.Item(i)[k]) > 0.5+1e-6 ||
+					set.Labels[i] != 2 {
+					t.Fatalf("item %d of class %d: value %d became %v, was %v", i, set.Labels[i], k, v, set.Item(i)[k])
+				}
+			}
+		}
+		bad := smallNet(t, 1, p.Set, 32, 4, 40)
+		success = append(success, succeeds(t, trigger, bad, test))
+		if v := accuracy(t, bad, test); v < 0.98 {
+			t.Errorf("accuracy %v", v)
+		}
+	}
+	t.Logf("success %v", success)
+	if !(success[1] > success[0]+0.5) {
+		t.Errorf("success %v with perturbations, %v without", success[1], success[0])
+	}
+}
+
 // transferred trains a last layer on the features of a set, as a victim of feature collision does, and classifies one input.
 func transferred(t *testing.T, s *Split, set *data.Set, x []float64, classes int) int {
 	t.Helper()

@@ -139,7 +139,7 @@ func (f *poisonAttackFlags) victims(ctx context.Context, attack *poison.Attack, 
 		var v victim
 		var err error
 		switch {
-		case attack.Name == "badnets":
+		case attack.Backdoor:
 			v, err = f.network(ctx, s, test, classes, p.Attack, slices.Max(set.X), show("train"))
 		case attack.Target:
 			v, err = f.regression(ctx, s, test, classes, o.Nets[0], o.Target)
