@@ -225,6 +225,19 @@ func TestCleanLabel(t *testing.T) {
 	}
 }
 
+// TestWatermark: before any step the item is the base with the target mixed in.
+func TestWatermark(t *testing.T) {
+	set := blobs(1, 2, 4, 2, 0.1)
+	target := []float64{1, 0, 0.5, 0.25}
+	p, err := Run(ctx, "collision:watermark=0.25,rounds=0", set, Options{Nets: []*Split{plain(t, 4, 2)}, Target: target, Upper: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range p.Set.Item(2) {
+		within(t, "a value", v, 0.75*set.Item(1)[k]+0.25*target[k], 1e-7)
+	}
+}
+
 // TestCollisionMinimises: what is found for a weight β is better, in the objective of that weight, than what is found for others.
 func TestCollisionMinimises(t *testing.T) {
 	pool, test := bars(1, 300, 2), bars(5, 1, 2)
