@@ -8,6 +8,7 @@ import (
 
 	"github.com/spai-project/certify/attacks"
 	"github.com/spai-project/certify/attacks/evasion"
+	"github.com/spai-project/certify/attacks/poison"
 	"github.com/spai-project/certify/nn/op"
 	"github.com/spai-project/certify/relax/loss"
 )
@@ -15,12 +16,12 @@ import (
 func (a *app) listCmd() *cobra.Command {
 	var markdown bool
 	lists := map[string]func() *grid{"operators": operatorGrid, "methods": methodGrid, "branching": branchingGrid, "attacks": attackGrid,
-		"falsifiers": falsifierGrid, "bounds": boundGrid, "losses": lossGrid}
+		"falsifiers": falsifierGrid, "bounds": boundGrid, "losses": lossGrid, "poisoning": poisoningGrid}
 	c := &cobra.Command{
-		Use:       "list operators|methods|branching|attacks|falsifiers|bounds|losses",
+		Use:       "list operators|methods|branching|attacks|falsifiers|bounds|losses|poisoning",
 		Short:     "Print what the registries hold",
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "bounds", "losses"},
+		ValidArgs: []string{"operators", "methods", "branching", "attacks", "falsifiers", "bounds", "losses", "poisoning"},
 	}
 	c.Flags().BoolVar(&markdown, "markdown", false, "print a page in Markdown")
 	c.RunE = runE(func(_ *cobra.Command, args []string) error {
@@ -109,6 +110,34 @@ func falsifierGrid() *grid {
 	g := &grid{head: []string{"falsifier", "meaning"}}
 	for _, m := range attacks.Methods() {
 		g.add(m.Name, m.Doc)
+	}
+	return g
+}
+
+func poisoningGrid() *grid {
+	g := &grid{head: []string{"name", "kind", "needs", "meaning", "parameters", "source"}}
+	add := func(name, kind string, needs []string, doc string, list []poison.Param, source string) {
+		var params []string
+		for _, p := range list {
+			v := fmt.Sprint(p.Default)
+			if p.Words != nil {
+				v = p.Words[int(p.Default)]
+			}
+			params = append(params, p.Name+"="+v)
+		}
+		g.add(name, kind, strings.Join(needs, " "), doc, strings.Join(params, " "), source)
+	}
+	need := func(needs []string, yes bool, what string) []string {
+		if yes {
+			return append(needs, what)
+		}
+		return needs
+	}
+	for _, m := range poison.Attacks() {
+		add(m.Name, "attack", need(need(nil, m.Nets > 0, fmt.Sprintf("networks=%d", m.Nets)), m.Target, "target"), m.Doc, m.Params, m.Source)
+	}
+	for _, m := range poison.Defences() {
+		add(m.Name, "defence", need(need(nil, m.Net, "network"), m.Trusted, "trusted"), m.Doc, m.Params, m.Source)
 	}
 	return g
 }

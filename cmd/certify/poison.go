@@ -12,5 +12,8 @@ func (a *app) newPoisonCommand() *cobra.Command {
 	}
 	c.AddCommand(a.poisonCertifyCmd())
 	c.AddCommand(a.poisonCheckCmd())
+	c.AddCommand(a.poisonAttackCmd())
+	c.AddCommand(a.poisonDefendCmd())
+	c.AddCommand(a.poisonInfluenceCmd())
 	return c
 }

@@ -30,7 +30,7 @@ type boundRow struct {
 }
 
 // poisonBound runs --method steinhardt.
-func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
+func (a *app) poisonBound(ctx context.Context, f *poisonCertifyFlags) error {
 	eps, texts, err := robust.ParseEpsList(f.eps)
 	if err != nil {
 		return usagef("write 0.03, or several as 0.02,0.05,0.3", "--eps: %s", trim(err))
@@ -66,7 +66,7 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 		r, err := a.poisonBoundOne(ctx, f, train, test, pair, filter, e, show)
 		if r != nil {
 			rows = append(rows, r)
-			g.add(texts[i], lossText(&r.Bound), lossText(r.Attack), lossText(r.Poisoned), lossText(r.Test), share(r.TestErrors),
+			g.add(texts[i], lossText(&r.Bound), lossText(r.Attack), lossText(r.Poisoned), lossText(r.Test), shareOf(r.TestErrors),
 				fmt.Sprintf("%.1f", r.Seconds))
 		}
 		if err != nil {
@@ -79,7 +79,7 @@ func (a *app) poisonBound(ctx context.Context, f *poisonFlags) error {
 }
 
 // poisonBoundOne searches for one ε and keeps what it finds, also when it is interrupted.
-func (a *app) poisonBoundOne(ctx context.Context, f *poisonFlags, train, test *poison.Binary, pair [2]int, filter *poison.Filter,
+func (a *app) poisonBoundOne(ctx context.Context, f *poisonCertifyFlags, train, test *poison.Binary, pair [2]int, filter *poison.Filter,
 	eps float64, show tick) (*boundRow, error) {
 	start := time.Now()
 	o := poison.Options{Epsilon: eps, NormSquared: f.norm, Rate: f.rate, Iterations: f.iterations, Workers: f.workers}
@@ -145,7 +145,7 @@ func keepAttack(path string, s *poison.Search, a *poison.Attack, d int, pair [2]
 }
 
 // poisonBoundEnd prints what there is.
-func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, filter *poison.Filter, g *grid, rows []*boundRow,
+func (a *app) poisonBoundEnd(ctx context.Context, f *poisonCertifyFlags, filter *poison.Filter, g *grid, rows []*boundRow,
 	err error) error {
 	var sig *interrupt
 	interrupted := errors.As(context.Cause(ctx), &sig)
@@ -172,7 +172,7 @@ func (a *app) poisonBoundEnd(ctx context.Context, f *poisonFlags, filter *poison
 }
 
 // binaries reads the training data, and the test data if any, as two classes.
-func (f *poisonFlags) binaries() (train, test *poison.Binary, pair [2]int, err error) {
+func (f *poisonCertifyFlags) binaries() (train, test *poison.Binary, pair [2]int, err error) {
 	set, err := f.openLabelled("--data", f.data, f.labels, nil)
 	if err != nil {
 		return nil, nil, pair, err
@@ -196,7 +196,7 @@ func (f *poisonFlags) binaries() (train, test *poison.Binary, pair [2]int, err e
 }
 
 // filter is the defence that the flags describe.
-func (f *poisonFlags) filter() (*poison.Filter, error) {
+func (f *poisonCertifyFlags) filter() (*poison.Filter, error) {
 	out := &poison.Filter{Moving: f.moving, SpherePercent: f.sphere, SlabPercent: f.slab, Low: math.Inf(-1), High: math.Inf(1)}
 	if f.moving {
 		out.SlabPercent = 0
@@ -222,10 +222,10 @@ func lossText(v *float64) string {
 	return fmt.Sprintf("%.5f", *v)
 }
 
-// share writes a fraction in percent, and nothing for nil.
-func share(v *float64) string {
+// shareOf is share of a number that may not be there.
+func shareOf(v *float64) string {
 	if v == nil {
-		return "-"
+		return share(math.NaN())
 	}
-	return fmt.Sprintf("%.2f %%", 100**v)
+	return share(*v)
 }

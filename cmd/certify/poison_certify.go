@@ -13,8 +13,8 @@ import (
 	"github.com/spai-project/certify/sdp/poison"
 )
 
-// poisonFlags are the flags of `certify poison certify`.
-type poisonFlags struct {
+// poisonCertifyFlags are the flags of `certify poison certify`.
+type poisonCertifyFlags struct {
 	dataFlags
 	method, classes    string
 	test, testLabels   string
@@ -38,7 +38,7 @@ type poisonFlags struct {
 }
 
 func (a *app) poisonCertifyCmd() *cobra.Command {
-	f := &poisonFlags{}
+	f := &poisonCertifyFlags{}
 	c := &cobra.Command{
 		Use:   "certify --data SPEC --method steinhardt|dpa|label-flip|knn",
 		Short: "Certificates against poisoned training data",
@@ -83,7 +83,7 @@ func (a *app) poisonCertifyCmd() *cobra.Command {
 	return c
 }
 
-func (a *app) poisonCertify(ctx context.Context, f *poisonFlags) error {
+func (a *app) poisonCertify(ctx context.Context, f *poisonCertifyFlags) error {
 	for _, out := range []struct{ path, flag string }{{f.out, "-o"}, {f.attack, "--attack"}} {
 		if out.path != "" {
 			if err := writable(out.path, "certificate", out.flag); err != nil {
@@ -125,7 +125,7 @@ func (f *dataFlags) openLabelled(flag, spec, labels string, shape []int) (*data.
 }
 
 // pair reads --classes, or takes the two labels there are.
-func (f *poisonFlags) pair(s *data.Set) (pair [2]int, err error) {
+func (f *poisonCertifyFlags) pair(s *data.Set) (pair [2]int, err error) {
 	if f.classes != "" {
 		v, err := numbers(f.classes)
 		if err != nil || len(v) != 2 || v[0] == v[1] || v[0] != math.Trunc(v[0]) || v[1] != math.Trunc(v[1]) {
@@ -157,7 +157,7 @@ func poisonError(err error) error {
 }
 
 // keep writes a certificate where -o says.
-func (f *poisonFlags) keep(write func(*os.File) error) error {
+func (f *poisonCertifyFlags) keep(write func(*os.File) error) error {
 	if f.out == "" {
 		return nil
 	}

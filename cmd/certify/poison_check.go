@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) poisonCheckCmd() *cobra.Command {
-	f := &poisonFlags{}
+	f := &poisonCertifyFlags{}
 	c := &cobra.Command{
 		Use:   "check FILE --data SPEC",
 		Short: "Check a certificate against poisoned training data",
@@ -35,7 +35,7 @@ func (a *app) poisonCheckCmd() *cobra.Command {
 	return c
 }
 
-func (a *app) poisonCheck(ctx context.Context, f *poisonFlags, path string) error {
+func (a *app) poisonCheck(ctx context.Context, f *poisonCertifyFlags, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -87,7 +87,7 @@ func (a *app) poisonCheck(ctx context.Context, f *poisonFlags, path string) erro
 }
 
 // checkBound checks a certificate of steinhardt and says what it means.
-func (f *poisonFlags) checkBound(text []byte) ([]string, error) {
+func (f *poisonCertifyFlags) checkBound(text []byte) ([]string, error) {
 	c, err := poison.Read(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (f *poisonFlags) checkBound(text []byte) ([]string, error) {
 }
 
 // checkRecords makes records again and compares.
-func (f *poisonFlags) checkRecords(ctx context.Context, text []byte) ([]string, error) {
+func (f *poisonCertifyFlags) checkRecords(ctx context.Context, text []byte) ([]string, error) {
 	r, err := poison.ReadRecords(bytes.NewReader(text))
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 )
 
 // poisonRecords runs the methods that certify every test item.
-func (a *app) poisonRecords(ctx context.Context, f *poisonFlags) error {
+func (a *app) poisonRecords(ctx context.Context, f *poisonCertifyFlags) error {
 	show, end, err := a.ticker(f.progress)
 	if err != nil {
 		return err
@@ -48,7 +48,7 @@ func (a *app) poisonRecords(ctx context.Context, f *poisonFlags) error {
 }
 
 // labelled reads both sets, restricted to two classes for label-flip.
-func (f *poisonFlags) labelled() (train, test *data.Set, p poison.Parameters, err error) {
+func (f *poisonCertifyFlags) labelled() (train, test *data.Set, p poison.Parameters, err error) {
 	if train, err = f.openLabelled("--data", f.data, f.labels, nil); err != nil {
 		return nil, nil, p, err
 	}
@@ -89,7 +89,7 @@ func only(s *data.Set, pair [2]int) *data.Set {
 }
 
 // printRecords writes the certified accuracy over the number of poisoned items.
-func (a *app) printRecords(f *poisonFlags, r *poison.Records, wall time.Duration) error {
+func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.Duration) error {
 	kinds := []string{"flips", "changes"}
 	if f.method == poison.MethodFlips {
 		kinds = kinds[:1]
