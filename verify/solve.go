@@ -39,6 +39,14 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
+	lift, out := r.liftRoot(q, f, alive, cfg, split)
+	if out != nil {
+		if out.Status != bab.Open {
+			return out
+		}
+		alive = out.Left
+	}
 	if !r.attacked && !r.opt.NoAttack && !split { // bisecting a box costs less than a longer look: it comes later (pause)
 		if r.secondAttack(false) {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
@@ -47,7 +55,11 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if method == "crown" {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
+	if lift != nil {
+		if out := r.liftRun(lift); out.Status != bab.Open {
+			return out
+		}
+	}
 	if !split && !r.ascend(f, cfg) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
@@ -60,7 +72,7 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if n == 1 {
 		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
 	}
-	out := r.reluSplit(q, f, alive, cfg)
+	out = r.reluSplit(q, f, alive, cfg)
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
 		cfg.Pause = r.pause(true)
