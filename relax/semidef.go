@@ -186,7 +186,7 @@ type LiftState struct {
 const liftRank = 16
 
 // Start returns the state that an ascent starts from.
-func (l *Lift) Start(o *LiftRow) *LiftState {
+func (l *Lift) Start() *LiftState {
 	m := len(l.open)
 	s := &LiftState{Fixed: make([]int8, m), slope: make([]float32, m), y: make([]float32, m*liftRank), Value: math.Inf(-1)}
 	rf := l.f.relu[l.act]

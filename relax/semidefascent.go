@@ -14,57 +14,69 @@ type lifting struct {
 	work        int64
 }
 
-// LiftSteps configures an ascent.
-type LiftSteps struct {
-	N     int // sweeps at most
-	First int // sweep after which a proof is tried first
-}
+const (
+	liftFirst = 6    // sweep after which a proof is tried first; each one that fails makes the next ones rarer
+	liftRate  = 0.15 // first step of slopes and multipliers …
+	liftDecay = 0.95 // … and what is left of it after each sweep
+	liftLook  = 4    // sweeps between two looks at whether the estimate will come above 0
+)
 
-// AscendLift improves s and returns a rigorous lower bound of o's objective over the box and s.Fixed, or −Inf if none above 0 was
-// found. s.Value is an estimate of what the bound converges to.
+// AscendLift improves s by at most sweeps sweeps and returns a rigorous lower bound of o's objective over the box and what s has
+// decided, or −Inf where none above 0 was found. s.Value is an estimate of what the bound converges to.
 //
-// The vectors of the inputs and of the indicators are improved in turns (the mixing method, Wang, Chang and Kolter 2018: each is
-// minus the direction of its own gradient), and between turns the slopes of the convex neurons and the multipliers of the decided
-// ones make a step of Adam: at fixed vectors the value is linear in them.
-func (wk *Worker) AscendLift(l *Lift, o *LiftRow, s *LiftState, steps LiftSteps) float64 {
-	if wk.lift == nil {
-		wk.lift = new(lifting)
-	}
-	w := wk.lift
-	w.begin(l)
-	defer func() { wk.Work += w.work }()
-	rate := 0.15
-	last := math.Inf(-1)
-	for it := 1; it <= steps.N; it++ {
-		if wk.Stop != nil && wk.Stop() {
-			break
-		}
-		w.sweep(l, o, s)
-		if it >= steps.First && s.Value > 0 {
-			if lb := w.prove(l, o, s, 0.9); lb > 0 {
+// The vectors of the inputs and of the indicators are improved in turns (the mixing method, Wang, Chang and Kolter 2018: each
+// becomes minus the direction of its own gradient), and between turns the slopes of the convex neurons and the multipliers of the
+// decided ones make a step of Adam: at fixed vectors the value is linear in them.
+func (w *Worker) AscendLift(l *Lift, o *LiftRow, s *LiftState, sweeps int) float64 {
+	a := w.lifting(l)
+	defer func() { w.Work += a.work }()
+	rate, last, try, gap := liftRate, math.Inf(-1), liftFirst, 2
+	for it := 1; it <= sweeps && !(w.Stop != nil && w.Stop()); it++ {
+		a.sweep(l, o, s)
+		if s.Value > 0 && (it >= try || it == sweeps) {
+			if lb := a.prove(l, o, s); lb > 0 {
 				return lb
 			}
+			try, gap = it+gap, gap+1
 		}
-		if it%10 == 0 {
-			if s.Value < 0 && s.Value < last+1e-3*math.Abs(last) { // it rises no more
+		if it%liftLook == 0 {
+			if s.Value < 0 && s.Value+liftLook*(s.Value-last) < 0 {
 				break
 			}
 			last = s.Value
 		}
-		if it < steps.N {
-			w.step(l, o, s, rate, it)
-			rate *= 0.95
+		if it < sweeps {
+			a.step(l, o, s, rate, it)
+			rate *= liftDecay
 		}
 	}
 	return math.Inf(-1)
 }
 
-func (w *lifting) begin(l *Lift) {
-	m, n := len(l.open), len(l.cols)
-	w.g, w.x = grow(w.g, n*liftRank), grow(w.x, n*liftRank)
-	w.yw, w.h = grow(w.yw, m*liftRank), grow(w.h, m*liftRank)
-	w.nx, w.ny = grow(w.nx, n), grow(w.ny, m)
-	w.m1, w.m2, w.work = zeroed(w.m1, m), zeroed(w.m2, m), 0
+// LiftBound returns a rigorous bound from where the last AscendLift has stopped, which was with s; it is worse than s.Value by a
+// small share of the multipliers, and −Inf if they are no good yet.
+func (w *Worker) LiftBound(l *Lift, o *LiftRow, s *LiftState) float64 {
+	a := w.lift
+	a.gather(l, o, s)
+	for by := 1.001; by < 1.2; by = 1 + 4*(by-1) {
+		if lb := a.evaluate(l, o, s, by); lb > math.Inf(-1) {
+			return lb
+		}
+	}
+	return math.Inf(-1)
+}
+
+// lifting returns w's memory, fit for l.
+func (w *Worker) lifting(l *Lift) *lifting {
+	if w.lift == nil {
+		w.lift = new(lifting)
+	}
+	a, m, n := w.lift, len(l.open), len(l.cols)
+	a.g, a.x = grow(a.g, n*liftRank), grow(a.x, n*liftRank)
+	a.yw, a.h = grow(a.yw, m*liftRank), grow(a.h, m*liftRank)
+	a.nx, a.ny = grow(a.nx, n), grow(a.ny, m)
+	a.m1, a.m2, a.work = zeroed(a.m1, m), zeroed(a.m2, m), 0
+	return a
 }
 
 // weights returns the coefficient of open neuron i's z in the linear part, and that of its η·z.
@@ -169,11 +181,10 @@ func (w *lifting) step(l *Lift, o *LiftRow, s *LiftState, rate float64, t int) {
 }
 
 // LiftCorner writes the corner of the box that the vectors of the last AscendLift point to.
-func (wk *Worker) LiftCorner(l *Lift, x []float64) {
-	w := wk.lift
+func (w *Worker) LiftCorner(l *Lift, x []float64) {
 	copy(x, l.f.inC)
 	for c, i := range l.cols {
-		if w.x[c*liftRank] < 0 {
+		if w.lift.x[c*liftRank] < 0 {
 			x[i] = l.f.Box.Lo[i]
 		} else {
 			x[i] = l.f.Box.Hi[i]
@@ -181,16 +192,16 @@ func (wk *Worker) LiftCorner(l *Lift, x []float64) {
 	}
 }
 
-// Widest returns the concave neuron that is worth most to decide: the weight of its indicator times how far its vector is from a
-// sign. It returns −1 when none is left.
-func (wk *Worker) Widest(o *LiftRow, s *LiftState) int32 {
+// Widest returns the concave neuron that is worth most to decide, −1 if none is left. Deciding it turns its vector y, which has
+// the weight n, into ±e: to first order the value rises by n·(1−y₀) or by n·(1+y₀), and the product of the two counts.
+func (w *Worker) Widest(o *LiftRow, s *LiftState) int32 {
 	best, at := -1.0, int32(-1)
 	for _, i := range o.concave {
 		if s.Fixed[i] != 0 {
 			continue
 		}
-		y := float64(s.y[i*liftRank])
-		if score := float64(wk.lift.ny[i]) * (1 - y*y); score > best {
+		y, n := float64(s.y[i*liftRank]), float64(w.lift.ny[i])
+		if score := n * n * max(1-y*y, 0); score > best {
 			best, at = score, i
 		}
 	}

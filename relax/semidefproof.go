@@ -31,9 +31,9 @@ type proofMemory struct {
 	mul       kernel.Multiplier[float64]
 }
 
-// prove returns a rigorous bound from the vectors of the last sweep, −Inf if none. The multipliers are enlarged by the given share
-// of what the estimate leaves above 0: the bound sinks by that much, and what the sweeps have not reached is made up for.
-func (w *lifting) prove(l *Lift, o *LiftRow, s *LiftState, share float64) float64 {
+// prove returns a rigorous bound from the vectors of the last sweep, −Inf if none. The multipliers are enlarged as far as
+// the estimate allows with a bound above 0: that makes up for what the sweeps have not reached.
+func (w *lifting) prove(l *Lift, o *LiftRow, s *LiftState) float64 {
 	w.gather(l, o, s) // norms that belong to the present vectors of the neurons
 	total := math.Max(w.d0, 0)
 	for _, v := range w.nx {
@@ -44,7 +44,7 @@ func (w *lifting) prove(l *Lift, o *LiftRow, s *LiftState, share float64) float6
 			total += float64(w.ny[i]) / 2
 		}
 	}
-	return w.evaluate(l, o, s, 1+share*max(s.Value, 0)/total)
+	return w.evaluate(l, o, s, 1+proofShare*max(s.Value, 0)/total)
 }
 
 // evaluate returns the bound with all multipliers times by, −Inf if the matrix is not shown to be positive semidefinite.
@@ -116,6 +116,12 @@ func (w *lifting) inputs(l *Lift, by float64) float64 {
 	return sum * (1 + 4*gamma(len(l.cols)+8))
 }
 
+// proofShare is the share of the estimate that multipliers may cost.
+const proofShare = 0.9
+
+// proofStrip is the number of rows of the complement that are computed at a time.
+const proofStrip = 48
+
 // schur decides whether the complement is positive semidefinite, and returns an upper bound on Σd.
 func (w *lifting) schur(l *Lift, free []int32, by float64) (bool, float64) {
 	f, n, k := &w.proof, len(free)+1, len(l.cols)
@@ -130,7 +136,7 @@ func (w *lifting) schur(l *Lift, free []int32, by float64) (bool, float64) {
 		}
 	}
 	a := kernel.Matrix[float64]{Data: f.f, Stride: k}
-	w.work += int64(n*n*k + n*n*n/6)
+	w.work += int64(n*n*k/2 + n*n*n/6)
 	f.mul.Mul(n, n, k, -1, a, kernel.Matrix[float64]{Data: f.f, Stride: k, Trans: true}, kernel.Matrix[float64]{Data: f.t, Stride: n})
 	trace, sum := 0.0, 0.0
 	for r := range n {
