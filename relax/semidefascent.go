@@ -58,7 +58,7 @@ func (w *Worker) AscendLift(l *Lift, o *LiftRow, s *LiftState, sweeps int) float
 func (w *Worker) LiftBound(l *Lift, o *LiftRow, s *LiftState) float64 {
 	a := w.lift
 	a.gather(l, o, s)
-	for by := 1.001; by < 1.2; by = 1 + 4*(by-1) {
+	for by := 1.001; by < 4; by = 1 + 4*(by-1) {
 		if lb := a.evaluate(l, o, s, by); lb > math.Inf(-1) {
 			return lb
 		}
