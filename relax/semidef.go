@@ -66,8 +66,11 @@ func (n *Net) soleRelu() int {
 	return act
 }
 
-// NewLift prepares f, a frame of a Liftable network whose bounds and scale are final. It returns nil if nothing is unstable or
-// no bound could be offered.
+// liftWork is the number of multiply-adds that a proof may take: it is not interrupted.
+const liftWork = 4e9
+
+// NewLift prepares f, a frame of a Liftable network whose bounds and scale are final. It returns nil if nothing is unstable, a proof
+// would take too long, or no bound could be offered.
 func NewLift(f *Frame) *Lift {
 	n := f.Net
 	act := n.soleRelu()
@@ -81,11 +84,11 @@ func NewLift(f *Frame) *Lift {
 			l.cols = append(l.cols, int32(i))
 		}
 	}
-	if len(l.cols) == 0 {
+	m, k := len(l.open), len(l.cols)
+	if k == 0 || float64(m)*float64(m)*float64(m+k) > liftWork {
 		return nil
 	}
 	l.fill()
-	m, k := len(l.open), len(l.cols)
 	single := make([]float32, m*k)
 	for i, v := range l.b {
 		single[i] = float32(v)

@@ -138,6 +138,48 @@ func agrees(l *Lift, s *LiftState, z []*big.Rat) bool {
 	return true
 }
 
+// TestLiftChargesRounding has active neurons whose large terms cancel, so that all that is left of the objective is what floats
+// round away: the exact value at a point, where the only open neuron is off, lies as often below the floats as above.
+func TestLiftChargesRounding(t *testing.T) {
+	bounds := 0
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 35))
+		const pairs = 6
+		w1, b1, w2 := []float64{1}, []float64{-1}, []float64{1}
+		for range pairs {
+			w, v := r.NormFloat64()*0x1p20, r.NormFloat64()
+			u := r.NormFloat64() * 0x1p20
+			w1, w2 = append(w1, w, u), append(w2, v, -v*w/u)
+			b1 = append(b1, 3*math.Abs(w), 3*math.Abs(u))
+		}
+		n := len(w1)
+		b := prog.NewBuilder(1)
+		x := b.Relu("", b.Affine("", n, b1, 0, prog.Term{Src: 0, Map: prog.Dense(n, 1, w1)}))
+		p := mustProgram(t, b, b.Affine("", 1, nil, 0, prog.Term{Src: x, Map: prog.Dense(1, n, w2)}))
+		net := NewNet(p)
+		box := Box{[]float64{1 - 0x1p-10}, []float64{1 + 0x1p-10}}
+		l := NewLift(ibpFrame(net, box))
+		w := NewWorker(net)
+		o, s := l.Row(w, &spec.Row{Y: []spec.Coef{{Index: 0, Value: 1}}}), l.Start()
+		w.AscendLift(l, o, s, 30)
+		clear(s.slope) // the open neuron's line is 0
+		lb := w.LiftBound(l, o, s)
+		if math.IsInf(lb, -1) {
+			continue
+		}
+		bounds++
+		for _, at := range []float64{box.Lo[0], 1 - 0x1p-11, 1} {
+			if v := exactEval(p, []float64{at})[p.Output][0]; !below(lb, v) {
+				g, _ := v.Float64()
+				t.Fatalf("seed %d: bound %v, value %v at %v", seed, lb, g, at)
+			}
+		}
+	}
+	if bounds < 100 {
+		t.Errorf("only %d bounds", bounds)
+	}
+}
+
 // TestSchurIsExact finds the smallest multipliers that the factorisation accepts and decides exactly, in rational arithmetic, that the
 // form with them is positive semidefinite: near the edge rounding is all there is.
 func TestSchurIsExact(t *testing.T) {
