@@ -22,5 +22,6 @@
 // Lanes as in prog. Variables: k node, j element, r lane, R lanes; l, u pre-activation bounds; a coefficient on an
 // activation's output, ν (nu) on its input; s, t slope and intercept of an upper line.
 //
-// Reading order: net.go, ibp.go, crown.go, alpha.go, tangent.go, forward.go, tighten.go, unsafe.go, inactive.go, cone.go, influence.go.
+// Reading order: net.go, ibp.go, crown.go, alpha.go, tangent.go, forward.go, tighten.go, unsafe.go, inactive.go, cone.go, influence.go;
+// semidef.go, semidefascent.go, semidefproof.go, which go beyond the inequality.
 package relax
