@@ -13,10 +13,10 @@ import (
 //
 //	a·relu(z) = min over y ∈ [0,1] of a·y·z
 //
-// and z is affine in the input, so the objective is the minimum of a form that is bilinear in the input x and the indicators y of
-// these neurons, over a box. Minima of such forms are bounded well by a semidefinite program (Goemans and Williamson, J. ACM 1995;
-// for networks Raghunathan, Steinhardt and Liang 2018): each variable becomes a unit vector. Neurons with a ≥ 0 are convex and keep
-// the line α·z below them. semidefascent.go finds multipliers, semidefproof.go makes a rigorous bound of them.
+// and z is affine in the input, so the objective is the minimum of a form that is bilinear in the input x and the indicators y
+// of these neurons, over a box. Minima of such forms are bounded well by a semidefinite program (Goemans and Williamson, J. ACM
+// 1995; for networks Raghunathan, Steinhardt and Liang 2018): each variable becomes a unit vector. Neurons with a ≥ 0 are
+// convex and keep the line α·z below them. semidefascent.go finds multipliers, semidefproof.go makes a rigorous bound of them.
 
 // A Lift is a frame prepared for semidefinite bounds. It is immutable and safe for concurrent use.
 type Lift struct {
@@ -69,8 +69,8 @@ func (n *Net) soleRelu() int {
 // liftWork is the number of multiply-adds that a proof may take: it is not interrupted.
 const liftWork = 4e9
 
-// NewLift prepares f, a frame of a Liftable network whose bounds and scale are final. It returns nil if nothing is unstable, a proof
-// would take too long, or no bound could be offered.
+// NewLift prepares f, a frame of a Liftable network whose bounds and scale are final. It returns nil if nothing is unstable, a
+// proof would take too long, or no bound could be offered.
 func NewLift(f *Frame) *Lift {
 	n := f.Net
 	act := n.soleRelu()

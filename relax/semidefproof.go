@@ -17,11 +17,11 @@ import (
 //
 // is; then the form is at least −Σd − ΣD on the box. That is decided by Cholesky's method.
 //
-// Soundness. p, q, m and B are stored floats; what they differ from the true ones by is charged below as in Worker.Run, with the
-// scale S of the hidden layer: |η| and |ξ| are at most 1. F·Fᵀ is computed with an error whose norm is at most γ·trace, because each
-// entry errs by γ·√(T_jj·T_kk) at most (Cauchy and Schwarz). A factorisation in floats that runs to its end proves that the matrix plus
-// γ·trace times the identity is positive semidefinite (Demmel 1989; Rump 2006). Both are subtracted from the diagonal beforehand,
-// four times over, and sums of bounds are rounded up.
+// Soundness. p, q, m and B are stored floats; what they differ from the true ones by is charged below as in Worker.Run, with
+// the scale S of the hidden layer: |η| and |ξ| are at most 1. F·Fᵀ is computed with an error whose norm is at most γ·trace,
+// because each entry errs by γ·√(T_jj·T_kk) at most (Cauchy and Schwarz). A factorisation in floats that runs to its end proves
+// that the matrix plus γ·trace times the identity is positive semidefinite (Demmel 1989; Rump 2006). Both are subtracted from
+// the diagonal beforehand, four times over, and sums of bounds are rounded up.
 
 // proofMemory is what a proof needs.
 type proofMemory struct {
@@ -135,9 +135,12 @@ func (w *lifting) schur(l *Lift, free []int32, by float64) (bool, float64) {
 			row[c] = m * v * f.s[c]
 		}
 	}
-	a := kernel.Matrix[float64]{Data: f.f, Stride: k}
-	w.work += int64(n*n*k/2 + n*n*n/6)
-	f.mul.Mul(n, n, k, -1, a, kernel.Matrix[float64]{Data: f.f, Stride: k, Trans: true}, kernel.Matrix[float64]{Data: f.t, Stride: n})
+	all := kernel.Matrix[float64]{Data: f.f, Stride: k, Trans: true}
+	for r := 0; r < n; r += proofStrip { // the lower half is enough
+		h := min(proofStrip, n-r)
+		part := kernel.Matrix[float64]{Data: f.f[r*k:], Stride: k}
+		f.mul.Mul(h, r+h, k, -1, part, all, kernel.Matrix[float64]{Data: f.t[r*n:], Stride: n})
+	}
 	trace, sum := 0.0, 0.0
 	for r := range n {
 		d := w.d0 * by

@@ -10,8 +10,8 @@ import (
 // methodLift is the name of the search on semidefinite bounds alone.
 const methodLift = "semidefinite"
 
-// liftRoot bounds the rows by semidefinite bounds on the whole box, where the network has the shape for them. It returns the search
-// to go on with, nil for none, and what the bounds led to.
+// liftRoot bounds the rows by semidefinite bounds on the whole box, where the network has the shape for them. It returns the
+// search to go on with, nil for none, and what the bounds led to.
 func (r *run) liftRoot(q *bab.Query, f *relax.Frame, alive []int32, cfg *bab.Config) (s *bab.LiftSearch, out *bab.Outcome) {
 	r.in(phaseLift, func() {
 		if s = bab.NewLiftSearch(q, f, alive, cfg); s != nil {

@@ -45,8 +45,8 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	return true
 }
 
-// unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 where that is below least and
-// for maps whose coefficients would have to be enumerated.
+// unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 where that is below least
+// and for maps whose coefficients would have to be enumerated.
 func unitOfMap(m Linear, least float64) float64 {
 	switch m := m.(type) {
 	case *denseMap:

@@ -37,8 +37,8 @@ type liftBranch struct {
 	next   int32   // open neuron to decide, −1 when none is left
 }
 
-// NewLiftSearch prepares a search on f, a frame of the query's network. It returns nil where there are no such bounds, and where a
-// case has no rows: all inputs satisfy it, and there is nothing to refute.
+// NewLiftSearch prepares a search on f, a frame of the query's network. It returns nil where there are no such bounds, and
+// where a case has no rows: all inputs satisfy it, and there is nothing to refute.
 func NewLiftSearch(q *Query, f *relax.Frame, alive []int32, cfg *Config) *LiftSearch {
 	if !q.Net.Liftable() || slices.ContainsFunc(alive, func(c int32) bool { return len(q.Cases[c].Rows) == 0 }) {
 		return nil
@@ -97,8 +97,8 @@ func (s *LiftSearch) Root(ctx context.Context) *Outcome {
 // promising is the share of the distance to 0 that linear bounds leave and semidefinite ones may leave of it at most.
 const promising = 0.5
 
-// Promising reports whether the estimates of all cases that are left are much better than linear bounds: where they are not, other
-// searches do more branches in the same time, and bounds of their inner neurons shrink with the branch.
+// Promising reports whether the estimates of all cases that are left are much better than linear bounds: where they are not,
+// other searches do more branches in the same time, and bounds of their inner neurons shrink with the branch.
 func (s *LiftSearch) Promising(ctx context.Context) bool {
 	good := make([]bool, len(s.open))
 	s.cfg.Pool.Each(len(s.open), func(w *relax.Worker, i int) {
