@@ -52,6 +52,7 @@ type Worker struct {
 	val    [][]float64 // pseudo-primal values, lanes
 	valBuf [][]float64
 	ascent *Ascent // memory of NewAscent
+	lift   *lifting
 }
 
 // NewWorker returns scratch for n.

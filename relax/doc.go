@@ -23,5 +23,6 @@
 // activation's output, ν (nu) on its input; s, t slope and intercept of an upper line.
 //
 // Reading order: net.go, ibp.go, crown.go, ball.go, margin.go, alpha.go, tangent.go, forward.go, tighten.go, unsafe.go,
-// inactive.go, cone.go, influence.go. Package kolter below is a method of its own.
+// inactive.go, cone.go, influence.go; semidef.go, semidefascent.go, semidefproof.go, which go beyond the inequality. Package
+// kolter below is a method of its own.
 package relax

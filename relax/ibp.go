@@ -24,9 +24,9 @@ func (n *Net) IBP(box Box, b *Bounds) {
 // ibpScratch keeps the vectors of an interval step.
 type ibpScratch struct{ c, r, m, zc, zr, zs []float64 }
 
-func grow(x []float64, n int) []float64 {
+func grow[T any](x []T, n int) []T {
 	if cap(x) < n {
-		return make([]float64, n)
+		return make([]T, n)
 	}
 	return x[:n]
 }

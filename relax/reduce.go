@@ -239,7 +239,7 @@ func (w *Cell) Reduce(lo, hi []float64, objs []int32) (s *Reduced, from []int32)
 	r, c, L, U := w.r, &w.compose, w.L, w.U
 	last := len(r.levels) - 1
 	c.reset(r.p, w.markNeeded(objs))
-	c.rows = growRows(c.rows, 1+r.p+r.m)
+	c.rows = grow(c.rows, 1+r.p+r.m)
 	at := c.rows
 	at[0] = c.column(1)
 	for d := range r.p {
@@ -325,11 +325,4 @@ func (w *Cell) markNeeded(objs []int32) (open int) {
 		}
 	}
 	return open
-}
-
-func growRows(x []expr, n int) []expr {
-	if cap(x) < n {
-		return make([]expr, n)
-	}
-	return x[:n]
 }

@@ -80,7 +80,7 @@ func assemble(p int, c *composer, objs []expr) (r *Reduced, order []int32) {
 	neurons, mag := c.neurons, c.mag
 	m := len(neurons)
 	counts := c.levels(p)
-	c.at, c.order, c.next = growInts(c.at, 1+p+m), growInts(c.order, m), growInts(c.next, len(counts)+1)
+	c.at, c.order, c.next = grow(c.at, 1+p+m), grow(c.order, m), grow(c.next, len(counts)+1)
 	at, order, next := c.at, c.order, c.next // at: old column → new column
 	next[0] = 0
 	for k, n := range counts {
@@ -125,7 +125,7 @@ func assemble(p int, c *composer, objs []expr) (r *Reduced, order []int32) {
 
 // levels sets the depth of every neuron and returns the size of every level.
 func (c *composer) levels(p int) (counts []int32) {
-	c.depth = growInts(c.depth, len(c.neurons))
+	c.depth = grow(c.depth, len(c.neurons))
 	counts = c.counts[:0]
 	for i := range c.neurons {
 		d := int32(0)
@@ -142,13 +142,6 @@ func (c *composer) levels(p int) (counts []int32) {
 	}
 	c.counts = counts
 	return counts
-}
-
-func growInts(x []int32, n int) []int32 {
-	if cap(x) < n {
-		return make([]int32, n)
-	}
-	return x[:n]
 }
 
 // newLevel stores the rows with their columns renumbered by at.

@@ -17,6 +17,7 @@ const (
 	phaseInputSplit = "input split"
 	phaseRefine     = "refine" // searching for the bounds of inner neurons one by one
 	phaseReluSplit  = "relu split"
+	phaseLift       = "semidefinite" // semidefinite bounds and the search on them
 	phaseReluplex   = "reluplex"
 	phaseSMT        = "smt"
 	phaseConfirm    = "confirm" // confirming candidates that bounds came by

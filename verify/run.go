@@ -19,7 +19,7 @@ import (
 )
 
 // methods are the values of Options.Method.
-var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", methodReluplex, methodSMT}
+var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", methodReluplex, methodSMT, methodLift}
 
 // Verify decides p on g. An error means bad input or unsupported operators (*nn.UnsupportedError), never "not decided".
 //

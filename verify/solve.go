@@ -39,15 +39,31 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 	if len(alive) == 0 {
 		return &bab.Outcome{Status: bab.Closed}
 	}
+	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
+	var lift *bab.LiftSearch
+	branches := 0
+	if !split && (method == "" || method == methodLift) {
+		var out *bab.Outcome
+		if lift, out = r.liftRoot(q, f, alive, cfg); out.Status != bab.Open {
+			return out
+		}
+		alive = out.Left
+	}
 	if !r.attacked && !r.opt.NoAttack && !split { // bisecting a box costs less than a longer look: it comes later (pause)
 		if r.secondAttack(false) {
 			return &bab.Outcome{Status: bab.Found, Witness: r.res.Witness}
 		}
 	}
-	if method == "crown" {
+	if method == "crown" || method == methodLift && lift == nil {
 		return &bab.Outcome{Reason: "incomplete", Bound: math.Inf(-1)}
 	}
-	cfg := &bab.Config{Pool: r.pool, Memory: r.opt.Memory, Try: r.tryer.on(g.box), Trace: r.progress, Pause: r.pause(split)}
+	if lift != nil {
+		out := r.liftRun(lift, method == methodLift)
+		if out.Status != bab.Open || method == methodLift || r.ctx.Err() != nil {
+			return out
+		}
+		alive, branches = out.Left, out.Branches
+	}
 	if !split && !r.ascend(f, cfg) {
 		return &bab.Outcome{Reason: bab.Contradictory, Bound: math.Inf(-1)}
 	}
@@ -61,6 +77,7 @@ func (r *run) solve(g *group, n int) *bab.Outcome {
 		r.note("ReLU splitting: %d inputs vary, %d unstable ReLUs", free, r.res.Stats.Unstable)
 	}
 	out := r.reluSplit(q, f, alive, cfg)
+	out.Branches += branches
 	if out.Status == bab.Open && out.Reason == "incomplete" && r.ctx.Err() == nil && free <= 200 {
 		r.note("input splitting: no ReLU left to split")
 		cfg.Pause = r.pause(true)

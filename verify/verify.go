@@ -37,7 +37,8 @@ type Options struct {
 	// NoAttack skips the search for counterexamples before bounding.
 	NoAttack bool
 	// Method: "" chooses; "attack", "ibp" and "crown" stop after that step; "input-split" and "relu-split" choose the branching
-	// ("alpha" is another name of the latter); "reluplex" and "smt" are the solvers of smt/reluplex and smt in place of branch and
+	// ("alpha" is another name of the latter); "semidefinite" decides ReLUs of networks with one hidden layer under semidefinite bounds
+	// alone and leaves other networks undecided; "reluplex" and "smt" are the solvers of smt/reluplex and smt in place of branch and
 	// bound. Anything else is an error.
 	Method string
 	// Semantics is the arithmetic that the verdict is about.

@@ -24,7 +24,7 @@ import (
 )
 
 // methods are all values of Options.Method, and what each may leave undecided.
-var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "reluplex", "smt"}
+var methods = []string{"", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "semidefinite", "reluplex", "smt"}
 
 func count(short, long uint64) uint64 {
 	if testing.Short() {

@@ -31,8 +31,9 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	for _, v := range n.Bias {
 		b = min(b, unitOf(v))
 	}
+	least := max(0x1p-60, top/(0x1p24*x)) // below that the sums are too large for their unit
 	for _, t := range n.Terms {
-		w = min(w, unitOfMap(t.Map))
+		w = min(w, unitOfMap(t.Map, least))
 	}
 	if !(w >= 0x1p-60 && x >= 0x1p-60 && w*x >= 0x1p-100 && b >= 0x1p-100 && top < min(limit32, 0x1p24*min(w*x, b))) {
 		return false
@@ -44,38 +45,38 @@ func (e *enclosure) exactly(k int, n *Node, s []float64) bool {
 	return true
 }
 
-// unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 or less than it for maps whose
-// coefficients would have to be enumerated and for those of no small unit.
-func unitOfMap(m Linear) float64 {
+// unitOfMap returns the largest power of two that every coefficient is a multiple of, +Inf for none, 0 where that is below least
+// and for maps whose coefficients would have to be enumerated.
+func unitOfMap(m Linear, least float64) float64 {
 	switch m := m.(type) {
 	case *denseMap:
-		return unitOfAll(m.w)
+		return unitOfAll(m.w, least)
 	case *convMap:
-		return unitOfAll(m.w)
+		return unitOfAll(m.w, least)
 	case *sparseMap:
-		return m.unit()
+		return m.unit(least)
 	case diagMap:
-		return m.unit()
+		return m.unit(least)
 	}
 	return 0
 }
 
-func (s *sparseMap) unit() float64 {
+func (s *sparseMap) unit(least float64) float64 {
 	w := math.Inf(1)
 	for i := range s.m {
 		_, val := s.csr.Row(i)
-		if w = min(w, unitOfAll(val)); w == 0 {
+		if w = min(w, unitOfAll(val, least)); w == 0 {
 			break
 		}
 	}
 	return w
 }
 
-// unitOfAll is the least unitOf, 0 below 2⁻⁶⁰.
-func unitOfAll(list []float64) float64 {
+// unitOfAll is the least unitOf, 0 below the given one: most lists show that with their first numbers.
+func unitOfAll(list []float64, least float64) float64 {
 	w := math.Inf(1)
 	for _, v := range list {
-		if w = min(w, unitOf(v)); w < 0x1p-60 {
+		if w = min(w, unitOf(v)); w < least {
 			return 0
 		}
 	}

@@ -13,6 +13,7 @@ var (
 	partBranch  = pprof.Labels("part", "branch")  // choosing what to split
 	partLeaf    = pprof.Labels("part", "leaf")    // linear programs where nothing is left to split
 	partTry     = pprof.Labels("part", "try")     // candidates
+	partLift    = pprof.Labels("part", "lift")    // semidefinite bounds
 )
 
 // as runs f with labels added to those of ctx.

@@ -1,11 +1,13 @@
 // Package bab is branch and bound: it proves that no case of a query is reachable from one box, or finds an input that is.
 //
-// Two searches share the query and the verdict: input splitting (inputsplit.go) for few varying inputs and ReLU splitting
-// (relusplit.go) for many. Both work in rounds: a fixed number of open branches is taken, bounded in parallel, and merged in
-// order, so the outcome does not depend on the number of workers. Branches close only through relax's rigorous bounds. Between
-// ReLU splittings Refine tightens the bounds of inner neurons, by a search for each.
+// Three searches share the query and the verdict: input splitting (inputsplit.go) for few varying inputs, ReLU splitting
+// (relusplit.go) for many, and splitting under semidefinite bounds (semidef.go) where there is one hidden layer. They work in
+// rounds: a fixed number of open branches is taken, bounded in parallel, and merged in order, so the outcome does not depend on the
+// number of workers. Branches close only through relax's rigorous bounds. Between ReLU splittings Refine tightens the bounds of
+// inner neurons, by a search for each.
 //
-// Reading order: inputsplit.go, box.go; relusplit.go, expand.go, branching.go, important.go, leaf.go, narrow.go; refine.go, boundtree.go.
+// Reading order: inputsplit.go, box.go; relusplit.go, expand.go, branching.go, important.go, leaf.go, narrow.go; refine.go, boundtree.go;
+// semidef.go.
 package bab
 
 import (

@@ -19,7 +19,7 @@ import (
 // one unit in the last place beside it.
 
 // methods are all values of verify.Options.Method that prove.
-var methods = []string{"", "ibp", "crown", "alpha", "input-split", "relu-split", "reluplex", "smt"}
+var methods = []string{"", "ibp", "crown", "alpha", "input-split", "relu-split", "semidefinite", "reluplex", "smt"}
 
 func chain(t *testing.T, in int, layers ...[]float64) *prog.Program {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 // decide runs the verifier with options drawn from the seed.
 func decide(ctx context.Context, p *prog.Program, prob *spec.Problem, s uint64) (string, []float64, error) {
 	r := seed.Stream(s, "options")
-	methods := []string{"", "", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "reluplex", "smt"}
+	methods := []string{"", "", "attack", "ibp", "crown", "alpha", "input-split", "relu-split", "semidefinite", "reluplex", "smt"}
 	opt := verify.Options{
 		Seed:     r.Uint64(),
 		Workers:  1 + r.IntN(2),
