@@ -33,6 +33,7 @@ func (c *Certificate) Baselines() (*Baselines, error) {
 	if err != nil {
 		return nil, err
 	}
+	sigma = min(sigma, frob) // ‖W‖₂ ≤ ‖W‖_F
 	b := new(Baselines)
 	root := rootUp(float64(s.d))
 	for _, pair := range c.Pairs {

@@ -104,7 +104,7 @@ func checkPair(s *shallow, p *Pair) bool {
 	shift := g / (1 - g) * trace * 1.001
 	for i := range diag {
 		diag[i] -= slack[i]*1.001 + shift + 0x1p-700
-		diag[i] -= math.Abs(diag[i]) * u
+		diag[i] -= math.Abs(diag[i]) * 2 * u
 	}
 	return factorWhole(d, diag, low)
 }

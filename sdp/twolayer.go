@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -94,7 +95,6 @@ type pairWorker struct {
 	o      Options
 	f      form
 	prover Prover
-	y, t   []float64
 }
 
 // solve finds and proves the dual solution of a pair.
@@ -105,14 +105,12 @@ func (w *pairWorker) solve(ctx context.Context, pair *Pair) error {
 	if _, err := mix.run(ctx, w.o.Sweeps, w.o.Tolerance); err != nil {
 		return err
 	}
-	mean := 0.0
-	for _, v := range mix.cx {
-		mean += v
+	mean := 0x1p-300
+	for _, v := range slices.Concat(mix.cx, mix.cy) {
+		mean += v / float64(p+d)
 	}
-	for _, v := range mix.cy {
-		mean += v
-	}
-	mean = max(mean/float64(p+d), 0x1p-400)
+	slack := max(slices.Max(w.f.slackY), slices.Max(w.f.slackT))
+	mean += 2e9 * slack // what is charged must be covered whatever c is
 	pair.C = make([]float64, p+d)
 	put := func(delta float64) {
 		for i, v := range mix.cx {
@@ -132,7 +130,7 @@ func (w *pairWorker) solve(ctx context.Context, pair *Pair) error {
 	if err != nil {
 		return fmt.Errorf("classes %d and %d: %w", pair.I, pair.J, err)
 	}
-	put(delta)
+	put(delta + 8*slack + 1e-11*mean) // room for other orders of summation, such as the checker's
 	pair.Bound = quarterSum(pair.C)
 	return nil
 }
