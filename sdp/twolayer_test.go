@@ -5,11 +5,13 @@ import (
 	"errors"
 	"io/fs"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/spai-project/certify/internal/exact"
 	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/onnx"
 )
@@ -244,4 +246,49 @@ func TestMNIST(t *testing.T) {
 		t.Errorf("%d misclassified, %d not certified", wrong, open)
 	}
 	t.Logf("%d misclassified, %d not certified", wrong, open)
+}
+
+// TestFormSlack: what a form charges covers the rounding of its matrix, found in rationals, where differences of scores cancel.
+func TestFormSlack(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 9))
+	rounded := false
+	for range cases(200) {
+		d, m := 1+r.IntN(4), 1+r.IntN(4)
+		s := &shallow{d: d, m: m, k: 2, w: normal(r, d*m), v: normal(r, 2*m)}
+		var f form
+		s.form(1, 0, &f)
+		errs := make([]*big.Rat, (m+1)*d)
+		for l := range d {
+			first := new(big.Rat)
+			for k := range m {
+				v := new(big.Rat).Sub(exact.Rat(s.v[m+k]), exact.Rat(s.v[k]))
+				v.Mul(v, exact.Rat(s.w[k*d+l]))
+				first.Add(first, v)
+				errs[(k+1)*d+l] = v.Sub(v, exact.Rat(f.a[(k+1)*d+l]))
+			}
+			errs[l] = first.Sub(first, exact.Rat(f.a[l]))
+		}
+		for i := range m + 1 {
+			sum := new(big.Rat)
+			for l := range d {
+				sum.Add(sum, new(big.Rat).Abs(errs[i*d+l]))
+			}
+			rounded = rounded || sum.Sign() > 0
+			if sum.Cmp(exact.Rat(f.slackY[i])) > 0 {
+				t.Errorf("row %d", i)
+			}
+		}
+		for l := range d {
+			sum := new(big.Rat)
+			for i := range m + 1 {
+				sum.Add(sum, new(big.Rat).Abs(errs[i*d+l]))
+			}
+			if sum.Cmp(exact.Rat(f.slackT[l])) > 0 {
+				t.Errorf("column %d", l)
+			}
+		}
+	}
+	if !rounded {
+		t.Error("nothing was rounded")
+	}
 }
