@@ -8,32 +8,16 @@ type Baselines struct {
 	Frobenius []float64 // √d·‖W‖_F·‖v‖₂
 }
 
-// Baselines returns upper bounds for every pair, in the order of Pairs. ‖W‖₂ ≤ σ is proved as a matrix is in Prover.Bipartite.
+// Baselines returns upper bounds for every pair, in the order of Pairs.
 func (c *Certificate) Baselines() (*Baselines, error) {
 	s := c.net
-	frob := rootUp(sumSquares(s.w) * (1 + gamma(2*s.relW+4)))
+	l := dense{in: s.d, out: s.m, w: s.w, rel: s.relW}
 	var p Prover
-	y, t := make([]float64, s.m), make([]float64, s.d)
-	slackY, slackT := make([]float64, s.m), make([]float64, s.d)
-	for k := range s.m {
-		for l, w := range s.w[k*s.d : (k+1)*s.d] {
-			slackY[k] += math.Abs(w) * float64(s.relW) * 2 * unit
-			slackT[l] += math.Abs(w) * float64(s.relW) * 2 * unit
-		}
-	}
-	sigma, err := repair(max(frob/16, 0x1p-400), 8, func(v float64) bool {
-		for i := range y {
-			y[i] = v
-		}
-		for i := range t {
-			t[i] = v
-		}
-		return p.Bipartite(s.m, s.d, s.w, y, t, slackY, slackT)
-	})
+	frob := l.frobenius()
+	sigma, err := l.norm(&p)
 	if err != nil {
 		return nil, err
 	}
-	sigma = min(sigma, frob) // ‖W‖₂ ≤ ‖W‖_F
 	b := new(Baselines)
 	root := rootUp(float64(s.d))
 	for _, pair := range c.Pairs {
@@ -49,6 +33,32 @@ func (c *Certificate) Baselines() (*Baselines, error) {
 	}
 	return b, nil
 }
+
+// norm returns an upper bound on ‖W‖₂: σ with diag(σ) − [[0, W], [Wᵀ, 0]] ⪰ 0.
+func (l *dense) norm(p *Prover) (float64, error) {
+	frob := l.frobenius()
+	y, t := make([]float64, l.out), make([]float64, l.in)
+	slackY, slackT := make([]float64, l.out), make([]float64, l.in)
+	for i := range l.out {
+		for j, w := range l.w[i*l.in : (i+1)*l.in] {
+			slackY[i] += math.Abs(w) * float64(l.rel) * 2 * unit
+			slackT[j] += math.Abs(w) * float64(l.rel) * 2 * unit
+		}
+	}
+	sigma, err := repair(max(frob/16, 0x1p-300), 10, func(v float64) bool {
+		for i := range y {
+			y[i] = v
+		}
+		for i := range t {
+			t[i] = v
+		}
+		return p.Bipartite(l.out, l.in, l.w, y, t, slackY, slackT)
+	})
+	return min(sigma, frob), err
+}
+
+// frobenius returns an upper bound on ‖W‖_F.
+func (l *dense) frobenius() float64 { return rootUp(sumSquares(l.w) * (1 + gamma(2*l.rel+4))) }
 
 // sumSquares returns an upper bound on Σx².
 func sumSquares(x []float64) float64 {

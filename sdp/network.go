@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn"
@@ -27,45 +28,85 @@ type shallow struct {
 // maxWeights bounds the entries of a matrix that is written out.
 const maxWeights = 1 << 26
 
-// newShallow reads a graph. Affine maps that can be folded (flattening, normalisation, convolution) are; an error wraps ErrShape when
-// what is left is not a single layer of ReLUs between two affine maps.
-func newShallow(g *nn.Graph) (*shallow, error) {
-	if cut, ok := g.Logits(); ok {
-		g = cut
-	}
+// A dense is the affine map W·x + b, w row-major out×in as stored, of which every entry is off the network's true one by at most rel
+// units of 2⁻⁵³ of itself.
+type dense struct {
+	in, out int
+	w, b    []float64
+	rel     int
+}
+
+// readDense reads a graph as affine maps with ReLUs between them. Maps that can be folded (flattening, normalisation) are, others,
+// such as convolutions, are written out; an error wraps ErrShape when that is not what is left.
+func readDense(g *nn.Graph) ([]dense, error) {
 	p, err := g.Lower()
 	if err != nil {
 		return nil, fmt.Errorf("sdp: %w", err)
 	}
 	p = prog.Simplify(p, nil)
-	out := &p.Nodes[p.Output]
-	if out.Kind != prog.Affine || len(out.Terms) != 1 {
-		return nil, fmt.Errorf("%w: the output is not one affine map of a layer of ReLUs", ErrShape)
+	var layers []dense
+	for k := p.Output; ; {
+		n := &p.Nodes[k]
+		if n.Kind != prog.Affine || len(n.Terms) != 1 {
+			return nil, fmt.Errorf("%w: where an affine map of one layer is expected is %q (%v)", ErrShape, n.Name, n.Kind)
+		}
+		l, err := newDense(n)
+		if err != nil {
+			return nil, err
+		}
+		layers = append(layers, l)
+		if k = n.Terms[0].Src; k == 0 {
+			break
+		}
+		if p.Nodes[k].Kind != prog.Relu {
+			return nil, fmt.Errorf("%w: below an affine map is %q (%v), not Relu", ErrShape, p.Nodes[k].Name, p.Nodes[k].Kind)
+		}
+		k = p.Nodes[k].Src
 	}
-	relu := &p.Nodes[out.Terms[0].Src]
-	if relu.Kind != prog.Relu {
-		return nil, fmt.Errorf("%w: below the last affine map is %v, not Relu", ErrShape, relu.Kind)
+	slices.Reverse(layers)
+	return layers, nil
+}
+
+// newDense writes an affine node out.
+func newDense(n *prog.Node) (dense, error) {
+	out, in := n.Terms[0].Map.Dims()
+	if out > maxWeights/max(in, 1) || out+in > maxDim {
+		return dense{}, fmt.Errorf("%w: %d×%d weights are too many", ErrShape, out, in)
 	}
-	in := &p.Nodes[relu.Src]
-	if in.Kind != prog.Affine || len(in.Terms) != 1 || in.Terms[0].Src != 0 {
-		return nil, fmt.Errorf("%w: below the ReLUs is not one affine map of the input", ErrShape)
+	l := dense{in: in, out: out, w: make([]float64, out*in), b: make([]float64, out), rel: n.Rel}
+	copy(l.b, n.Bias)
+	bad := false
+	n.Terms[0].Map.Each(func(i, j int, v float64) {
+		bad = bad || !(math.Abs(v) <= 0x1p100)
+		l.w[i*in+j] += v
+	})
+	for _, v := range l.b {
+		bad = bad || !(math.Abs(v) <= 0x1p100)
 	}
-	s := &shallow{d: p.Nodes[0].N, m: in.N, k: out.N, relW: in.Rel, relV: out.Rel, hash: g.Hash}
-	switch {
-	case s.k < 2:
-		return nil, fmt.Errorf("%w: it has %d output; a classifier has two or more", ErrShape, s.k)
-	case s.m > maxWeights/max(s.d, s.k) || s.m+s.d > maxDim:
-		return nil, fmt.Errorf("%w: %d×%d weights are too many", ErrShape, s.m, s.d)
+	if bad {
+		return dense{}, fmt.Errorf("%w: a weight is not finite or too large", ErrShape)
 	}
-	if s.w, err = entries(in.Terms[0].Map); err == nil {
-		s.v, err = entries(out.Terms[0].Map)
+	return l, nil
+}
+
+// newShallow reads a graph; the error wraps ErrShape unless it has a single layer of ReLUs and two outputs or more.
+func newShallow(g *nn.Graph) (*shallow, error) {
+	if cut, ok := g.Logits(); ok {
+		g = cut
 	}
+	layers, err := readDense(g)
 	if err != nil {
 		return nil, err
 	}
-	s.b, s.bv, s.mag = make([]float64, s.m), make([]float64, s.k), make([]float64, s.m)
-	copy(s.b, in.Bias)
-	copy(s.bv, out.Bias)
+	if len(layers) != 2 {
+		return nil, fmt.Errorf("%w: %d affine maps, not two", ErrShape, len(layers))
+	}
+	in, out := layers[0], layers[1]
+	if out.out < 2 {
+		return nil, fmt.Errorf("%w: it has %d output; a classifier has two or more", ErrShape, out.out)
+	}
+	s := &shallow{d: in.in, m: in.out, k: out.out, w: in.w, v: out.w, b: in.b, bv: out.b, relW: in.rel, relV: out.rel, hash: g.Hash,
+		mag: make([]float64, in.out)}
 	for i := range s.mag {
 		for _, v := range s.w[i*s.d : (i+1)*s.d] {
 			s.mag[i] += math.Abs(v)
@@ -102,21 +143,6 @@ func (s *shallow) scores(x []float64) (lo, hi []float64) {
 		}
 	}
 	return lo, hi
-}
-
-// entries writes a map out row by row.
-func entries(l prog.Linear) ([]float64, error) {
-	m, n := l.Dims()
-	w := make([]float64, m*n)
-	bad := false
-	l.Each(func(i, j int, v float64) {
-		bad = bad || !(math.Abs(v) <= 0x1p100)
-		w[i*n+j] += v
-	})
-	if bad {
-		return nil, fmt.Errorf("%w: a weight is not finite or too large", ErrShape)
-	}
-	return w, nil
 }
 
 // A form is the quadratic form of a pair of classes: qᵀMq for q = (1, y, t) with M = [[0, A], [Aᵀ, 0]], A = [1ᵀB; B], B = diag(v)·W,

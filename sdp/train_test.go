@@ -48,12 +48,12 @@ func testRegulariserValue[T kernel.Float](t *testing.T, tol float64) {
 		for _, p := range c.Pairs {
 			want += p.Bound
 		}
-		reg := NewRegulariser[T](d, m, k, RegulariserOptions{Rank: 24, Sweeps: 2000})
+		reg := NewRegulariser[T](d, m, k, RegulariserOptions{Rank: 16, Sweeps: 1000})
 		got := reg.AddGradient(w, v, make([]T, len(w)), make([]T, len(v)), 1)
 		if got > want*(1+1e-6) || got < want*(1-tol) {
 			t.Errorf("case %d: value %v, bounds %v", n, got, want)
 		}
-		one := NewRegulariser[T](d, m, k, RegulariserOptions{Rank: 24, Sweeps: 2000, Pairs: 1})
+		one := NewRegulariser[T](d, m, k, RegulariserOptions{Rank: 16, Sweeps: 1000, Pairs: 1})
 		sum := 0.0
 		gw, gv := make([]T, len(w)), make([]T, len(v))
 		for range c.Pairs {
@@ -72,7 +72,7 @@ func TestRegulariserGradient(t *testing.T) {
 		d, m, k := 2+r.IntN(6), 2+r.IntN(6), 2+r.IntN(3)
 		w, v, _ := weights[float64](r, d, m, k)
 		value := func(w, v, gw, gv []float64) float64 {
-			reg := NewRegulariser[float64](d, m, k, RegulariserOptions{Rank: 24, Sweeps: 4000})
+			reg := NewRegulariser[float64](d, m, k, RegulariserOptions{Rank: 16, Sweeps: 1500})
 			return reg.AddGradient(w, v, gw, gv, 0.5)
 		}
 		gw, gv := make([]float64, len(w)), make([]float64, len(v))
