@@ -56,7 +56,7 @@ func Read(r io.Reader, g *nn.Graph) (*Certificate, error) {
 	if err := CheckCertificate(c, g); err != nil {
 		return nil, err
 	}
-	s, err := newShallow(g)
+	s, err := readShallow(g)
 	c.net = s
 	return c, err
 }
@@ -88,4 +88,18 @@ func (c *Certificate) Margins(x []float64, label int, eps float64) ([]float64, e
 		}
 	}
 	return out, nil
+}
+
+// MarginsBox is Margins for the box lo…hi around x, whose radius is the largest distance of an end from x.
+func (c *Certificate) MarginsBox(x, lo, hi []float64, label int) ([]float64, error) {
+	if len(lo) != len(x) || len(hi) != len(x) {
+		return nil, fmt.Errorf("%w: %d inputs in a box of %d and %d", ErrShape, len(x), len(lo), len(hi))
+	}
+	eps := 0.0
+	for i, v := range x {
+		if lo[i] != v || hi[i] != v {
+			eps = max(eps, up(hi[i]-v), up(v-lo[i])) // NaN stays
+		}
+	}
+	return c.Margins(x, label, eps)
 }

@@ -13,7 +13,7 @@ import (
 // none that certificates are made for). It shares with the search only the reading of the network: the matrix is formed here, entry by
 // entry with its error, and factored whole, by plain loops.
 func CheckCertificate(c *Certificate, g *nn.Graph) error {
-	s, err := newShallow(g)
+	s, err := readShallow(g)
 	if err != nil {
 		return err
 	}

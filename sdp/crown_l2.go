@@ -6,7 +6,7 @@ import (
 	"math"
 
 	"github.com/spai-project/certify/internal/kernel"
-	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/prog"
 )
 
 // An L2 bounds a network of dense layers on balls in the norm L2 by linear bounds backward (CROWN) with the offset of SDP-CROWN at
@@ -20,18 +20,15 @@ type L2 struct {
 }
 
 // NewL2 reads a network of dense layers and ReLUs. The error wraps ErrShape for others.
-func NewL2(g *nn.Graph) (*L2, error) {
-	if cut, ok := g.Logits(); ok {
-		g = cut
-	}
-	layers, err := readDense(g)
+func NewL2(p *prog.Program) (*L2, error) {
+	layers, err := readDense(p)
 	if err != nil {
 		return nil, err
 	}
 	n := &L2{layers: layers}
-	var p Prover
+	var prover Prover
 	for i := range layers {
-		s, err := layers[i].norm(&p)
+		s, err := layers[i].norm(&prover)
 		if err != nil {
 			return nil, err
 		}

@@ -134,7 +134,7 @@ func TestL2(t *testing.T) {
 		k := 2 + r.IntN(2)
 		widths = append(widths, k)
 		ls := randomLayers(r, widths...)
-		net, err := NewL2(mlp(t, ls...))
+		net, err := NewL2(netOf(t, mlp(t, ls...)).P)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestL2(t *testing.T) {
 // TestL2Shape: arguments that do not fit are errors.
 func TestL2Shape(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 19))
-	net, err := NewL2(mlp(t, randomLayers(r, 3, 4, 2)...))
+	net, err := NewL2(netOf(t, mlp(t, randomLayers(r, 3, 4, 2)...)).P)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,13 +36,9 @@ type dense struct {
 	rel     int
 }
 
-// readDense reads a graph as affine maps with ReLUs between them. Maps that can be folded (flattening, normalisation) are, others,
+// readDense reads a program as affine maps with ReLUs between them. Maps that can be folded (flattening, normalisation) are, others,
 // such as convolutions, are written out; an error wraps ErrShape when that is not what is left.
-func readDense(g *nn.Graph) ([]dense, error) {
-	p, err := g.Lower()
-	if err != nil {
-		return nil, fmt.Errorf("sdp: %w", err)
-	}
+func readDense(p *prog.Program) ([]dense, error) {
 	p = prog.Simplify(p, nil)
 	var layers []dense
 	for k := p.Output; ; {
@@ -89,12 +85,25 @@ func newDense(n *prog.Node) (dense, error) {
 	return l, nil
 }
 
-// newShallow reads a graph; the error wraps ErrShape unless it has a single layer of ReLUs and two outputs or more.
-func newShallow(g *nn.Graph) (*shallow, error) {
+// readShallow reads a graph, without a final Softmax; see newShallow.
+func readShallow(g *nn.Graph) (*shallow, error) {
 	if cut, ok := g.Logits(); ok {
 		g = cut
 	}
-	layers, err := readDense(g)
+	p, err := g.Lower()
+	if err != nil {
+		return nil, fmt.Errorf("sdp: %w", err)
+	}
+	s, err := newShallow(p)
+	if err == nil {
+		s.hash = g.Hash
+	}
+	return s, err
+}
+
+// newShallow reads a program; the error wraps ErrShape unless it has a single layer of ReLUs and two outputs or more.
+func newShallow(p *prog.Program) (*shallow, error) {
+	layers, err := readDense(p)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +114,7 @@ func newShallow(g *nn.Graph) (*shallow, error) {
 	if out.out < 2 {
 		return nil, fmt.Errorf("%w: it has %d output; a classifier has two or more", ErrShape, out.out)
 	}
-	s := &shallow{d: in.in, m: in.out, k: out.out, w: in.w, v: out.w, b: in.b, bv: out.b, relW: in.rel, relV: out.rel, hash: g.Hash,
+	s := &shallow{d: in.in, m: in.out, k: out.out, w: in.w, v: out.w, b: in.b, bv: out.b, relW: in.rel, relV: out.rel,
 		mag: make([]float64, in.out)}
 	for i := range s.mag {
 		for _, v := range s.w[i*s.d : (i+1)*s.d] {

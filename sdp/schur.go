@@ -67,7 +67,9 @@ func (q *Prover) columns(p, d int, b, t, slackT []float64) bool {
 			if !(slackT[j] >= 0) {
 				return false
 			}
-			v = down(v - slackT[j])
+			if slackT[j] > 0 {
+				v = down(v - slackT[j])
+			}
 		}
 		switch {
 		case q.sum[j] == 0 && v >= 0:

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/spai-project/certify/nn"
+	"github.com/spai-project/certify/nn/prog"
 )
 
 // Options steer how dual solutions are searched for; they change how tight a certificate is, never whether it is right. The zero
@@ -47,10 +48,24 @@ func (o Options) filled() Options {
 // is one semidefinite relaxation for each pair of classes and none for each input. An error wraps ErrShape for other networks, or is
 // that of ctx.
 func TwoLayer(ctx context.Context, g *nn.Graph, o Options) (*Certificate, error) {
-	s, err := newShallow(g)
+	s, err := readShallow(g)
 	if err != nil {
 		return nil, err
 	}
+	return certify(ctx, s, o)
+}
+
+// TwoLayerProgram is TwoLayer for a program. The certificate names no network, so it serves as it is and cannot be read back.
+func TwoLayerProgram(ctx context.Context, p *prog.Program, o Options) (*Certificate, error) {
+	s, err := newShallow(p)
+	if err != nil {
+		return nil, err
+	}
+	return certify(ctx, s, o)
+}
+
+// certify solves all pairs.
+func certify(ctx context.Context, s *shallow, o Options) (*Certificate, error) {
 	o = o.filled()
 	c := &Certificate{Format: Format, Network: s.hash, Inputs: s.d, Hidden: s.m, Classes: s.k, net: s}
 	for i := range s.k {

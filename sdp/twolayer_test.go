@@ -76,9 +76,16 @@ func TestTwoLayer(t *testing.T) {
 		for i := range x {
 			lo[i], hi[i] = x[i]-eps*(1-0x1p-40), x[i]+eps*(1-0x1p-40)
 		}
+		boxed, err := c.MarginsBox(x, lo, hi, label)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for j := range k {
 			if j == label {
 				continue
+			}
+			if boxed[j] < margins[j] || boxed[j] > margins[j]+1e-9 {
+				t.Errorf("case %d: margin %v of a box a little smaller than the ball, %v of the ball", n, boxed[j], margins[j])
 			}
 			spec := make([]float64, k)
 			spec[label], spec[j] = 1, -1
