@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"github.com/spai-project/certify/internal/exact"
+	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/relax"
 )
@@ -102,6 +106,7 @@ func TestDeepParts(t *testing.T) {
 		if red == nil {
 			t.Fatal("not reduced")
 		}
+		rootL, rootU := slices.Clone(L), slices.Clone(U)
 		at := r.IntN(d)
 		lo2, hi2 := append([]float64(nil), lo...), append([]float64(nil), hi...)
 		lo2[at] = lo[at] + r.Float64()*(hi[at]-lo[at])
@@ -129,8 +134,19 @@ func TestDeepParts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		whole, err := NewDeep(red, lo, hi, rootL, rootU)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var w DeepWorker
-		bound, err := w.Bound(t.Context(), deep, 0, DeepOptions{Steps: 60})
+		o := DeepOptions{Steps: 60}
+		if _, err := w.Bound(t.Context(), whole, 0, o); err != nil {
+			t.Fatal(err)
+		}
+		if n%2 == 0 {
+			o.From = w.Point()
+		}
+		bound, err := w.Bound(t.Context(), deep, 0, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,6 +208,156 @@ func TestDeepStops(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), -2} {
 		if _, err := DeepMargins(t.Context(), net, lo, []float64{bad, 1, 1, 1}, 0, DeepOptions{}); !errors.Is(err, ErrShape) {
 			t.Errorf("%v: %v", bad, err)
+		}
+	}
+}
+
+// randomDeep draws the numbers of a relaxation with levels of the given sizes, none of them short.
+func randomDeep(r *rand.Rand, p int, levels ...int) *Deep {
+	d := &Deep{p: p}
+	for _, n := range levels {
+		l := deepLevel{first: d.n, n: n, cols: p + d.n, w: normal(r, n*(p+d.n))}
+		l.fwd, l.bwd = kernel.Pack(n, l.cols, l.w, l.cols, 1), kernel.Pack(l.cols, n, l.w, 1, l.cols)
+		d.levels = append(d.levels, l)
+		d.n += n
+	}
+	d.a, d.r, d.ctr, d.err = normal(r, p+d.n), normal(r, p+d.n), normal(r, d.n), make([]float64, d.n)
+	for i := range d.r {
+		d.r[i] = math.Abs(d.r[i])
+	}
+	d.s, d.t, d.top, d.alpha = make([]float64, d.n), make([]float64, d.n), make([]float64, d.n), make([]float64, d.n)
+	for q := range d.n {
+		d.neuron(q, -r.Float64(), r.Float64())
+	}
+	d.objs = []deepRow{{ctr: r.NormFloat64(), w: normal(r, p+d.n)}}
+	return d
+}
+
+// TestDeepForm: the Lagrangian at rational points is what the matrix says, up to what the entries are charged with, and the charge
+// for rows covers the entries, all in rationals. The entries of the matrix are read from what the proof would factor.
+func TestDeepForm(t *testing.T) {
+	for n := range cases(200) {
+		r := rand.New(rand.NewPCG(uint64(n), 20))
+		d := randomDeep(r, 1+r.IntN(4), 1+r.IntN(3), 1+r.IntN(3))
+		m := multipliers{normal(r, d.n), normal(r, d.n), normal(r, d.n)}
+		for q := range d.n {
+			m.mu[q], m.tau[q] = math.Abs(m.mu[q]), math.Abs(m.tau[q])
+		}
+		var w deepProver
+		d.form(&d.objs[0], &m, &w.f)
+		kappa := normal(r, 1+d.p+d.n)
+		for i := range kappa {
+			kappa[i] = 1e3 + math.Abs(kappa[i])
+		}
+		if !w.prove(d, kappa) {
+			t.Fatal("not proved: the matrix is diagonally dominant")
+		}
+		size := 1 + d.p + d.n
+		stored, slack := storedMatrix(d, &w)
+		truth := trueMatrix(d, &d.objs[0], &m, kappa)
+		for i := range size {
+			sum := new(big.Rat)
+			for j := range size {
+				e := new(big.Rat).Sub(exact.Rat(stored[i*size+j]), truth[i*size+j])
+				sum.Add(sum, e.Abs(e))
+			}
+			if sum.Cmp(exact.Rat(slack[i])) > 0 {
+				v, _ := sum.Float64()
+				t.Errorf("case %d: row %d is off by %v, charged %v", n, i, v, slack[i])
+			}
+		}
+		c := trueConstant(d, &d.objs[0], &m)
+		if e := c.Sub(c, exact.Rat(w.f.c0)); e.Abs(e).Cmp(exact.Rat(w.f.c0Err)) > 0 {
+			t.Errorf("case %d: the constant is off by %v, charged %v", n, e, w.f.c0Err)
+		}
+	}
+}
+
+// storedMatrix returns the matrix that was factored, constant, inputs, neurons, and its slacks.
+func storedMatrix(d *Deep, w *deepProver) (a, slack []float64) {
+	size, n := 1+d.p+d.n, 1+d.n
+	a, slack = make([]float64, size*size), make([]float64, size)
+	at := func(i int) int { // of the first block
+		if i == 0 {
+			return 0
+		}
+		return d.p + i
+	}
+	for i := range n {
+		slack[at(i)] = w.sr[i]
+		for j := range i + 1 {
+			a[at(i)*size+at(j)], a[at(j)*size+at(i)] = w.r[i*n+j], w.r[i*n+j]
+		}
+		for j := range d.p {
+			a[at(i)*size+1+j], a[(1+j)*size+at(i)] = w.b[i*d.p+j], w.b[i*d.p+j]
+		}
+	}
+	for j := range d.p {
+		slack[1+j], a[(1+j)*size+1+j] = w.st[j], w.t[j]
+	}
+	return a, slack
+}
+
+// trueMatrix returns diag(κ) − [[0, gᵀ], [g, H]] in rationals, from the products of affine functions that the Lagrangian is made of.
+func trueMatrix(d *Deep, o *deepRow, m *multipliers, kappa []float64) []*big.Rat {
+	size := 1 + d.p + d.n
+	a := exact.Zeros(size * size)
+	for i, k := range kappa {
+		a[i*size+i].Set(exact.Rat(k))
+	}
+	minus := func(i, j int, v *big.Rat) { a[i*size+j] = new(big.Rat).Sub(a[i*size+j], v) }
+	lagrangian(d, o, m, func(i, j int, v *big.Rat) { // ½(1,ζ)ᵀM(1,ζ) has each v once
+		if i > 0 || j > 0 {
+			minus(i, j, v)
+			minus(j, i, v)
+		}
+	})
+	return a
+}
+
+func trueConstant(d *Deep, o *deepRow, m *multipliers) *big.Rat {
+	c := new(big.Rat)
+	lagrangian(d, o, m, func(i, j int, v *big.Rat) {
+		if i == 0 && j == 0 {
+			c.Add(c, v)
+		}
+	})
+	return c
+}
+
+// lagrangian calls f for the products v·ζ_i·ζ_j, ζ_0 = 1, that add up to −o + Σ λ·h(z−h) + μ(h−z) + τ(s·z+t−h).
+func lagrangian(d *Deep, o *deepRow, m *multipliers, f func(i, j int, v *big.Rat)) {
+	type affine map[int]*big.Rat
+	times := func(x, y affine, c float64) {
+		for i, a := range x {
+			for j, b := range y {
+				v := new(big.Rat).Mul(a, b)
+				f(min(i, j), max(i, j), v.Mul(v, exact.Rat(c)))
+			}
+		}
+	}
+	one := affine{0: exact.Rat(1)}
+	obj := affine{0: exact.Rat(o.ctr)}
+	for i, v := range o.w {
+		obj[1+i] = exact.Rat(v)
+	}
+	times(obj, one, -1)
+	for k := range d.levels {
+		l := &d.levels[k]
+		for i := range l.n {
+			q := l.first + i
+			z, h := affine{0: exact.Rat(d.ctr[q])}, affine{0: exact.Rat(d.a[d.p+q]), 1 + d.p + q: exact.Rat(d.r[d.p+q])}
+			for j, v := range l.w[i*l.cols : (i+1)*l.cols] {
+				z[1+j] = exact.Rat(v)
+			}
+			times(h, z, m.lambda[q])
+			times(h, h, -m.lambda[q])
+			times(h, one, m.mu[q])
+			times(z, one, -m.mu[q])
+			times(affine{0: new(big.Rat).Mul(exact.Rat(d.s[q]), exact.Rat(m.tau[q]))}, z, 1)
+			times(one, one, 0)
+			f(0, 0, new(big.Rat).Mul(exact.Rat(d.t[q]), exact.Rat(m.tau[q])))
+			times(h, one, -m.tau[q])
 		}
 	}
 }

@@ -16,7 +16,16 @@ type DeepOptions struct {
 	Seed  uint64
 	// Enough, if set, ends the search once a bound above it is proved.
 	Enough *float64
+	// From, if set, is where the ascent starts: DeepWorker.Point after a bound of the same objective on a larger box, or with fewer
+	// neurons decided, of the same reduced network.
+	From *DeepPoint
 }
+
+// A DeepPoint is a dual point of a Deep.
+type DeepPoint struct{ m multipliers }
+
+// Point returns a copy of the dual point that the last Bound ended at.
+func (w *DeepWorker) Point() *DeepPoint { return &DeepPoint{w.m.clone()} }
 
 func (o DeepOptions) filled() DeepOptions {
 	if o.Steps <= 0 {
@@ -61,6 +70,9 @@ func (w *DeepWorker) Bound(ctx context.Context, d *Deep, obj int, o DeepOptions)
 	best := w.linear()
 	if o.Enough != nil && best > *o.Enough {
 		return best, ctx.Err()
+	}
+	if o.From != nil && len(o.From.m.lambda) == d.n {
+		w.m = o.From.m.clone()
 	}
 	for step := range o.Steps {
 		if ctx.Err() != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 )
 
-// A Regulariser adds the semidefinite bound of TwoLayer to a training loss: R(W,V) = Σ_{i>j} Bound_ij, where Bound_ij bounds how much
+// A Regulariser adds the semidefinite bound of TwoLayer to a training loss: R(W,V) = Σ_{i>j} λ_ij·Bound_ij, where Bound_ij bounds how much
 // the scores' difference changes for each unit of ε (Raghunathan, Steinhardt and Liang 2018). The relaxation is solved in factored
 // form, 2·⟨A, X·Yᵀ⟩ over rows of length 1, a few sweeps a step from where the last step ended; by Danskin's theorem the gradient at
 // the optimum is that of the objective with X and Y fixed, so it needs no eigenvector. The value is an estimate from below: what is
@@ -21,6 +21,7 @@ type Regulariser[T kernel.Float] struct {
 	pairs         []regPair[T]
 	z, u, yt      []T
 	v             []T
+	values        []float64
 	mul           kernel.Multiplier[T]
 }
 
@@ -45,7 +46,7 @@ func NewRegulariser[T kernel.Float](d, m, k int, o RegulariserOptions) *Regulari
 		rank = 16
 	}
 	r := &Regulariser[T]{d: d, m: m, k: k, rank: rank, sweeps: max(o.Sweeps, 1), z: make([]T, m*rank), u: make([]T, m*rank),
-		yt: make([]T, d*rank), v: make([]T, m)}
+		yt: make([]T, d*rank), v: make([]T, m), values: make([]float64, k*(k-1)/2)}
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	rows := func(n int) []T {
 		x := make([]T, n*rank)
@@ -78,11 +79,13 @@ func unitInto[T kernel.Float](dst, v []T) {
 }
 
 // AddGradient improves the primal solutions for the weights w, [d][m], and v, [m][k] row-major, as nn/train stores the weights of dense
-// layers; adds scale·∂R/∂w to gw and scale·∂R/∂v to gv; and returns an estimate of R. It panics if slices are too short.
-func (r *Regulariser[T]) AddGradient(w, v, gw, gv []T, scale T) (value float64) {
+// layers; adds ∂R/∂w to gw and ∂R/∂v to gv; and returns an estimate of R. lambda has a weight λ_ij for every pair i > j of classes, at
+// i(i−1)/2+j: how much the loss grows with Bound_ij. It panics if slices are too short.
+func (r *Regulariser[T]) AddGradient(w, v, gw, gv, lambda []T) (value float64) {
 	weight := float64(len(r.pairs)) / float64(r.group)
 	for range r.group {
-		p := &r.pairs[r.next]
+		at := r.next
+		p := &r.pairs[at]
 		r.next = (r.next + 1) % len(r.pairs)
 		for i := range r.v {
 			r.v[i] = v[i*r.k+p.i] - v[i*r.k+p.j]
@@ -90,12 +93,16 @@ func (r *Regulariser[T]) AddGradient(w, v, gw, gv []T, scale T) (value float64) 
 		for range r.sweeps {
 			r.improve(p, w)
 		}
-		value += weight * r.add(p, w, gw, gv, scale*T(weight))
+		r.values[at] = r.add(p, gw, gv, lambda[at]*T(weight))
+		value += weight * float64(lambda[at]) * r.values[at]
 	}
 	return value
 }
 
-// improve does a sweep: rows of Y along Wᵀ·diag(v)·(X+1x₀ᵀ), rows of X along v_k·(W·Y)_k and their sum.
+// Values returns the last estimate of every Bound_ij, 0 before the first; they are overwritten by the next AddGradient.
+func (r *Regulariser[T]) Values() []float64 { return r.values }
+
+// improve does a sweep and leaves W·Y in u: rows of Y along Wᵀ·diag(v)·(X+1x₀ᵀ), rows of X along v_k·(W·Y)_k and their sum.
 func (r *Regulariser[T]) improve(p *regPair[T], w []T) {
 	r.lift(p, 1)
 	clear(r.yt)
@@ -103,12 +110,14 @@ func (r *Regulariser[T]) improve(p *regPair[T], w []T) {
 	for l := range r.d {
 		unitInto(p.y[l*r.rank:(l+1)*r.rank], r.yt[l*r.rank:(l+1)*r.rank])
 	}
-	r.respond(p, w)
-	first := r.yt[:r.rank]
+	clear(r.u)
+	wt := matrix(w, r.m)
+	wt.Trans = true
+	r.mul.Mul(r.m, r.rank, r.d, 1, wt, matrix(p.y, r.rank), matrix(r.u, r.rank))
+	first, row := r.yt[:r.rank], r.z[:r.rank]
 	clear(first)
 	for k, v := range r.v {
-		row := r.u[k*r.rank : (k+1)*r.rank]
-		for i, x := range row {
+		for i, x := range r.u[k*r.rank : (k+1)*r.rank] {
 			row[i] = v * x
 			first[i] += v * x
 		}
@@ -127,17 +136,8 @@ func (r *Regulariser[T]) lift(p *regPair[T], f T) {
 	}
 }
 
-// respond sets u to W·Y.
-func (r *Regulariser[T]) respond(p *regPair[T], w []T) {
-	clear(r.u)
-	m := matrix(w, r.m)
-	m.Trans = true
-	r.mul.Mul(r.m, r.rank, r.d, 1, m, matrix(p.y, r.rank), matrix(r.u, r.rank))
-}
-
-// add adds the gradient of ½⟨A, X·Yᵀ⟩ = ½·Σ_k v_k·⟨x_0+x_k, (W·Y)_k⟩ and returns its value.
-func (r *Regulariser[T]) add(p *regPair[T], w, gw, gv []T, scale T) float64 {
-	r.respond(p, w)
+// add adds the gradient of ½⟨A, X·Yᵀ⟩ = ½·Σ_k v_k·⟨x_0+x_k, u_k⟩ with u = W·Y from improve, times scale, and returns its value.
+func (r *Regulariser[T]) add(p *regPair[T], gw, gv []T, scale T) float64 {
 	value := 0.0
 	for k, v := range r.v {
 		u, x := r.u[k*r.rank:(k+1)*r.rank], p.x[(k+1)*r.rank:(k+2)*r.rank]

@@ -49,7 +49,8 @@ func testRegulariserValue[T kernel.Float](t *testing.T, tol float64) {
 			want += p.Bound
 		}
 		reg := NewRegulariser[T](d, m, k, RegulariserOptions{Rank: 16, Sweeps: 1000})
-		got := reg.AddGradient(w, v, make([]T, len(w)), make([]T, len(v)), 1)
+		ones := constants[T](len(c.Pairs), 1)
+		got := reg.AddGradient(w, v, make([]T, len(w)), make([]T, len(v)), ones)
 		if got > want*(1+1e-6) || got < want*(1-tol) {
 			t.Errorf("case %d: value %v, bounds %v", n, got, want)
 		}
@@ -57,12 +58,25 @@ func testRegulariserValue[T kernel.Float](t *testing.T, tol float64) {
 		sum := 0.0
 		gw, gv := make([]T, len(w)), make([]T, len(v))
 		for range c.Pairs {
-			sum += one.AddGradient(w, v, gw, gv, 1) / float64(len(c.Pairs))
+			sum += one.AddGradient(w, v, gw, gv, ones) / float64(len(c.Pairs))
+		}
+		for i, p := range c.Pairs {
+			if v := one.Values()[i]; math.Abs(v-p.Bound) > tol*p.Bound+1e-9 {
+				t.Errorf("case %d: classes %d and %d: value %v, bound %v", n, p.I, p.J, v, p.Bound)
+			}
 		}
 		if math.Abs(sum-got) > tol*got {
 			t.Errorf("case %d: %v in turn, %v at once", n, sum, got)
 		}
 	}
+}
+
+func constants[T kernel.Float](n int, v T) []T {
+	x := make([]T, n)
+	for i := range x {
+		x[i] = v
+	}
+	return x
 }
 
 // TestRegulariserGradient compares with central differences of the converged value.
@@ -71,9 +85,11 @@ func TestRegulariserGradient(t *testing.T) {
 		r := rand.New(rand.NewPCG(uint64(n), 11))
 		d, m, k := 2+r.IntN(6), 2+r.IntN(6), 2+r.IntN(3)
 		w, v, _ := weights[float64](r, d, m, k)
+		lambda := constants(k*(k-1)/2, 1.0)
+		lambda[0] = 0.3
 		value := func(w, v, gw, gv []float64) float64 {
 			reg := NewRegulariser[float64](d, m, k, RegulariserOptions{Rank: 16, Sweeps: 1500})
-			return reg.AddGradient(w, v, gw, gv, 0.5)
+			return reg.AddGradient(w, v, gw, gv, lambda)
 		}
 		gw, gv := make([]float64, len(w)), make([]float64, len(v))
 		value(w, v, gw, gv)
@@ -82,7 +98,7 @@ func TestRegulariserGradient(t *testing.T) {
 			const h = 1e-4
 			dw, dv := normal(r, len(w)), normal(r, len(v))
 			up, down := value(moved(w, dw, h), moved(v, dv, h), scratchW, scratchV), value(moved(w, dw, -h), moved(v, dv, -h), scratchW, scratchV)
-			want, got := (up-down)/(2*h), 2*(kernel.Dot(gw, dw)+kernel.Dot(gv, dv))
+			want, got := (up-down)/(2*h), kernel.Dot(gw, dw)+kernel.Dot(gv, dv)
 			if math.Abs(want-got) > 1e-3*(math.Abs(want)+1) {
 				t.Errorf("case %d: derivative %v, differences %v", n, got, want)
 			}
@@ -112,8 +128,9 @@ func TestRegulariserAllocates(t *testing.T) {
 	w, v, _ := weights[float32](r, 20, 30, 4)
 	reg := NewRegulariser[float32](20, 30, 4, RegulariserOptions{})
 	gw, gv := make([]float32, len(w)), make([]float32, len(v))
-	reg.AddGradient(w, v, gw, gv, 1)
-	if n := testing.AllocsPerRun(5, func() { reg.AddGradient(w, v, gw, gv, 1) }); n > 0 {
+	ones := constants[float32](6, 1)
+	reg.AddGradient(w, v, gw, gv, ones)
+	if n := testing.AllocsPerRun(5, func() { reg.AddGradient(w, v, gw, gv, ones) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -205,6 +205,25 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// TestCharges: where the weights are off by a few units and the scores' difference cancels, a bound must cover what may be left; the
+// search and the checker both know.
+func TestCharges(t *testing.T) {
+	s := &shallow{d: 1, m: 1, k: 2, w: []float64{1}, v: []float64{1, 1}, relV: 4}
+	pair := func(c float64) *Pair { return &Pair{I: 1, J: 0, C: []float64{c, c, c}, Bound: c} }
+	var f form
+	s.form(1, 0, &f)
+	var p Prover
+	for c, want := range map[float64]bool{1e-13: true, 4 * 0x1p-53: false, 1e-20: false} {
+		q := pair(c)
+		if got := checkPair(s, q); got != want {
+			t.Errorf("checker: %v for %g", got, c)
+		}
+		if got := p.Bipartite(2, 1, f.a, q.C[:2], q.C[2:], f.slackY, f.slackT); got != want {
+			t.Errorf("prover: %v for %g", got, c)
+		}
+	}
+}
+
 // fixture reads the network that Raghunathan, Steinhardt and Liang trained, if CERTIFY_BENCH names a folder that has it, and test
 // digits.
 func fixture(t testing.TB, digits string) (g *Certificate, set *data.Set) {
