@@ -102,12 +102,15 @@ func TestLeast(t *testing.T) {
 	for range cases(8000) {
 		scale := math.Ldexp(1, r.IntN(60)-30)
 		c, g, x := r.NormFloat64(), r.NormFloat64(), r.NormFloat64()*scale
-		lo := x + (r.Float64()*2-1)*scale
-		hi := lo + r.Float64()*scale
 		lambda := math.Ldexp(r.Float64(), r.IntN(60)-30)
-		if r.IntN(10) == 0 {
+		if r.IntN(3) == 0 {
+			x = (c - g) / (2 * lambda) // the least value is 0, a difference of large numbers
+			scale = math.Abs(x)
+		} else if r.IntN(10) == 0 {
 			lambda = 0
 		}
+		lo := x - (2-2*r.Float64()*r.Float64())*scale
+		hi := lo + 2*r.Float64()*scale
 		bound := exact.Rat(least(c, g, x, lo, hi, lambda))
 		for k := range 6 {
 			z := lo + float64(k)/5*(hi-lo)
