@@ -29,7 +29,15 @@ type Deep struct {
 type deepLevel struct {
 	first, n, cols int
 	w              []float64
-	fwd, bwd       *kernel.Packed[float64]
+	fwd, bwd       *kernel.Packed[float32] // for the search
+}
+
+func (l *deepLevel) pack() {
+	w := make([]float32, len(l.w))
+	for i, v := range l.w {
+		w[i] = float32(v)
+	}
+	l.fwd, l.bwd = kernel.Pack(l.n, l.cols, w, l.cols, 1), kernel.Pack(l.cols, l.n, w, 1, l.cols)
 }
 
 // A deepRow is the affine function ctr + Σ w_i·ζ_i ± err of all variables.
@@ -68,7 +76,7 @@ func NewDeep(r *relax.Reduced, lo, hi, L, U []float64) (*Deep, error) {
 		for i, row := range r.Level(k) {
 			d.ctr[first+i], d.err[first+i] = d.row(row, l.w[i*l.cols:(i+1)*l.cols])
 		}
-		l.fwd, l.bwd = kernel.Pack(n, l.cols, l.w, l.cols, 1), kernel.Pack(l.cols, n, l.w, 1, l.cols)
+		l.pack()
 		d.levels = append(d.levels, l)
 		first += n
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/internal/exact"
-	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/relax"
 )
@@ -217,7 +216,7 @@ func randomDeep(r *rand.Rand, p int, levels ...int) *Deep {
 	d := &Deep{p: p}
 	for _, n := range levels {
 		l := deepLevel{first: d.n, n: n, cols: p + d.n, w: normal(r, n*(p+d.n))}
-		l.fwd, l.bwd = kernel.Pack(n, l.cols, l.w, l.cols, 1), kernel.Pack(l.cols, n, l.w, 1, l.cols)
+		l.pack()
 		d.levels = append(d.levels, l)
 		d.n += n
 	}

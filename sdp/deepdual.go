@@ -49,10 +49,11 @@ type DeepWorker struct {
 	rank   int
 	m      multipliers
 	scale  []float64 // of a neuron's multipliers
-	v      []float64 // rows of the primal, (p+n)×rank; the constant's is (1, 0, …)
-	z, acc []float64 // n×rank, (p+n)×rank
-	t      []float64
+	v      []float32 // rows of the primal, (p+n)×rank; the constant's is (1, 0, …)
+	z, acc []float32 // n×rank, (p+n)×rank
+	t      []float32
 	kappa  []float64
+	moved  []float64
 	gl     [3][]float64 // gradients
 	am, av [3][]float64 // Adam
 	proof  deepProver
@@ -74,19 +75,24 @@ func (w *DeepWorker) Bound(ctx context.Context, d *Deep, obj int, o DeepOptions)
 	if o.From != nil && len(o.From.m.lambda) == d.n {
 		w.m = o.From.m.clone()
 	}
+	look := 25
 	for step := range o.Steps {
 		if ctx.Err() != nil {
 			return best, ctx.Err()
 		}
 		w.sweep()
 		w.adam(step, o.Rate*min(1, 2.2*(1-float64(step)/float64(o.Steps))))
-		if o.Enough != nil && step%100 == 99 && w.estimate() > *o.Enough {
-			saved := w.m.clone()
-			if best = max(best, w.settle(20)); best > *o.Enough {
-				return best, nil
+		if o.Enough != nil && step == look {
+			look += look / 2
+			if w.estimate() > *o.Enough {
+				if best = max(best, w.reach(10, *o.Enough)); best > *o.Enough {
+					return best, nil
+				}
 			}
-			w.m = saved
 		}
+	}
+	if o.Enough != nil {
+		return max(best, w.reach(60, *o.Enough)), ctx.Err()
 	}
 	return max(best, w.settle(60)), ctx.Err()
 }
@@ -133,8 +139,9 @@ func (w *DeepWorker) reset(d *Deep, obj int, o DeepOptions) {
 	for i := range w.gl {
 		w.gl[i], w.am[i], w.av[i] = grow(w.gl[i], n), zeroed(w.am[i], n), zeroed(w.av[i], n)
 	}
-	w.v, w.acc, w.kappa = grow(w.v, size*o.Rank), grow(w.acc, size*o.Rank), grow(w.kappa, 1+size)
-	w.z, w.t = grow(w.z, n*o.Rank), grow(w.t, n*o.Rank)
+	w.v, w.acc = make([]float32, size*o.Rank), make([]float32, size*o.Rank)
+	w.z, w.t = make([]float32, n*o.Rank), make([]float32, n*o.Rank)
+	w.kappa, w.moved = grow(w.kappa, 1+size), grow(w.moved, 1+size)
 	randomRows(w.v, o.Rank, rand.New(rand.NewPCG(o.Seed, uint64(obj))))
 	w.Sweeps = 0
 }
@@ -166,11 +173,11 @@ func (w *DeepWorker) sweep() {
 	for q := range d.n {
 		i := d.p + q
 		t, v := w.t[q*R:(q+1)*R], w.v[i*R:(i+1)*R]
-		f := w.m.lambda[q] * d.r[i]
+		f := float32(w.m.lambda[q] * d.r[i])
 		for j, x := range v {
 			t[j] = f * x
 		}
-		t[0] += w.m.lambda[q]*d.a[i] + w.m.tau[q]*d.s[q] - w.m.mu[q]
+		t[0] += float32(w.m.lambda[q]*d.a[i] + w.m.tau[q]*d.s[q] - w.m.mu[q])
 	}
 	clear(w.acc)
 	for k := range d.levels {
@@ -179,7 +186,7 @@ func (w *DeepWorker) sweep() {
 	}
 	for i := range d.p {
 		row := w.acc[i*R : (i+1)*R]
-		row[0] -= w.obj.w[i]
+		row[0] -= float32(w.obj.w[i])
 		w.kappa[1+i] = unitRow(w.v[i*R:(i+1)*R], row)
 	}
 	for k := range d.levels {
@@ -199,27 +206,28 @@ func (w *DeepWorker) neuron(q int) {
 	i := d.p + q
 	a, r, l := d.a[i], d.r[i], w.m.lambda[q]
 	z, v, c := w.z[q*R:(q+1)*R], w.v[i*R:(i+1)*R], w.acc[i*R:(i+1)*R]
-	z[0] += d.ctr[q]
+	z[0] += float32(d.ctr[q])
+	f := float32(l * r)
 	for j, x := range z {
-		c[j] += l * r * x
+		c[j] += f * x
 	}
-	c[0] += r*(w.m.mu[q]-w.m.tau[q]-2*l*a) - w.obj.w[i]
+	c[0] += float32(r*(w.m.mu[q]-w.m.tau[q]-2*l*a) - w.obj.w[i])
 	diag := -2 * l * r * r
-	size := math.Sqrt(kernel.Dot(c, c))
+	size := math.Sqrt(float64(kernel.Dot(c, c)))
 	if diag < 0 && size <= -diag {
+		f := float32(-1 / diag)
 		for j, x := range c {
-			v[j] = x / -diag
+			v[j] = x * f
 		}
-	} else if size > 0 {
-		for j, x := range c {
-			v[j] = x / size
-		}
+	} else {
+		unitRow(v, c)
 	}
 	w.kappa[1+i] = max(0, size+diag)
-	h := a + r*v[0]
-	w.gl[0][q] = a*z[0] + r*kernel.Dot(z, v) - a*a - 2*a*r*v[0] - r*r*kernel.Dot(v, v)
-	w.gl[1][q] = h - z[0]
-	w.gl[2][q] = d.s[q]*z[0] + d.t[q] - h
+	z0, v0 := float64(z[0]), float64(v[0])
+	h := a + r*v0
+	w.gl[0][q] = a*z0 + r*float64(kernel.Dot(z, v)) - a*a - 2*a*r*v0 - r*r*float64(kernel.Dot(v, v))
+	w.gl[1][q] = h - z0
+	w.gl[2][q] = d.s[q]*z0 + d.t[q] - h
 }
 
 // adam moves the multipliers against their gradients, in the units of each neuron.
@@ -258,32 +266,51 @@ func (w *DeepWorker) estimate() float64 {
 func (w *DeepWorker) constant() {
 	w.kappa[0] = 0
 	for i, g := range w.proof.f.g {
-		w.kappa[0] += g * w.v[i*w.rank]
+		w.kappa[0] += g * float64(w.v[i*w.rank])
 	}
 	w.kappa[0] = max(w.kappa[0], 0)
 }
 
 // settle sweeps with the multipliers fixed and proves the bound that results; −Inf where it cannot.
 func (w *DeepWorker) settle(sweeps int) float64 {
-	for range sweeps {
-		w.sweep()
-	}
-	w.estimate()
+	w.still(sweeps)
 	mean := 0x1p-300
 	for _, k := range w.kappa {
 		mean += k / float64(len(w.kappa))
 	}
-	moved := make([]float64, len(w.kappa))
 	best := math.Inf(-1)
 	repair(1e-6*mean, 4, func(delta float64) bool {
-		for i, k := range w.kappa {
-			moved[i] = k + delta
-		}
-		v, ok := w.proof.value(w.d, moved)
-		if ok {
-			best = max(best, -v)
-		}
-		return ok
+		v := w.prove(delta)
+		best = max(best, v)
+		return !math.IsInf(v, -1)
 	})
 	return best
+}
+
+// reach is settle where a bound above enough is all that is wanted: what the estimate leaves over is spent on one proof.
+func (w *DeepWorker) reach(sweeps int, enough float64) float64 {
+	room := w.still(sweeps) - enough
+	if room <= 0 {
+		return math.Inf(-1)
+	}
+	return w.prove(1.9 * room / float64(len(w.kappa)))
+}
+
+// still sweeps with the multipliers fixed and returns the estimate.
+func (w *DeepWorker) still(sweeps int) float64 {
+	for range sweeps {
+		w.sweep()
+	}
+	return w.estimate()
+}
+
+// prove returns the bound of κ + δ, −Inf where there is no proof.
+func (w *DeepWorker) prove(delta float64) float64 {
+	for i, k := range w.kappa {
+		w.moved[i] = k + delta
+	}
+	if v, ok := w.proof.value(w.d, w.moved); ok {
+		return -v
+	}
+	return math.Inf(-1)
 }

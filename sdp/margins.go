@@ -1,9 +1,11 @@
 package sdp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/spai-project/certify/relax"
 )
@@ -27,22 +29,26 @@ func DeepMargins(ctx context.Context, net *relax.Net, lo, hi []float64, label in
 	if err != nil {
 		return margins, err
 	}
-	var w DeepWorker
-	k := 0
+	var order []int // the class that is likely to stay open first
 	for j := range margins {
-		if j == label {
-			continue
+		if j != label && margins[j] <= 0 {
+			order = append(order, j)
 		}
-		if margins[j] <= 0 {
-			v, err := w.Bound(ctx, d, k, o)
-			if margins[j] = max(margins[j], v); err != nil {
-				return margins, err
-			}
-			if o.Enough != nil && margins[j] <= *o.Enough {
-				return margins, nil
-			}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(margins[a], margins[b]) })
+	var w DeepWorker
+	for _, j := range order {
+		k := j // objectives leave the label out
+		if j > label {
+			k--
 		}
-		k++
+		v, err := w.Bound(ctx, d, k, o)
+		if margins[j] = max(margins[j], v); err != nil {
+			return margins, err
+		}
+		if o.Enough != nil && margins[j] <= *o.Enough {
+			return margins, nil
+		}
 	}
 	return margins, nil
 }

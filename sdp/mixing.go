@@ -40,9 +40,9 @@ func (s *mixing) load(a []float64) {
 }
 
 // randomRows fills x with rows of length 1.
-func randomRows(x []float64, rank int, r *rand.Rand) {
+func randomRows[T kernel.Float](x []T, rank int, r *rand.Rand) {
 	for i := range x {
-		x[i] = r.NormFloat64()
+		x[i] = T(r.NormFloat64())
 	}
 	for i := 0; i < len(x); i += rank {
 		unitRow(x[i:i+rank], x[i:i+rank])
@@ -50,10 +50,10 @@ func randomRows(x []float64, rank int, r *rand.Rand) {
 }
 
 // unitRow sets dst to v/‖v‖ and returns ‖v‖; where v is 0 it leaves dst alone.
-func unitRow(dst, v []float64) float64 {
-	n := math.Sqrt(kernel.Dot(v, v))
+func unitRow[T kernel.Float](dst, v []T) float64 {
+	n := math.Sqrt(float64(kernel.Dot(v, v)))
 	if n > 0 {
-		f := 1 / n
+		f := T(1 / n)
 		for i, x := range v {
 			dst[i] = x * f
 		}

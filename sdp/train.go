@@ -1,7 +1,6 @@
 package sdp
 
 import (
-	"math"
 	"math/rand/v2"
 
 	"github.com/spai-project/certify/internal/kernel"
@@ -50,12 +49,7 @@ func NewRegulariser[T kernel.Float](d, m, k int, o RegulariserOptions) *Regulari
 	random := rand.New(rand.NewPCG(o.Seed, 2))
 	rows := func(n int) []T {
 		x := make([]T, n*rank)
-		for i := range x {
-			x[i] = T(random.NormFloat64())
-		}
-		for i := 0; i < len(x); i += rank {
-			unitInto(x[i:i+rank], x[i:i+rank])
-		}
+		randomRows(x, rank, random)
 		return x
 	}
 	for i := range k {
@@ -67,15 +61,6 @@ func NewRegulariser[T kernel.Float](d, m, k int, o RegulariserOptions) *Regulari
 		r.group = len(r.pairs)
 	}
 	return r
-}
-
-// unitInto sets dst to v/‖v‖; where v is 0 it leaves dst alone.
-func unitInto[T kernel.Float](dst, v []T) {
-	if n := T(math.Sqrt(float64(kernel.Dot(v, v)))); n > 0 {
-		for i, x := range v {
-			dst[i] = x / n
-		}
-	}
 }
 
 // AddGradient improves the primal solutions for the weights w, [d][m], and v, [m][k] row-major, as nn/train stores the weights of dense
@@ -108,7 +93,7 @@ func (r *Regulariser[T]) improve(p *regPair[T], w []T) {
 	clear(r.yt)
 	r.mul.Mul(r.d, r.rank, r.m, 1, matrix(w, r.m), matrix(r.z, r.rank), matrix(r.yt, r.rank))
 	for l := range r.d {
-		unitInto(p.y[l*r.rank:(l+1)*r.rank], r.yt[l*r.rank:(l+1)*r.rank])
+		unitRow(p.y[l*r.rank:(l+1)*r.rank], r.yt[l*r.rank:(l+1)*r.rank])
 	}
 	clear(r.u)
 	wt := matrix(w, r.m)
@@ -121,9 +106,9 @@ func (r *Regulariser[T]) improve(p *regPair[T], w []T) {
 			row[i] = v * x
 			first[i] += v * x
 		}
-		unitInto(p.x[(k+1)*r.rank:(k+2)*r.rank], row)
+		unitRow(p.x[(k+1)*r.rank:(k+2)*r.rank], row)
 	}
-	unitInto(p.x[:r.rank], first)
+	unitRow(p.x[:r.rank], first)
 }
 
 // lift sets z to f·v_k·(x_k + x_0).
