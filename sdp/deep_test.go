@@ -221,6 +221,9 @@ func randomDeep(r *rand.Rand, p int, levels ...int) *Deep {
 		d.n += n
 	}
 	d.a, d.r, d.ctr, d.err = normal(r, p+d.n), normal(r, p+d.n), normal(r, d.n), make([]float64, d.n)
+	for i := range d.err {
+		d.err[i] = r.Float64()
+	}
 	for i := range d.r {
 		d.r[i] = math.Abs(d.r[i])
 	}
@@ -228,7 +231,7 @@ func randomDeep(r *rand.Rand, p int, levels ...int) *Deep {
 	for q := range d.n {
 		d.neuron(q, -r.Float64(), r.Float64())
 	}
-	d.objs = []deepRow{{ctr: r.NormFloat64(), w: normal(r, p+d.n)}}
+	d.objs = []deepRow{{ctr: r.NormFloat64(), err: r.Float64(), w: normal(r, p+d.n)}}
 	return d
 }
 
@@ -241,6 +244,17 @@ func TestDeepForm(t *testing.T) {
 		m := multipliers{normal(r, d.n), normal(r, d.n), normal(r, d.n)}
 		for q := range d.n {
 			m.mu[q], m.tau[q] = math.Abs(m.mu[q]), math.Abs(m.tau[q])
+		}
+		if n%3 == 0 {
+			clear(d.err)
+			d.objs[0].err = 0
+		}
+		if n%4 == 0 { // the products λ·h·z alone
+			clear(m.mu)
+			clear(m.tau)
+			clear(d.a)
+			clear(d.ctr)
+			clear(d.objs[0].w)
 		}
 		var w deepProver
 		d.form(&d.objs[0], &m, &w.f)
@@ -266,7 +280,14 @@ func TestDeepForm(t *testing.T) {
 			}
 		}
 		c := trueConstant(d, &d.objs[0], &m)
-		if e := c.Sub(c, exact.Rat(w.f.c0)); e.Abs(e).Cmp(exact.Rat(w.f.c0Err)) > 0 {
+		e := c.Sub(c, exact.Rat(w.f.c0))
+		e.Abs(e).Add(e, exact.Rat(d.objs[0].err))
+		for q, v := range d.err {
+			price := new(big.Rat).Mul(exact.Rat(math.Abs(m.lambda[q])), exact.Rat(d.top[q]))
+			price.Add(price, exact.Rat(m.mu[q])).Add(price, new(big.Rat).Mul(exact.Rat(m.tau[q]), exact.Rat(d.s[q])))
+			e.Add(e, price.Mul(price, exact.Rat(v)))
+		}
+		if e.Cmp(exact.Rat(w.f.c0Err)) > 0 {
 			t.Errorf("case %d: the constant is off by %v, charged %v", n, e, w.f.c0Err)
 		}
 	}

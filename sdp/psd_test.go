@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// singular returns an integer matrix BᵀB of which (1, …, 1) is in the kernel.
-func singular(r *rand.Rand, n int) []float64 {
+// singular returns an integer matrix BᵀB of which (1, …, 1) is in the kernel; B has entries up to size.
+func singular(r *rand.Rand, n, size int) []float64 {
 	rows := max(n-1, 1)
 	b := make([]float64, rows*n)
 	for i := range rows {
 		sum := 0.0
 		for j := range n - 1 {
-			b[i*n+j] = float64(r.IntN(7) - 3)
+			b[i*n+j] = float64(r.IntN(2*size+1) - size)
 			sum += b[i*n+j]
 		}
 		b[i*n+n-1] = -sum
@@ -44,7 +44,7 @@ func TestSemidefiniteEdge(t *testing.T) {
 	var p Prover
 	for _, n := range []int{1, 2, 3, 7, 63, 64, 65, 129, 200, 333} {
 		r := rand.New(rand.NewPCG(uint64(n), 5))
-		a := singular(r, n)
+		a := singular(r, n, 3)
 		for _, e := range []float64{0, -0x1p-40, -0x1p-35, -0x1p-20, -1} {
 			if b := shifted(n, a, e); b[0]-a[0] != e {
 				t.Fatal("the shift is not exact")
@@ -69,6 +69,18 @@ func TestSemidefiniteEdge(t *testing.T) {
 		}
 		if !p.Semidefinite(n, shifted(n, a, 0x1p-9), slack) {
 			t.Errorf("n = %d: refused with slack of half the eigenvalue", n)
+		}
+	}
+}
+
+// TestSemidefiniteSingular: singular matrices are refused, also where rounding makes the last pivot positive.
+func TestSemidefiniteSingular(t *testing.T) {
+	var p Prover
+	for n := range cases(400) {
+		r := rand.New(rand.NewPCG(uint64(n), 21))
+		k := 2 + r.IntN(80)
+		if p.Semidefinite(k, singular(r, k, 3000), nil) {
+			t.Errorf("case %d: accepted", n)
 		}
 	}
 }
@@ -101,7 +113,7 @@ func TestSemidefiniteExact(t *testing.T) {
 	for n := range cases(3000) {
 		r := rand.New(rand.NewPCG(uint64(n), 6))
 		k := 1 + r.IntN(4)
-		a := singular(r, k)
+		a := singular(r, k, 3)
 		for i := range k {
 			for j := range i {
 				a[i*k+j] += float64(r.IntN(3)-1) * math.Ldexp(1, -44-r.IntN(6))
@@ -154,7 +166,7 @@ func TestSchurExact(t *testing.T) {
 				}
 			}
 		}
-		rr := shifted(p, res, (r.Float64()-0.3)*0x1p-40)
+		rr := shifted(p, res, (r.Float64()-0.3)*math.Ldexp(1, -36-r.IntN(18)))
 		slackR, slackT := make([]float64, p), make([]float64, d)
 		if r.IntN(2) == 0 {
 			slackR[r.IntN(p)], slackT[r.IntN(d)] = r.Float64()*0x1p-42, r.Float64()*0x1p-42

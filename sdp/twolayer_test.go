@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/spai-project/certify/internal/exact"
+	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn"
 	"github.com/spai-project/certify/nn/data"
 	"github.com/spai-project/certify/nn/onnx"
@@ -205,6 +206,47 @@ func TestShape(t *testing.T) {
 	if m, err := c.Margins([]float64{math.NaN(), 0, 0}, 0, 1); err != nil || !math.IsInf(m[1], -1) {
 		t.Errorf("%v %v", m, err)
 	}
+}
+
+// TestScores: the scores in rationals are in their intervals, also where they cancel.
+func TestScores(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 9))
+	for range cases(300) {
+		d, m := 1+r.IntN(6), 1+r.IntN(6)
+		s := &shallow{d: d, m: m, k: 2, w: normal(r, d*m), v: normal(r, 2*m), b: normal(r, m), bv: make([]float64, 2), mag: make([]float64, m)}
+		for i := range s.mag {
+			for _, w := range s.w[i*d : (i+1)*d] {
+				s.mag[i] += math.Abs(w) * loose
+			}
+		}
+		x := normal(r, d)
+		s.bv[0] = -kernel.Dot(s.v[:m], hiddenOf(s, x))
+		lo, hi := s.scores(x)
+		h := make([]*big.Rat, m)
+		for i := range h {
+			h[i] = exact.Dot(exact.Rats(s.w[i*d:(i+1)*d]), exact.Rats(x))
+			if h[i].Add(h[i], exact.Rat(s.b[i])); h[i].Sign() < 0 {
+				h[i] = new(big.Rat)
+			}
+		}
+		for i := range 2 {
+			y := exact.Dot(exact.Rats(s.v[i*m:(i+1)*m]), h)
+			if y.Add(y, exact.Rat(s.bv[i])); y.Cmp(exact.Rat(lo[i])) < 0 || y.Cmp(exact.Rat(hi[i])) > 0 {
+				t.Errorf("score %v outside [%v, %v]", y, lo[i], hi[i])
+			}
+			if hi[i]-lo[i] > 1e-11 {
+				t.Errorf("[%v, %v] is wide", lo[i], hi[i])
+			}
+		}
+	}
+}
+
+func hiddenOf(s *shallow, x []float64) []float64 {
+	h := make([]float64, s.m)
+	for i := range h {
+		h[i] = max(kernel.Dot(s.w[i*s.d:(i+1)*s.d], x)+s.b[i], 0)
+	}
+	return h
 }
 
 // TestCharges: where the weights are off by a few units and the scores' difference cancels, a bound must cover what may be left; the
