@@ -5,7 +5,7 @@
 // bound on its rounding (psd.go), never on an estimate of an eigenvalue.
 //
 // Reading order: psd.go, schur.go; mixing.go, repair.go; network.go, twolayer.go, certificate.go, check.go, baseline.go; train.go,
-// eigen.go; deep.go, deepdual.go; offset.go, crown_l2.go.
+// eigen.go; deep.go, deepdual.go, margins.go, split.go; offset.go, crown_l2.go.
 package sdp
 
 import "math"
