@@ -11,6 +11,9 @@ type Baselines struct {
 // Baselines returns upper bounds for every pair, in the order of Pairs.
 func (c *Certificate) Baselines() (*Baselines, error) {
 	s := c.net
+	if s == nil {
+		return nil, errUnread
+	}
 	l := dense{in: s.d, out: s.m, w: s.w, rel: s.relW}
 	var p Prover
 	frob := l.frobenius()

@@ -44,6 +44,9 @@ func (c *Certificate) Write(w io.Writer) error { return json.NewEncoder(w).Encod
 // maxCertificate bounds the bytes of a certificate that is read.
 const maxCertificate = 1 << 30
 
+// errUnread is about certificates that neither TwoLayer nor Read made.
+var errUnread = fmt.Errorf("%w: it has not been checked for a network", ErrCertificate)
+
 // Read reads a certificate and accepts it for the network after CheckCertificate has; else the error wraps ErrCertificate, ErrShape
 // or what r returned.
 func Read(r io.Reader, g *nn.Graph) (*Certificate, error) {
@@ -71,8 +74,11 @@ func (c *Certificate) bound(i, j int) float64 {
 
 // Margins returns, for every other class, a lower bound on the label's lead over it in the ball of radius eps around x in the norm L∞,
 // not clipped, in real arithmetic; +Inf for the label itself. A class with a positive entry cannot win. The error wraps ErrShape where
-// x or label do not fit the network.
+// x or label do not fit the network, ErrCertificate where c was made by neither TwoLayer nor Read.
 func (c *Certificate) Margins(x []float64, label int, eps float64) ([]float64, error) {
+	if c.net == nil {
+		return nil, errUnread
+	}
 	if len(x) != c.Inputs || label < 0 || label >= c.Classes || !(eps >= 0) || math.IsInf(eps, 0) {
 		return nil, fmt.Errorf("%w: %d inputs, label %d, radius %v", ErrShape, len(x), label, eps)
 	}

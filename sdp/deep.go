@@ -211,7 +211,8 @@ func (w *deepProver) value(d *Deep, kappa []float64) (float64, bool) {
 	for _, k := range kappa {
 		sum = up(sum + k)
 	}
-	return up(up(w.f.c0+sum/2) + w.f.c0Err), true
+	v := up(up(w.f.c0+sum/2) + w.f.c0Err)
+	return v, !math.IsNaN(v)
 }
 
 // prove fills in the matrix, constant and neurons first, the inputs as the diagonal block, with what each entry may be off by.

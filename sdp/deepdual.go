@@ -14,7 +14,8 @@ type DeepOptions struct {
 	Rank  int     // of the factored primal, rounded up to a multiple of 8; 0: 16
 	Rate  float64 // 0: 0.03
 	Seed  uint64
-	// Enough, if set, ends the search once a bound above it is proved.
+	// Enough, if set, ends the search once a bound above it is proved. A bound that is not above it is then of less effort: what is
+	// left unproved falls back to linear relaxation.
 	Enough *float64
 	// From, if set, is where the ascent starts: DeepWorker.Point after a bound of the same objective on a larger box, or with fewer
 	// neurons decided, of the same reduced network.
@@ -162,7 +163,11 @@ func (w *DeepWorker) linear() float64 {
 		mag += f.gMag[i]
 	}
 	v := up(up(f.c0+sum) + f.c0Err)
-	return -up(v + up((mag*gamma(w.d.n+8)+sum*gamma(len(f.g)))*loose))
+	v = -up(v + up((mag*gamma(w.d.n+8)+sum*gamma(len(f.g)))*loose))
+	if math.IsNaN(v) {
+		return math.Inf(-1)
+	}
+	return v
 }
 
 // sweep improves the primal: inputs, then level by level, each the exact maximiser given the others; then it sets the gradients, which

@@ -196,6 +196,12 @@ func TestShape(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
+	for _, c := range []*Certificate{{}, {Inputs: 1, Classes: 2}} {
+		_, err := c.Margins([]float64{0}, 0, 1)
+		if _, err2 := c.Baselines(); !errors.Is(err, ErrCertificate) || !errors.Is(err2, ErrCertificate) {
+			t.Errorf("%v %v", err, err2)
+		}
+	}
 	if m, err := c.Margins([]float64{math.NaN(), 0, 0}, 0, 1); err != nil || !math.IsInf(m[1], -1) {
 		t.Errorf("%v %v", m, err)
 	}
