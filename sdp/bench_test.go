@@ -14,7 +14,11 @@ func BenchmarkDeep(b *testing.B) {
 	for k, v := range x {
 		lo[k], hi[k] = math.Max(v-0.1, 0), math.Min(v+0.1, 1)
 	}
-	deep, err := reduceBox(b.Context(), net, lo, hi, label, make([]float64, 10))
+	box, err := reduceBox(b.Context(), net, lo, hi, label, make([]float64, 10))
+	if err != nil {
+		b.Fatal(err)
+	}
+	deep, err := NewDeep(box.r, box.lo, box.hi, box.l, box.u)
 	if err != nil {
 		b.Fatal(err)
 	}

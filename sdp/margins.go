@@ -25,24 +25,17 @@ func DeepMargins(ctx context.Context, net *relax.Net, lo, hi []float64, label in
 		margins[j] = math.Inf(-1)
 	}
 	margins[label] = math.Inf(1)
-	d, err := reduceBox(ctx, net, lo, hi, label, margins)
+	b, err := reduceBox(ctx, net, lo, hi, label, margins)
 	if err != nil {
 		return margins, err
 	}
-	var order []int // the class that is likely to stay open first
-	for j := range margins {
-		if j != label && margins[j] <= 0 {
-			order = append(order, j)
-		}
+	d, err := NewDeep(b.r, b.lo, b.hi, b.l, b.u)
+	if err != nil {
+		return margins, err
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(margins[a], margins[b]) })
 	var w DeepWorker
-	for _, j := range order {
-		k := j // objectives leave the label out
-		if j > label {
-			k--
-		}
-		v, err := w.Bound(ctx, d, k, o)
+	for _, j := range hardest(margins, label) {
+		v, err := w.Bound(ctx, d, objective(j, label), o)
 		if margins[j] = max(margins[j], v); err != nil {
 			return margins, err
 		}
@@ -53,9 +46,36 @@ func DeepMargins(ctx context.Context, net *relax.Net, lo, hi []float64, label in
 	return margins, nil
 }
 
-// reduceBox bounds the network on the box, sets the margins to those of linear relaxation, and returns what is left with an objective
-// for every other class.
-func reduceBox(ctx context.Context, net *relax.Net, lo, hi []float64, label int, margins []float64) (*Deep, error) {
+// hardest lists the classes whose margins are open, the one that is likely to stay so first.
+func hardest(margins []float64, label int) []int {
+	var order []int
+	for j := range margins {
+		if j != label && margins[j] <= 0 {
+			order = append(order, j)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(margins[a], margins[b]) })
+	return order
+}
+
+// objective returns the objective of a class: they leave the label out.
+func objective(class, label int) int {
+	if class > label {
+		return class - 1
+	}
+	return class
+}
+
+// A reducedBox is what is left of a network on a box, with an objective for every class but the label.
+type reducedBox struct {
+	r      *relax.Reduced
+	dims   []int
+	lo, hi []float64 // of the varying inputs dims
+	l, u   []float64 // of the neurons
+}
+
+// reduceBox bounds the network on the box, sets the margins to those of linear relaxation, and returns what is left.
+func reduceBox(ctx context.Context, net *relax.Net, lo, hi []float64, label int, margins []float64) (*reducedBox, error) {
 	for i, l := range lo {
 		if !(l <= hi[i]) || math.IsInf(hi[i]-l, 0) {
 			return nil, fmt.Errorf("%w: input %d in [%v, %v]", ErrShape, i, l, hi[i])
@@ -101,7 +121,7 @@ func reduceBox(ctx context.Context, net *relax.Net, lo, hi []float64, label int,
 			k++
 		}
 	}
-	return NewDeep(r, blo, bhi, L, U)
+	return &reducedBox{r, dims, blo, bhi, L, U}, nil
 }
 
 func pick(x []float64, at []int) []float64 {

@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"context"
+	"fmt"
 	"math"
 
 	"github.com/spai-project/certify/relax"
@@ -50,6 +51,41 @@ func Split(ctx context.Context, r *relax.Reduced, lo, hi, L, U []float64, obj in
 		closed = min(closed, p.bound)
 	}
 	return SplitResult{Bound: closed, Nodes: s.nodes, Found: s.found}, err
+}
+
+// SplitMargins is DeepMargins with Split for the classes that linear relaxation leaves open: o.Nodes limits each. Classes after one that
+// stays open, or for which o.Try confirms a candidate (here a whole input), are not looked at further.
+func SplitMargins(ctx context.Context, net *relax.Net, lo, hi []float64, label int, o SplitOptions) (margins []float64, found bool, err error) {
+	out := net.P.Nodes[net.P.Output].N
+	if len(lo) != net.P.Nodes[0].N || len(hi) != len(lo) || label < 0 || label >= out {
+		return nil, false, fmt.Errorf("%w: %d and %d inputs, label %d", ErrShape, len(lo), len(hi), label)
+	}
+	margins = make([]float64, out)
+	for j := range margins {
+		margins[j] = math.Inf(-1)
+	}
+	margins[label] = math.Inf(1)
+	b, err := reduceBox(ctx, net, lo, hi, label, margins)
+	if err != nil {
+		return margins, false, err
+	}
+	if try := o.Try; try != nil {
+		x := append([]float64(nil), lo...)
+		o.Try = func(z []float64) bool {
+			for i, k := range b.dims {
+				x[k] = min(max(z[i], lo[k]), hi[k])
+			}
+			return try(x)
+		}
+	}
+	for _, j := range hardest(margins, label) {
+		res, err := Split(ctx, b.r, b.lo, b.hi, b.l, b.u, objective(j, label), 0, o)
+		margins[j] = max(margins[j], res.Bound)
+		if err != nil || res.Found || margins[j] <= 0 {
+			return margins, res.Found, err
+		}
+	}
+	return margins, false, nil
 }
 
 // splitPart is the subset of the box on which neurons have these bounds.
