@@ -50,7 +50,7 @@ const policy = `
 	verify/bab, verify/kernel < verify/prove < cmd/...;
 
 	# A bound that is a package of its own.
-	relax < relax/kolter < verify/robust;
+	relax < relax/kolter, sdp/... < verify/robust;
 
 	# Robustness asks attacks and the verifier; its pages are written from its records.
 	attacks/evasion, verify < verify/robust < verify/robust/page < cmd/..., examples/...;
