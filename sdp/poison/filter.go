@@ -107,10 +107,10 @@ func (f *Filter) slack(distance, relative float64) float64 {
 	return relative*distance + tiny
 }
 
-// widened returns a filter with fixed centroids that passes whatever f leaves of εn items that are added. With m of them left in a
-// class of n clean ones, the mean x̄ of these m, all of which pass, is within the radius r of the moved centroid μ̂, and x̄ − μ̂ = (x̄ −
-// μ)·n/(n+m), so ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item is therefore within r·(1 + m/n) of μ. All of them in one
-// place reach that.
+// widened returns a filter with fixed centroids that passes whatever f leaves of εn items that are added. With m of them left in
+// a class of n clean ones, the mean x̄ of these m, all of which pass, is within the radius r of the moved centroid μ̂, and x̄ − μ̂ =
+// (x̄ − μ)·n/(n+m), so ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item that is left is therefore within r·(1 + m/n) of μ. All
+// of them in one place reach that.
 func (f *Filter) widened(b *Binary, epsilon float64) *Filter {
 	out := *f
 	if !f.Moving {

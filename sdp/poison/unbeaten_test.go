@@ -1,7 +1,6 @@
 package poison
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -64,7 +63,7 @@ type bout struct {
 func TestUnbeaten(t *testing.T) {
 	cases := 1050
 	if testing.Short() {
-		cases = 105
+		cases = 70
 	}
 	type score struct{ items, positive, attacks, reach, moved, beyond, broken int }
 	scores := make([]score, len(contenders))
@@ -78,7 +77,8 @@ func TestUnbeaten(t *testing.T) {
 			if max(rec.Flips, rec.Changes) > 0 {
 				s.positive++
 			}
-			for _, dirty := range slices.Concat(b.assaults(c, i, rec.Flips, rec.Changes, names), c.insider(b, i, rec, rec.Flips, rec.Changes)) {
+			all := b.assaults(c, i, rec.Flips, rec.Changes, names)
+			for _, dirty := range append(all, c.insider(b, i, rec, rec.Flips, rec.Changes)...) {
 				s.attacks++
 				if j := b.beaten(dirty); j >= 0 {
 					f, k := cost(b.train, dirty)
@@ -95,7 +95,8 @@ func TestUnbeaten(t *testing.T) {
 			}
 			if n/len(contenders)%3 == 0 {
 				s.beyond++
-				if slices.ContainsFunc(b.assaults(c, i, 2*rec.Flips+2, 2*rec.Changes+2, nil), func(d *data.Set) bool { return !b.stays(d, i) }) {
+				all := b.assaults(c, i, 2*rec.Flips+2, 2*rec.Changes+2, nil)
+				if slices.ContainsFunc(all, func(d *data.Set) bool { return !b.stays(d, i) }) {
 					s.broken++
 				}
 			}
@@ -103,8 +104,8 @@ func TestUnbeaten(t *testing.T) {
 	}
 	for i, s := range scores {
 		c := contenders[i]
-		t.Logf("%s: %d items, %d with a positive radius; %d attacks within; %d of %d moved by an insider with one more; %d of %d moved by "+
-			"others with twice as many and two", c.name, s.items, s.positive, s.attacks, s.moved, s.reach, s.broken, s.beyond)
+		t.Logf("%s: %d items, %d with a positive radius; %d attacks within; %d of %d moved by an insider with one more; "+
+			"%d of %d by others with twice as many and two", c.name, s.items, s.positive, s.attacks, s.moved, s.reach, s.broken, s.beyond)
 		if 4*s.positive < s.items || float64(s.moved) < c.least*float64(s.reach) || 10*s.broken < s.beyond {
 			t.Errorf("%s: %+v: too few", c.name, s)
 		}
@@ -181,12 +182,13 @@ func (b *bout) assaults(c *contender, i, flips, changes int, names map[string]bo
 	}
 	class := b.records.Items[i].Class
 	var out []*data.Set
-	for _, text := range script(b.r, b.train, max(flips, changes/2), changes/2, changes, (class+1+b.r.IntN(b.p.Classes-1))%b.p.Classes) {
+	goal := (class + 1 + b.r.IntN(b.p.Classes-1)) % b.p.Classes
+	for _, text := range script(b.r, b.train, max(flips, changes/2), changes/2, changes, goal) {
 		if len(b.nets) == 0 && attack.LookupAttack(text).Nets > 0 {
 			continue
 		}
-		p := incite(b.t, text, b.train, &attack.Options{Validation: b.test.Slice(i, i+1), Nets: b.nets, Target: b.test.Item(i), TargetLabel: class,
-			Classes: b.p.Classes, Seed: b.r.Uint64(), Workers: 1})
+		p := incite(b.t, text, b.train, &attack.Options{Validation: b.test.Slice(i, i+1), Nets: b.nets, Target: b.test.Item(i),
+			TargetLabel: class, Classes: b.p.Classes, Seed: b.r.Uint64(), Workers: 1})
 		if names != nil {
 			names[attack.LookupAttack(text).Name] = true
 		}
@@ -215,7 +217,8 @@ func script(r *rand.Rand, s *data.Set, flips, changed, inserted, target int) []s
 		out = append(out, fmt.Sprintf("badnets:rate=%v,target=%d,size=1,margin=0", rate(min(changed, n-own)), target))
 	}
 	if changed > 0 && own > 0 {
-		out = append(out, fmt.Sprintf("cleanlabel:rate=%v,target=%d,size=1,margin=0,steps=3", min(1, (float64(changed)+0.5)/float64(own)), target))
+		share := min(1, (float64(changed)+0.5)/float64(own))
+		out = append(out, fmt.Sprintf("cleanlabel:rate=%v,target=%d,size=1,margin=0,steps=3", share, target))
 	}
 	if inserted > 0 {
 		out = append(out, fmt.Sprintf("influence:rate=%v,rounds=3", rate(inserted)),
@@ -323,7 +326,8 @@ func pairs(s *data.Set) *Binary {
 	return b
 }
 
-// chance is the probability of Σ ξ_i·g_i > 0 with ξ_i = −1 with probability q, else 1: all flips of one half meet all of the other.
+// chance is the probability of Σ ξ_i·g_i > 0 with ξ_i = −1 with probability q, else 1: all flips of one half meet all of the
+// other.
 func chance(g []float64, q float64) float64 {
 	type outcome struct{ sum, p float64 }
 	half := func(g []float64) []outcome {
@@ -501,13 +505,14 @@ func crowd(b *bout, i int, rec Record, flips, changes int) (out []*data.Set) {
 // under another label, moved by a little until it falls into the bucket, or flips the items of the bucket that change a vote.
 func bribe(b *bout, i int, rec Record, flips, changes int) (out []*data.Set) {
 	item := b.test.Slice(i, i+1)
-	o := EnsembleOptions{Models: b.p.Models, Copies: b.p.Copies, FlipsOnly: b.p.FlipsOnly, Ridge: b.p.Ridge, Seed: b.p.Seed, Workers: 1}
+	o := EnsembleOptions{Models: b.p.Models, Copies: b.p.Copies, FlipsOnly: b.p.FlipsOnly, Ridge: b.p.Ridge, Seed: b.p.Seed,
+		Workers: 1}
 	cast := func(s *data.Set) (*Spread, []uint8) {
-		e, err := TrainEnsemble(context.Background(), s, b.p.Classes, o)
+		e, err := TrainEnsemble(b.t.Context(), s, b.p.Classes, o)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		v, err := e.Votes(context.Background(), item)
+		v, err := e.Votes(b.t.Context(), item)
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -519,19 +524,14 @@ func bribe(b *bout, i int, rec Record, flips, changes int) (out []*data.Set) {
 			continue
 		}
 		// gain is what the votes of the models of a bucket give c over the leader.
-		gain := func(votes []uint8, h int) (g int) {
+		gain := func(h int) (g int) {
 			for k := range spread.Copies() {
-				switch int(votes[spread.model(h, k)]) {
-				case c:
-					g++
-				case rec.Class:
-					g--
-				}
+				g += score(votes[spread.model(h, k)], c, rec.Class)
 			}
 			return g
 		}
 		order := b.r.Perm(o.Models)
-		slices.SortStableFunc(order, func(h, k int) int { return gain(votes, h) - gain(votes, k) })
+		slices.SortStableFunc(order, func(h, k int) int { return gain(h) - gain(k) })
 		if changes > 0 {
 			dirty := edit(b.train, nil, nil, nil)
 			for _, h := range order[:min(changes, o.Models)] {
@@ -551,7 +551,7 @@ func bribe(b *bout, i int, rec Record, flips, changes int) (out []*data.Set) {
 					_, after := cast(relabel(b.train, []int{k}, func(int) int { return c }))
 					g := 0
 					for m := range votes {
-						g += int(score(after[m], c, rec.Class) - score(votes[m], c, rec.Class))
+						g += score(after[m], c, rec.Class) - score(votes[m], c, rec.Class)
 					}
 					all = append(all, flip{k, h, g})
 				}
