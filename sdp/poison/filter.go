@@ -15,7 +15,9 @@ import (
 //
 // Index 0 of an array is the class −1, index 1 the class +1. The centroids μ are those of the clean data: an oracle knows them,
 // and the attacker cannot move them (Steinhardt, Koh and Liang 2017). With Moving, the defender has the radii only, and takes
-// the centroids of clean and poisoned data together; there is no slab then, whose direction would move too.
+// the centroids of what training gets, clean and poisoned items together: items are removed, and centroids taken again, until
+// all poisoned items that are left pass. To do so once is not enough, for items that will be removed could draw the centroid
+// anywhere first. There is no slab then, whose direction would move too.
 type Filter struct {
 	Moving        bool
 	SpherePercent float64 // the percentile of the clean distances that Radius is; 0 without a sphere
@@ -105,10 +107,10 @@ func (f *Filter) slack(distance, relative float64) float64 {
 	return relative*distance + tiny
 }
 
-// widened returns a filter with fixed centroids that passes whatever f does when εn items are added. With m of them in a class
-// of n clean ones, the mean x̄ of the poisoned ones is within the radius r of the moved centroid μ̂, and x̄ − μ̂ = (x̄ −
-// μ)·n/(n+m), so ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item is therefore within r·(1 + m/n) of μ. All of them in one
-// place reach that.
+// widened returns a filter with fixed centroids that passes whatever f leaves of εn items that are added. With m of them left in
+// a class of n clean ones, the mean x̄ of these m, all of which pass, is within the radius r of the moved centroid μ̂, and x̄ − μ̂ =
+// (x̄ − μ)·n/(n+m), so ‖μ̂ − μ‖ = ‖x̄ − μ‖·m/(n+m) ≤ r·m/n. A poisoned item that is left is therefore within r·(1 + m/n) of μ. All
+// of them in one place reach that.
 func (f *Filter) widened(b *Binary, epsilon float64) *Filter {
 	out := *f
 	if !f.Moving {
