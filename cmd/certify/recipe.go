@@ -50,6 +50,7 @@ type recipe struct {
 		L1          float64 `toml:"l1"`
 		Gradient    float64 `toml:"longest_gradient"`
 		Shard       int     `toml:"shard"`
+		Shift       int     `toml:"shift"`
 	} `toml:"train"`
 }
 
@@ -153,7 +154,7 @@ func objective[T kernel.Float](r *recipe) (train.Objective[T], error) {
 // training makes what nn/train calls a recipe.
 func (r *recipe) training(workers int) (train.Recipe, error) {
 	t := r.Train
-	out := train.Recipe{Epochs: t.Epochs, Batch: t.Batch, LR: t.LR, WeightDecay: t.WeightDecay, L1: t.L1, Clip: t.Gradient, Shard: t.Shard,
+	out := train.Recipe{Epochs: t.Epochs, Batch: t.Batch, LR: t.LR, WeightDecay: t.WeightDecay, L1: t.L1, Clip: t.Gradient, Shard: t.Shard, Shift: t.Shift,
 		Seed: r.Seed, Workers: workers}
 	switch t.Optimiser {
 	case "", "adam":

@@ -33,6 +33,9 @@ type Recipe struct {
 	// Noise is the standard deviation of Gaussian noise that is added to every number of a batch, unclamped, before Augment
 	// sees it (Cohen, Rosenfeld and Kolter 2019).
 	Noise float64
+	// Shift moves every picture of a batch by up to so many pixels in each direction, drawn anew each time, with zeros moving in.
+	// Inputs must have the shape [C H W].
+	Shift int
 }
 
 // Hooks are what a caller adds to a training; each may be nil.
@@ -99,9 +102,9 @@ func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Schedule == nil {
 		r.Schedule = func(float64) float64 { return 1 }
 	}
-	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 || r.Shard < 0 {
-		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d, %d workers: none may be negative",
-			r.Epochs, r.Batch, r.Shard, r.Workers)
+	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 || r.Shard < 0 || r.Shift < 0 {
+		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d, shifts of %d, %d workers: none may be negative",
+			r.Epochs, r.Batch, r.Shard, r.Shift, r.Workers)
 	}
 	for _, v := range []struct {
 		name  string
@@ -164,6 +167,8 @@ type trainer[T kernel.Float] struct {
 	first       int   // epoch
 	perm, order []int // rows, and those that are left of the epoch
 	noise       *rand.Rand
+	shift       *rand.Rand
+	moved       []T // a picture
 	optimiser   stepper[T]
 	keep        T // of a weight after decay
 	scale       T // of the gradient, to make it no longer than Clip
@@ -193,6 +198,9 @@ func newTrainer[T kernel.Float](net *Net[T], data *Samples[T], r Recipe, h Hooks
 	t := &trainer[T]{Recipe: r, hooks: h, net: net, data: data, batch: &Samples[T]{}, pool: pool.New(r.Workers), first: 1,
 		optimiser: newStepper[T](r.Optimiser, len(net.Weights)), start: time.Now()}
 	t.updateChunk = t.update
+	if r.Shift > 0 && len(net.input) != 3 {
+		return nil, fmt.Errorf("train: inputs of shape %v cannot be shifted: want [C H W]", net.input)
+	}
 	objective := h.Objective
 	if objective == nil {
 		objective = crossEntropy[T]{r.Temperature}
@@ -237,6 +245,7 @@ func (t *trainer[T]) shuffle() {
 	r := seed.Stream(t.Seed, "shuffle", strconv.Itoa(t.at.Epoch))
 	r.Shuffle(len(t.perm), func(i, j int) { t.perm[i], t.perm[j] = t.perm[j], t.perm[i] })
 	t.noise = seed.Stream(t.Seed, "noise", strconv.Itoa(t.at.Epoch))
+	t.shift = seed.Stream(t.Seed, "shift", strconv.Itoa(t.at.Epoch))
 	t.order, t.seen, t.loss, t.correct, t.certified = t.perm, 0, 0, 0, 0
 }
 
@@ -305,6 +314,11 @@ func (t *trainer[T]) fill(ctx context.Context) error {
 			b.Weights = append(b.Weights, t.data.Weights[r])
 		}
 	}
+	if t.Shift > 0 {
+		for x := b.X; len(x) > 0; x = x[in:] {
+			t.move(x[:in])
+		}
+	}
 	if t.Noise > 0 {
 		for i := range b.X {
 			b.X[i] += T(t.Noise * t.noise.NormFloat64())
@@ -320,6 +334,28 @@ func (t *trainer[T]) fill(ctx context.Context) error {
 		return fmt.Errorf("train: after augment: %w", err)
 	}
 	return nil
+}
+
+// move shifts a picture by what is drawn.
+func (t *trainer[T]) move(x []T) {
+	C, H, W := t.net.input[0], t.net.input[1], t.net.input[2]
+	dy, dx := t.shift.IntN(2*t.Shift+1)-t.Shift, t.shift.IntN(2*t.Shift+1)-t.Shift
+	if len(t.moved) < len(x) {
+		t.moved = make([]T, len(x))
+	}
+	to := t.moved[:len(x)]
+	clear(to)
+	for c := range C {
+		for y := max(0, dy); y < min(H, H+dy); y++ {
+			from := x[(c*H+y-dy)*W:][:W]
+			if row := to[(c*H+y)*W:][:W]; dx >= 0 && dx < W {
+				copy(row[dx:], from)
+			} else if dx < 0 && -dx < W {
+				copy(row, from[-dx:])
+			}
+		}
+	}
+	copy(x, to)
 }
 
 // update moves the parameters of a chunk. Chunks are parts of one tensor, and biases do not decay.

@@ -381,3 +381,39 @@ func TestProgress(t *testing.T) {
 		t.Errorf("epochs %v, error %v", epochs, err)
 	}
 }
+
+// TestShift wants pictures moved by every offset within the limit and no other, with zeros moving in.
+func TestShift(t *testing.T) {
+	net := mustNew[float64](t, 1, []int{2, 3, 4}, Dense{2})
+	data := &Samples[float64]{Labels: make([]int, 200)}
+	for range data.Labels {
+		x := make([]float64, 24)
+		x[1*4+2], x[12+1*4+2] = 1, 2 // the same place of both channels
+		data.X = append(data.X, x...)
+	}
+	seen := map[[2]int]int{}
+	look := func(_ context.Context, _ *Net[float64], b *Samples[float64]) error {
+		for x := b.X; len(x) > 0; x = x[24:] {
+			at, sum := -1, 0.0
+			for i, v := range x[:12] {
+				if sum += v; v == 1 {
+					at = i
+				}
+			}
+			if at < 0 || sum != 1 || x[12+at] != 2 {
+				t.Fatalf("picture %v", x[:24])
+			}
+			seen[[2]int{at/4 - 1, at%4 - 2}]++
+		}
+		return nil
+	}
+	if _, err := Fit(ctx, net, data, Recipe{Shift: 1, Batch: 50}, Hooks[float64]{Augment: look}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 9 {
+		t.Errorf("shifts %v", seen)
+	}
+	if _, err := Fit(ctx, mustNew[float64](t, 1, []int{24}, Dense{2}), data, Recipe{Shift: 1}, Hooks[float64]{}); err == nil {
+		t.Error("rows that are no pictures: accepted")
+	}
+}
