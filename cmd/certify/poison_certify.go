@@ -71,7 +71,7 @@ func (a *app) poisonCertifyCmd() *cobra.Command {
 	fs.Float64Var(&f.slab, "slab", 70, "steinhardt: the same along the line between the centroids; 0: no slab")
 	fs.StringVar(&f.limits, "range", "", "steinhardt: values outside are filtered out, as 0,1 or 0,inf")
 	fs.BoolVar(&f.moving, "moving-centroids", false,
-		"steinhardt: the defence takes the centroids of clean and poisoned data together; without a slab")
+		"steinhardt: the defence takes the centroids of clean data and of poisoned items that pass together; without a slab")
 	fs.StringVar(&f.attack, "attack", "", "steinhardt: write the poisoned items that the search implies to this .npz `file`")
 	fs.IntVar(&f.models, "models", 1200, "dpa: models")
 	fs.IntVar(&f.copies, "copies", 1, "dpa: models that train on each part; more than 1 is finite aggregation")

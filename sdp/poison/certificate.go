@@ -108,7 +108,8 @@ type AttackRecord struct {
 func (f *Filter) Assumptions() []string {
 	centroids := "the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them"
 	if f.Moving {
-		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of clean and poisoned data"
+		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of the clean data and of the " +
+			"poisoned items that it keeps: an item that it removes moves no centroid"
 	}
 	return []string{
 		"the bound is on the mean hinge loss on the clean training data; it says nothing about test data by itself",

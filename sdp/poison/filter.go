@@ -15,7 +15,9 @@ import (
 //
 // Index 0 of an array is the class −1, index 1 the class +1. The centroids μ are those of the clean data: an oracle knows them,
 // and the attacker cannot move them (Steinhardt, Koh and Liang 2017). With Moving, the defender has the radii only, and takes
-// the centroids of clean and poisoned data together; there is no slab then, whose direction would move too.
+// the centroids of the clean data and of the poisoned items that pass, together. An item that does not pass must not move them:
+// one that is far enough away would carry a centroid, and what passes, anywhere. There is no slab then, whose direction would
+// move too.
 type Filter struct {
 	Moving        bool
 	SpherePercent float64 // the percentile of the clean distances that Radius is; 0 without a sphere
