@@ -61,8 +61,8 @@ func FromGraph[T kernel.Float](g *nn.Graph) (*Net[T], []Source, error) {
 	return net, r.sources, nil
 }
 
-// reads reports whether a stage is the same function on what a graph has of this shape: only a Dense and a ReLU do not mind in which
-// way a row is folded.
+// reads reports whether a stage is the same function on what a graph has of this shape: only a Dense and a ReLU do not mind in
+// which way a row is folded.
 func (s *Stage) reads(shape []int) bool {
 	if op.Size(shape) != op.Size(s.In) {
 		return false
