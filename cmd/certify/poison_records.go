@@ -95,7 +95,7 @@ func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.D
 		kinds = kinds[:1]
 	}
 	object := map[string]any{"schema": "certify.poison-records/1", "parameters": r.Parameters, "items": len(r.Items),
-		"seconds": wall.Seconds()}
+		"seconds": wall.Seconds(), "assumptions": r.Parameters.Assumptions()}
 	g := &grid{head: []string{"poisoned items"}, right: map[string]bool{}}
 	columns := [][]int{}
 	right := 0
@@ -130,6 +130,9 @@ func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.D
 	}
 	g.add(cells...)
 	g.text(a.out)
+	for _, s := range r.Parameters.Assumptions() {
+		a.notef("assumed   %s", s)
+	}
 	a.notef("right without poison: %s of %d items   %s", percent(right, len(r.Items)), len(r.Items), clock(wall))
 	return nil
 }
