@@ -142,6 +142,9 @@ func (s *Search) Certificate(spec string, classes [2]int, b *Binary, f *Filter, 
 	for k, m := range s.Multipliers {
 		c.Multipliers[k] = PairForm(m)
 	}
+	if n := sumSquaresUp(c.Theta); !(n <= c.NormSquared) {
+		return nil, fmt.Errorf("poison: ‖θ‖² may be %v, above %v", n, c.NormSquared)
+	}
 	// The search adds in float32; what is claimed is what the checker will find, and a little.
 	if c.Bound, err = c.evaluate(b, f); err != nil {
 		return nil, err
