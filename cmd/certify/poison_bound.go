@@ -39,6 +39,9 @@ func (a *app) poisonBound(ctx context.Context, f *poisonCertifyFlags) error {
 	if len(eps) > 1 && (f.out != "" || f.attack != "") {
 		return usagef("run it once for each", "-o and --attack keep one result, --eps names %d", len(eps))
 	}
+	if !(f.norm > 0 && f.rate > 0 && f.iterations > 0) { // 0 stands for a default in the library
+		return usagef("", "--norm-squared, --rate and --iterations must be positive")
+	}
 	show, end, err := a.ticker(f.progress)
 	if err != nil {
 		return err
