@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -72,6 +73,8 @@ type Recorded struct {
 	// Worst, if not nil, holds logits such that a row counts as certified in training when that of its label is the largest: what a
 	// bound says that others can reach.
 	Worst *tape.Value
+	// Margins says that rows must have labels, over which bounds are taken: probabilities alone are an error.
+	Margins bool
 	// Begin, if not nil, is called before every step to set scalars. It returns the radius of the step, for Progress.
 	Begin func(m Moment, set func(tape.Scalar, float64)) (eps float64)
 }
@@ -233,6 +236,9 @@ func newTrainer[T kernel.Float](net *Net[T], data *Samples[T], r Recipe, h Hooks
 	if t.rec, err = objective.Record(program, net); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
 	}
+	if t.rec.Margins && len(data.Labels) == 0 {
+		return nil, errors.New("train: the objective needs a label for every row, not probabilities alone")
+	}
 	outputs := []tape.Value{t.rec.Logits}
 	if t.rec.Worst != nil {
 		outputs = append(outputs, *t.rec.Worst)
@@ -362,6 +368,9 @@ func (t *trainer[T]) fill(ctx context.Context) error {
 	}
 	if err := b.check(in, classes); err != nil {
 		return fmt.Errorf("train: after augment: %w", err)
+	}
+	if t.rec.Margins && len(b.Labels) == 0 {
+		return errors.New("train: after augment: the objective needs a label for every row")
 	}
 	return nil
 }
