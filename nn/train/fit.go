@@ -110,6 +110,9 @@ func (e *DivergedError) Error() string {
 	return fmt.Sprintf("train: the loss is %v in epoch %d, step %d: try a smaller learning rate", e.Loss, e.Epoch, e.Step)
 }
 
+// maxCount bounds what a recipe counts, so that sums with numbers of rows do not overflow.
+const maxCount = 1 << 30
+
 // withDefaults fills in what 0 stands for, or returns what is wrong.
 func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Epochs == 0 {
@@ -136,6 +139,9 @@ func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 || r.Shard < 0 {
 		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d, %d workers: none may be negative",
 			r.Epochs, r.Batch, r.Shard, r.Workers)
+	}
+	if most := max(r.Epochs, r.Batch, r.Shard); most > maxCount {
+		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d: each is at most %d", r.Epochs, r.Batch, r.Shard, maxCount)
 	}
 	for _, v := range []struct {
 		name  string
