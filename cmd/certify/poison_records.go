@@ -31,7 +31,7 @@ func (a *app) poisonRecords(ctx context.Context, f *poisonCertifyFlags) error {
 	if err != nil && !interrupted {
 		return poisonError(err)
 	}
-	if len(r.Items) > 0 {
+	if r != nil && len(r.Items) > 0 { // an error may have come first
 		r.Train.Spec, r.Test.Spec = f.data, f.test
 		if err := f.keep(func(w *os.File) error { return r.Write(w) }); err != nil {
 			return err
