@@ -126,7 +126,11 @@ func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.D
 	}
 	cells := []any{"median"}
 	for _, radii := range columns {
-		cells = append(cells, max(radii[len(radii)/2], 0))
+		if m := radii[len(radii)/2]; m >= 0 {
+			cells = append(cells, m)
+		} else {
+			cells = append(cells, "-") // nothing is certain, not even without poison
+		}
 	}
 	g.add(cells...)
 	g.text(a.out)
