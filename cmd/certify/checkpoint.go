@@ -87,14 +87,11 @@ func (c *checkpoint) read() (*train.State[float32], error) {
 	if err := gob.NewDecoder(oneByte{head}).Decode(&h); err != nil || h.Magic != checkpointMagic || h.Sum != c.id() {
 		return nil, other
 	}
-	if h.Weights < 0 || h.Optimiser < 0 || int64(h.Weights) > st.Size() || int64(h.Optimiser) > st.Size() {
+	left := st.Size() - (4096 - head.N)
+	if numbers := left / 4; left%4 != 0 || h.Weights < 0 || int64(h.Weights) > numbers || int64(h.Optimiser) != numbers-int64(h.Weights) {
 		return nil, other
 	}
 	s := &train.State[float32]{Epoch: h.Epoch, Step: h.Step, Weights: make([]float32, h.Weights), Optimiser: make([]float32, h.Optimiser)}
-	at := 4096 - head.N
-	if st.Size()-at != 4*int64(h.Weights+h.Optimiser) {
-		return nil, other
-	}
 	if err := errors.Join(binary.Read(r, binary.LittleEndian, s.Weights), binary.Read(r, binary.LittleEndian, s.Optimiser)); err != nil {
 		return nil, err
 	}

@@ -93,6 +93,9 @@ func (a *app) loss(ctx context.Context, f *lossFlags) error {
 	if err != nil {
 		return usagef("see `certify loss --help`", "%v", err)
 	}
+	if value.Loss-value.Loss != 0 {
+		return malformedf("scale the data, or look at the weights", "the loss is %v on %s", value.Loss, f.batch)
+	}
 	if f.grads != "" {
 		if err := writeAtomic(f.grads, func(w *os.File) error { return writeGradients(w, net, sources, value.grad) }); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"os"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func (a *app) poisonBound(ctx context.Context, f *poisonCertifyFlags) error {
 	if len(eps) > 1 && (f.out != "" || f.attack != "") {
 		return usagef("run it once for each", "-o and --attack keep one result, --eps names %d", len(eps))
 	}
+	if !(f.norm > 0 && f.rate > 0 && f.iterations > 0) { // 0 stands for a default in the library
+		return usagef("", "--norm-squared, --rate and --iterations must be positive")
+	}
 	show, end, err := a.ticker(f.progress)
 	if err != nil {
 		return err
@@ -66,7 +70,7 @@ func (a *app) poisonBound(ctx context.Context, f *poisonCertifyFlags) error {
 		r, err := a.poisonBoundOne(ctx, f, train, test, pair, filter, e, show)
 		if r != nil {
 			rows = append(rows, r)
-			g.add(texts[i], lossText(&r.Bound), lossText(r.Attack), lossText(r.Poisoned), lossText(r.Test), shareOf(r.TestErrors),
+			g.add(texts[i], boundText(r.Bound), lossText(r.Attack), lossText(r.Poisoned), lossText(r.Test), shareOf(r.TestErrors),
 				fmt.Sprintf("%.1f", r.Seconds))
 		}
 		if err != nil {
@@ -212,6 +216,16 @@ func (f *poisonCertifyFlags) filter() (*poison.Filter, error) {
 		return nil, usagef("write 0,1, or 0,inf for values that are not negative", "--range: %q is no range", f.limits)
 	}
 	return out, nil
+}
+
+// boundText writes an upper bound as lossText does, rounded up: what is printed is a bound too.
+func boundText(v float64) string {
+	s := lossText(&v)
+	if shown, ok := new(big.Rat).SetString(s); ok && shown.Cmp(new(big.Rat).SetFloat64(v)) < 0 {
+		above := v + 1e-5
+		s = lossText(&above)
+	}
+	return s
 }
 
 // lossText writes a loss, and nothing for nil.

@@ -135,6 +135,10 @@ func (f *poisonCertifyFlags) checkRecords(ctx context.Context, text []byte) ([]s
 	if err := r.Check(ctx, train, test, f.workers, nil); err != nil {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("holds: %d items have the recorded answers and withstand the recorded poison (%s)", len(r.Items),
-		r.Parameters.Method)}, nil
+	says := []string{fmt.Sprintf("holds: %d items have the recorded answers and withstand the recorded poison (%s)", len(r.Items),
+		r.Parameters.Method)}
+	for _, s := range r.Parameters.Assumptions() {
+		says = append(says, "assumed: "+s)
+	}
+	return says, nil
 }

@@ -31,7 +31,7 @@ func (a *app) poisonRecords(ctx context.Context, f *poisonCertifyFlags) error {
 	if err != nil && !interrupted {
 		return poisonError(err)
 	}
-	if len(r.Items) > 0 {
+	if r != nil && len(r.Items) > 0 { // an error may have come first
 		r.Train.Spec, r.Test.Spec = f.data, f.test
 		if err := f.keep(func(w *os.File) error { return r.Write(w) }); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.D
 		kinds = kinds[:1]
 	}
 	object := map[string]any{"schema": "certify.poison-records/1", "parameters": r.Parameters, "items": len(r.Items),
-		"seconds": wall.Seconds()}
+		"seconds": wall.Seconds(), "assumptions": r.Parameters.Assumptions()}
 	g := &grid{head: []string{"poisoned items"}, right: map[string]bool{}}
 	columns := [][]int{}
 	right := 0
@@ -126,10 +126,17 @@ func (a *app) printRecords(f *poisonCertifyFlags, r *poison.Records, wall time.D
 	}
 	cells := []any{"median"}
 	for _, radii := range columns {
-		cells = append(cells, max(radii[len(radii)/2], 0))
+		if m := radii[len(radii)/2]; m >= 0 {
+			cells = append(cells, m)
+		} else {
+			cells = append(cells, "-") // nothing is certain, not even without poison
+		}
 	}
 	g.add(cells...)
 	g.text(a.out)
+	for _, s := range r.Parameters.Assumptions() {
+		a.notef("assumed   %s", s)
+	}
 	a.notef("right without poison: %s of %d items   %s", percent(right, len(r.Items)), len(r.Items), clock(wall))
 	return nil
 }

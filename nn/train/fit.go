@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -79,6 +80,9 @@ func (e *DivergedError) Error() string {
 	return fmt.Sprintf("train: the loss is %v in epoch %d, step %d: try a smaller learning rate", e.Loss, e.Epoch, e.Step)
 }
 
+// maxCount bounds what a recipe counts, so that sums with numbers of rows do not overflow.
+const maxCount = 1 << 30
+
 // withDefaults fills in what 0 stands for, or returns what is wrong.
 func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Epochs == 0 {
@@ -105,6 +109,9 @@ func (r Recipe) withDefaults() (Recipe, error) {
 	if r.Epochs < 0 || r.Batch < 0 || r.Workers < 0 || r.Shard < 0 || r.Shift < 0 {
 		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d, shifts of %d, %d workers: none may be negative",
 			r.Epochs, r.Batch, r.Shard, r.Shift, r.Workers)
+	}
+	if most := max(r.Epochs, r.Batch, r.Shard); most > maxCount {
+		return r, fmt.Errorf("train: %d epochs, batches of %d in shards of %d: each is at most %d", r.Epochs, r.Batch, r.Shard, maxCount)
 	}
 	for _, v := range []struct {
 		name  string
@@ -209,6 +216,9 @@ func newTrainer[T kernel.Float](net *Net[T], data *Samples[T], r Recipe, h Hooks
 	var err error
 	if t.rec, err = objective.Record(program, net); err != nil {
 		return nil, fmt.Errorf("train: %w", err)
+	}
+	if t.rec.Margins && len(data.Labels) == 0 {
+		return nil, errors.New("train: the objective needs a label for every row, not probabilities alone")
 	}
 	outputs := []tape.Value{t.rec.Logits}
 	if t.rec.Worst != nil {
@@ -332,6 +342,9 @@ func (t *trainer[T]) fill(ctx context.Context) error {
 	}
 	if err := b.check(in, classes); err != nil {
 		return fmt.Errorf("train: after augment: %w", err)
+	}
+	if t.rec.Margins && len(b.Labels) == 0 {
+		return errors.New("train: after augment: the objective needs a label for every row")
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -415,5 +416,17 @@ func TestShift(t *testing.T) {
 	}
 	if _, err := Fit(ctx, mustNew[float64](t, 1, []int{24}, Dense{2}), data, Recipe{Shift: 1}, Hooks[float64]{}); err == nil {
 		t.Error("rows that are no pictures: accepted")
+	}
+}
+
+// TestFitRefusesHuge wants counts refused whose sums overflow: with them no step was taken, and a network came out.
+func TestFitRefusesHuge(t *testing.T) {
+	for _, r := range []Recipe{{Epochs: math.MaxInt}, {Batch: math.MaxInt}, {Shard: math.MaxInt}} {
+		net := mustNew[float32](t, 1, []int{2}, Dense{2})
+		_, err := Fit(ctx, net, &Samples[float32]{X: []float32{1, 2, 3, 4}, Labels: []int{0, 1}}, r, Hooks[float32]{
+			Epoch: func(State[float32], Progress) error { return errors.New("trained") }})
+		if err == nil || !strings.Contains(err.Error(), "at most") {
+			t.Errorf("%+v: %v", r, err)
+		}
 	}
 }

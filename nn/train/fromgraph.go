@@ -49,10 +49,31 @@ func FromGraph[T kernel.Float](g *nn.Graph) (*Net[T], []Source, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	for i := range net.stages {
+		if s := &net.stages[i]; !s.reads(r.shapes[i]) {
+			return nil, nil, fmt.Errorf("train: %s reads numbers of shape %v in the graph, and %v in a sequence of layers", s.Name,
+				r.shapes[i], s.In)
+		}
+	}
 	for i, p := range net.params {
 		copyTo(p.Data, r.data[i], &r.sources[i])
 	}
 	return net, r.sources, nil
+}
+
+// reads reports whether a stage is the same function on what a graph has of this shape: only a Dense and a ReLU do not mind in
+// which way a row is folded.
+func (s *Stage) reads(shape []int) bool {
+	if op.Size(shape) != op.Size(s.In) {
+		return false
+	}
+	switch s.Layer.(type) {
+	case ReLU:
+		return true
+	case Dense:
+		return len(shape) > 0 && shape[0] == 1
+	}
+	return len(shape) > 0 && shape[0] == 1 && slices.Equal(shape[1:], s.In)
 }
 
 func copyTo[T kernel.Float](to []T, data []float64, s *Source) {
@@ -75,6 +96,7 @@ type graphReader struct {
 	g       *nn.Graph
 	at      int // the value computed last
 	layers  []Layer
+	shapes  [][]int     // per layer: of what it reads
 	data    [][]float64 // nil for zeros
 	sources []Source
 	biased  bool // the last layer's bias came from the graph, or can no longer come
@@ -91,7 +113,7 @@ func (r *graphReader) node(n *nn.Node) error {
 		return nil, fmt.Errorf("input %d is no constant", i+1)
 	}
 	other := 1
-	if n.In[0] != r.at {
+	if len(n.In) == 0 || n.In[0] != r.at {
 		if n.Type != "Add" || len(n.In) != 2 || n.In[1] != r.at {
 			return fmt.Errorf("it does not follow the node before: only sequences can be trained")
 		}
@@ -111,29 +133,38 @@ func (r *graphReader) node(n *nn.Node) error {
 	case "Flatten", "Reshape", "Identity", "Dropout", "Squeeze", "Unsqueeze":
 		return nil
 	case "Relu":
-		r.layers, r.biased = append(r.layers, ReLU{}), true
+		r.add(ReLU{}, shape)
+		r.biased = true
 		return nil
 	case "Add":
+		if op.Size(r.g.Values[r.at].Shape) != op.Size(shape) {
+			return fmt.Errorf("a bias needs one number for each output of a dense layer")
+		}
 		return r.addBias(w)
 	case "Gemm":
-		return r.gemm(n, w, b)
+		return r.gemm(n, w, b, shape)
 	case "MatMul":
 		if len(shape) != 2 || w == nil || len(w.Shape) != 2 {
 			return fmt.Errorf("want a row times a constant matrix")
 		}
-		r.affine(Dense{w.Shape[1]}, w, nil, false)
+		r.affine(Dense{w.Shape[1]}, w, nil, false, shape)
 		return nil
 	case "Conv":
-		return r.conv(n, w, b)
+		return r.conv(n, w, b, shape)
 	case "BatchNormalization":
-		return r.norm(n)
+		return r.norm(n, shape)
 	}
 	return fmt.Errorf("it cannot be trained")
 }
 
+// add adds a layer that reads numbers of a shape.
+func (r *graphReader) add(l Layer, shape []int) {
+	r.layers, r.shapes = append(r.layers, l), append(r.shapes, shape)
+}
+
 // affine adds a layer with a weight and a bias, nil for zeros.
-func (r *graphReader) affine(l Layer, w, b *nn.Value, transposed bool) {
-	r.layers = append(r.layers, l)
+func (r *graphReader) affine(l Layer, w, b *nn.Value, transposed bool, shape []int) {
+	r.add(l, shape)
 	r.data = append(r.data, w.Const.Data, nil)
 	r.sources = append(r.sources, Source{w.Name, w.Shape, transposed}, Source{})
 	r.biased = false
@@ -160,7 +191,7 @@ func (r *graphReader) addBias(b *nn.Value) error {
 	return nil
 }
 
-func (r *graphReader) gemm(n *nn.Node, w, b *nn.Value) error {
+func (r *graphReader) gemm(n *nn.Node, w, b *nn.Value, shape []int) error {
 	number := func(name string) float64 {
 		if a, ok := n.Attrs[name]; ok {
 			return a.F
@@ -178,11 +209,11 @@ func (r *graphReader) gemm(n *nn.Node, w, b *nn.Value) error {
 	if b != nil && len(b.Const.Data) != out {
 		return fmt.Errorf("a bias needs one number for each output")
 	}
-	r.affine(Dense{out}, w, b, transposed)
+	r.affine(Dense{out}, w, b, transposed, shape)
 	return nil
 }
 
-func (r *graphReader) conv(n *nn.Node, w, b *nn.Value) error {
+func (r *graphReader) conv(n *nn.Node, w, b *nn.Value, shape []int) error {
 	same := func(name string, otherwise int64) (int, bool) {
 		v := n.Attrs[name].Is
 		if len(v) == 0 {
@@ -203,11 +234,11 @@ func (r *graphReader) conv(n *nn.Node, w, b *nn.Value) error {
 		auto != "" && auto != "NOTSET" && auto != "VALID" {
 		return fmt.Errorf("want a convolution with a constant square kernel, the same stride and padding on all sides, and one group")
 	}
-	r.affine(Conv2D{w.Shape[0], w.Shape[2], stride, pad}, w, b, false)
+	r.affine(Conv2D{w.Shape[0], w.Shape[2], stride, pad}, w, b, false, shape)
 	return nil
 }
 
-func (r *graphReader) norm(n *nn.Node) error {
+func (r *graphReader) norm(n *nn.Node, shape []int) error {
 	if e, ok := n.Attrs["epsilon"]; ok && e.F != float64(float32(1e-5)) {
 		return fmt.Errorf("epsilon is %v: want 1e-5", e.F)
 	}
@@ -215,12 +246,13 @@ func (r *graphReader) norm(n *nn.Node) error {
 		return fmt.Errorf("it must follow a convolution or a dense layer")
 	}
 	for _, i := range n.In[1:5] {
-		v := &r.g.Values[i]
-		if v.Const == nil {
-			return fmt.Errorf("its parameters are no constants")
+		if i < 0 || r.g.Values[i].Const == nil || len(shape) < 2 || len(r.g.Values[i].Const.Data) != shape[1] {
+			return fmt.Errorf("its parameters are no constants, one for each channel")
 		}
+		v := &r.g.Values[i]
 		r.data, r.sources = append(r.data, v.Const.Data), append(r.sources, Source{Name: v.Name, Shape: v.Shape})
 	}
-	r.layers, r.biased = append(r.layers, BatchNorm{}), true
+	r.add(BatchNorm{}, shape)
+	r.biased = true
 	return nil
 }

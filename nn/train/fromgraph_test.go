@@ -84,3 +84,56 @@ func TestFromGraphForms(t *testing.T) {
 		t.Errorf("a Sigmoid: %v", err)
 	}
 }
+
+// TestFromGraphShapes wants graphs refused in which what only changes shapes makes a layer another function than that of a net.
+func TestFromGraphShapes(t *testing.T) {
+	node := func(kind string, attrs map[string]op.Attr, out string, in ...string) nn.DraftNode {
+		return nn.DraftNode{Node: op.Node{Name: kind + out, Type: kind, Opset: 13, Attrs: attrs, Outputs: 1}, In: in, Out: []string{out}}
+	}
+	ones := func(name string, shape ...int) nn.DraftConst {
+		c := &op.Tensor{Type: op.Float32, Shape: shape, Data: make([]float64, op.Size(shape))}
+		for i := range c.Data {
+			c.Data[i] = float64(i%3) + 1
+		}
+		return nn.DraftConst{Name: name, Tensor: c}
+	}
+	shape := func(name string, v ...float64) nn.DraftConst {
+		return nn.DraftConst{Name: name, Tensor: &op.Tensor{Type: op.Int64, Shape: []int{len(v)}, Data: v}}
+	}
+	norm := func(n int) []nn.DraftConst {
+		return []nn.DraftConst{ones("s", n), ones("o", n), ones("m", n), ones("v", n)}
+	}
+	for _, c := range []struct {
+		name   string
+		consts []nn.DraftConst
+		nodes  []nn.DraftNode
+	}{
+		{"planes become lines", []nn.DraftConst{ones("A", 4, 1, 3, 3), shape("S", 1, 1, 8, 8), ones("B", 1, 1, 3, 3)},
+			[]nn.DraftNode{node("Conv", nil, "h", "x", "A"), node("Reshape", nil, "r", "h", "S"), node("Conv", nil, "y", "r", "B")}},
+		{"height becomes width", []nn.DraftConst{ones("A", 4, 1, 3, 3), shape("S", 1, 4, 2, 8), ones("B", 1, 4, 2, 2)},
+			[]nn.DraftNode{node("Conv", nil, "h", "x", "A"), node("Reshape", nil, "r", "h", "S"), node("Conv", nil, "y", "r", "B")}},
+		{"a batch", []nn.DraftConst{ones("A", 4, 1, 3, 3), shape("S", 4, 16), ones("B", 16, 2)},
+			[]nn.DraftNode{node("Conv", nil, "h", "x", "A"), node("Reshape", nil, "r", "h", "S"), node("Gemm", nil, "y", "r", "B")}},
+		{"a norm of every number", append(norm(64), ones("A", 4, 1, 3, 3)), []nn.DraftNode{node("Conv", nil, "h", "x", "A"),
+			node("Flatten", nil, "r", "h"), node("BatchNormalization", nil, "y", "r", "s", "o", "m", "v")}},
+		{"a sum that is a matrix", []nn.DraftConst{ones("A", 36, 3), ones("b", 3, 1)}, []nn.DraftNode{node("Flatten", nil, "f", "x"),
+			node("MatMul", nil, "h", "f", "A"), node("Add", nil, "y", "h", "b")}},
+	} {
+		g, err := nn.Build(&nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, 1, 6, 6}}},
+			Outputs: []nn.DraftPort{{Name: "y"}}, Nodes: c.nodes, Consts: c.consts})
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					t.Errorf("%s: panic: %v", c.name, p)
+				}
+			}()
+			if _, _, err := FromGraph[float64](g); err == nil {
+				t.Errorf("%s: no error", c.name)
+			}
+		}()
+	}
+}

@@ -25,6 +25,8 @@ type Recorded struct {
 	// Worst, if not nil, holds logits such that a row counts as certified in training when that of its label is the largest: what a
 	// bound says that others can reach.
 	Worst *tape.Value
+	// Margins says that rows must have labels, over which bounds are taken: probabilities alone are an error.
+	Margins bool
 	// Begin, if not nil, is called before every step to set scalars. It returns the radius of the step, for Progress.
 	Begin func(m Moment, set func(tape.Scalar, float64)) (eps float64)
 }

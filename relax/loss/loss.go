@@ -161,7 +161,7 @@ func (o *objective[T]) Record(t *tape.Tape[T], net *train.Net[T]) (train.Recorde
 	if o.Method != "natural" {
 		loss = t.Blend(t.CrossEntropy(clean, r.one), r.kappa, loss, r.notKappa)
 	}
-	return train.Recorded{Loss: loss, Logits: clean, Worst: worst, Begin: r.begin}, nil
+	return train.Recorded{Loss: loss, Logits: clean, Worst: worst, Margins: worst != nil, Begin: r.begin}, nil
 }
 
 // begin sets the scalars of a step.

@@ -261,3 +261,22 @@ func TestRamp(t *testing.T) {
 		t.Errorf("%v after a quarter of the ramp", v)
 	}
 }
+
+// TestWantsLabels: margins over a label are of no use to rows that have probabilities alone, and must not be made up for them.
+func TestWantsLabels(t *testing.T) {
+	for _, s := range cases() {
+		o, err := New[float32](s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		net, err := train.New[float32](1, nets[0].input, nets[0].layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		soft := &train.Samples[float32]{X: drawn[float32](1, 12, 1), Soft: []float32{0.5, 0.5, 0, 0, 0, 0, 0.25, 0.75}}
+		_, err = train.Fit(ctx, net, soft, train.Recipe{Workers: 1}, train.Hooks[float32]{Objective: o})
+		if want := s.Method != "natural" && s.Method != "pgd"; (err != nil) != want {
+			t.Errorf("%s: %v", s.Method, err)
+		}
+	}
+}

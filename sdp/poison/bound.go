@@ -132,8 +132,8 @@ type averaging struct {
 }
 
 func newAveraging(n int, o Options) *averaging {
-	// Rounding must not carry θ out of the ball.
-	rho := math.Sqrt(o.NormSquared) * (1 - 1e-12)
+	// Rounding must not carry θ out of the ball, nor the checker's bound on its norm, which charges 2u for every number.
+	rho := math.Sqrt(o.NormSquared) * (1 - 1e-12 - 0x1p-51*float64(n))
 	return &averaging{z: make([]float64, n), theta: make([]float64, n), lambda: 1 / o.Rate, rho: rho}
 }
 

@@ -109,7 +109,8 @@ func (f *Filter) Assumptions() []string {
 	centroids := "the defence knows the centroids and radii of the clean data (oracle), and the attacker cannot move them"
 	if f.Moving {
 		centroids = "the defence knows the radii of the clean data (oracle); its centroids are those of clean and poisoned data " +
-			"that it leaves: it removes items, and takes centroids again, until all poisoned items that are left pass"
+			"that it leaves: it removes items, and takes centroids again, until all poisoned items that are left pass; an item that it " +
+			"removes moves no centroid"
 	}
 	return []string{
 		"the bound is on the mean hinge loss on the clean training data; it says nothing about test data by itself",
@@ -141,6 +142,9 @@ func (s *Search) Certificate(spec string, classes [2]int, b *Binary, f *Filter, 
 	}
 	for k, m := range s.Multipliers {
 		c.Multipliers[k] = PairForm(m)
+	}
+	if n := sumSquaresUp(c.Theta); !(n <= c.NormSquared) {
+		return nil, fmt.Errorf("poison: ‖θ‖² may be %v, above %v", n, c.NormSquared)
 	}
 	// The search adds in float32; what is claimed is what the checker will find, and a little.
 	if c.Bound, err = c.evaluate(b, f); err != nil {

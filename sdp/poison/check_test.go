@@ -297,3 +297,19 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestCheckManyFeatures wants a certificate at the edge of the ball accepted, however many features add to the rounding of a norm.
+func TestCheckManyFeatures(t *testing.T) {
+	b := blobs(rand.New(rand.NewPCG(20, 20)), 4, 100000, false)
+	f := &Filter{SpherePercent: 100, Low: math.Inf(-1), High: math.Inf(1)}
+	if err := f.Fit(b); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := certified(t, b, f, Options{Epsilon: 0.1, NormSquared: 1e-8, Iterations: 10})
+	if n := sumSquaresUp(c.Theta); n < 0.999e-8 {
+		t.Fatalf("‖θ‖² = %v is not at the edge", n)
+	}
+	if _, err := c.Check(b); err != nil {
+		t.Error(err)
+	}
+}

@@ -266,3 +266,19 @@ func TestLinearSolves(t *testing.T) {
 		}
 	}
 }
+
+// TestLinearOverflow wants an error, not a panic or a number of flips, where α is not finite or so large that a flip overflows.
+func TestLinearOverflow(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct{ train, test float64 }{{1, 1e308}, {1e-3, 1e306}, {1, 0x1p970}} {
+		b := &Binary{D: 1, X: []float64{-c.train, c.train, c.train / 2}, Y: []int8{-1, 1, 1}}
+		l, err := NewLinear(b, 1e-9, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := l.Certify(ctx, &Binary{D: 1, X: []float64{c.test, -c.test}, Y: make([]int8, 2)}, 0.1, nil)
+		if err == nil {
+			t.Errorf("items of %v, tested at %v: %+v", c.train, c.test, records)
+		}
+	}
+}

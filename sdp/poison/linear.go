@@ -52,14 +52,20 @@ func NewLinear(b *Binary, ridge float64, workers int) (*Linear, error) {
 	return l, nil
 }
 
-// contributions writes α_i(x)·y_i of an item.
-func (l *Linear) contributions(dst, beta, x []float64) {
+// maxContribution bounds a contribution, so that twice one and sums of them are finite.
+const maxContribution = 0x1p960
+
+// contributions writes α_i(x)·y_i of an item, and reports whether all are at most maxContribution.
+func (l *Linear) contributions(dst, beta, x []float64) bool {
 	copy(beta, x)
 	beta[l.d-1] = 1
 	substitute(l.factor, beta, l.d, 1)
 	for i := range dst {
-		dst[i] = l.y[i] * kernel.Dot(l.phi[i*l.d:(i+1)*l.d], beta)
+		if dst[i] = l.y[i] * kernel.Dot(l.phi[i*l.d:(i+1)*l.d], beta); !(math.Abs(dst[i]) <= maxContribution) {
+			return false
+		}
 	}
+	return true
 }
 
 // A FlipRecord is what is certain about the answer for one item.
@@ -70,7 +76,8 @@ type FlipRecord struct {
 }
 
 // Certify returns a record for every item, with the smoothed classifier for q > 0. done is called after each, one call at a time,
-// unless it is nil. When ctx ends, the records that are there are returned with its error; others have the class 0.
+// unless it is nil. When ctx ends, the records that are there are returned with its error; others have the class 0. It is an
+// error if an item's α are too large for float64.
 func (l *Linear) Certify(ctx context.Context, b *Binary, q float64, done func(done, total int)) ([]FlipRecord, error) {
 	if b.D != l.d-1 {
 		return nil, errors.New("poison: the items do not go with the training data")
@@ -82,12 +89,17 @@ func (l *Linear) Certify(ctx context.Context, b *Binary, q float64, done func(do
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	var lock sync.Mutex
-	count := 0
+	count, wrong := 0, b.Len() // the first item whose α are too large
 	for range l.workers {
 		wg.Go(func() {
 			g, beta := make([]float64, l.n), make([]float64, l.d)
 			for i := int(next.Add(1)) - 1; i < b.Len() && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				l.contributions(g, beta, b.Row(i))
+				if !l.contributions(g, beta, b.Row(i)) {
+					lock.Lock()
+					wrong = min(wrong, i)
+					lock.Unlock()
+					return // items before this one are at work, and so the first is found
+				}
 				positive, radius := flipsToChange(g)
 				r := FlipRecord{Class: -1, Exact: radius}
 				if positive {
@@ -108,5 +120,8 @@ func (l *Linear) Certify(ctx context.Context, b *Binary, q float64, done func(do
 		})
 	}
 	wg.Wait()
+	if wrong < b.Len() {
+		return nil, fmt.Errorf("poison: the regression overflows for item %d: scale the data, or use a larger ridge", wrong)
+	}
 	return out, ctx.Err()
 }

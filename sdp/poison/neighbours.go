@@ -96,7 +96,7 @@ func (n *Neighbours) ranked(x []float64) []int {
 	}
 	keep := 2 * n.K
 	all := make([]near, 0, min(2*keep, n.set.Len()))
-	worst := near{distance: math.Inf(1)} // of those that are kept for certain
+	worst := near{math.Inf(1), math.MaxInt} // of those that are kept for certain; distances may overflow
 	for i := range n.set.Len() {
 		sq := 0.0
 		for j, v := range n.set.Item(i) {

@@ -155,3 +155,20 @@ func TestNeighboursRanked(t *testing.T) {
 		}
 	}
 }
+
+// TestNeighboursFar deletes the first of items that are all infinitely far: the next one must have been a voter already.
+func TestNeighboursFar(t *testing.T) {
+	s := &data.Set{Shape: []int{1}, X: []float64{1e200, 1e200}, Labels: []int{0, 1}, Names: []string{"0", "1"}}
+	n, err := NewNeighbours(s, 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := n.Certify([]float64{0})
+	less, err := NewNeighbours(s.Select([]int{1}), 3, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := less.Certify([]float64{0}); got.Changes > 0 && after.Class != got.Class {
+		t.Errorf("%+v, but with one item less it is %d", got, after.Class)
+	}
+}

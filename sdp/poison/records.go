@@ -40,6 +40,29 @@ type Parameters struct {
 	Seed      uint64  `json:"seed,omitempty"`       // dpa with copies
 }
 
+// Assumptions are what the statement about an item rests on, in sentences for its readers.
+func (p *Parameters) Assumptions() []string {
+	classes := fmt.Sprintf("there are %d classes, whatever the data: an item with another label is an error, not an item", p.Classes)
+	constant := "how values are scaled does not depend on the data"
+	switch p.Method {
+	case MethodVotes:
+		counts := "a changed item, or label, is one deleted and one inserted"
+		if p.FlipsOnly {
+			counts = "a flipped label is one change; a changed item is one deleted and one inserted"
+		}
+		return []string{classes, constant, counts,
+			"models are trained by this program on processors that round and order sums as this one does"}
+	case MethodFlips:
+		out := []string{"the attacker changes labels to the other one of the two classes; items themselves, and how many there are, stay"}
+		if p.Flip > 0 {
+			out = append(out, fmt.Sprintf("every label is flipped at random with probability %v before training, and the answer is the "+
+				"class that comes out most often", p.Flip))
+		}
+		return out
+	}
+	return []string{classes, constant, "a changed item is one deleted and one inserted"}
+}
+
 // A Record is what is certain about the answer for one item: so many flips, or so many insertions and deletions in any mixture,
 // cannot change it. −1 says that nothing is certain, not even without poison.
 type Record struct {

@@ -81,7 +81,7 @@ func logMGF(contributions []float64, side, q, t float64) (value, slope, curve fl
 // withstands reports whether a probability of error below exp(logErr) stays below 1/2 when the attacker has flipped r labels.
 // Of those r, let k be flipped by the smoothing: k is Binomial(r, q) before and Binomial(r, 1−q) after the attack. By Neyman
 // and Pearson the worst event of a given probability before takes the largest k first. guard exceeds the rounding errors by
-// far: logarithms of binomials with r ≤ 10^7 are right to 10^−8.
+// far: logarithms of binomials with r ≤ 10^7, sums of three numbers below 2^28, are right to 10^−7.
 func withstands(r int, logErr, q float64) bool {
 	const guard = 1e-7
 	if r > 1e7 {
