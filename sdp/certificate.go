@@ -66,10 +66,7 @@ func Read(r io.Reader, g *nn.Graph) (*Certificate, error) {
 
 // bound returns the proved bound of two classes.
 func (c *Certificate) bound(i, j int) float64 {
-	if i < j {
-		i, j = j, i
-	}
-	return c.Pairs[i*(i-1)/2+j].Bound
+	return c.Pairs[pairOf(i, j)].Bound
 }
 
 // Margins returns, for every other class, a lower bound on the label's lead over it in the ball of radius eps around x in the norm L∞,

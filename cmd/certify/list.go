@@ -58,7 +58,7 @@ func operatorGrid() *grid {
 
 func lossGrid() *grid {
 	g := &grid{head: []string{"loss", "meaning"}}
-	for _, m := range loss.Methods() {
+	for _, m := range append(loss.Methods(), sdpLoss) {
 		g.add(m.Name, m.About)
 	}
 	return g

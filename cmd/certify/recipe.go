@@ -13,6 +13,7 @@ import (
 	"github.com/spai-project/certify/internal/kernel"
 	"github.com/spai-project/certify/nn/train"
 	"github.com/spai-project/certify/relax/loss"
+	"github.com/spai-project/certify/sdp"
 )
 
 // recipe is a training as a TOML file says it.
@@ -37,6 +38,7 @@ type recipe struct {
 		Reach  float64    `toml:"reach"`
 		Beta   [2]float64 `toml:"beta"`
 		Split  int        `toml:"split"`
+		Pairs  int        `toml:"pairs"`
 	} `toml:"loss"`
 
 	Train struct {
@@ -144,11 +146,22 @@ func (r *recipe) net(input []int) (*train.Net[float32], error) {
 	return n, nil
 }
 
+// sdpLoss is the loss that package sdp has.
+var sdpLoss = loss.Method{Name: "sdp", About: "the semidefinite bound of networks with one layer of ReLUs (Raghunathan et al. 2018)"}
+
 // objective makes the loss.
 func objective[T kernel.Float](r *recipe) (train.Objective[T], error) {
 	l := r.Loss
-	return loss.New[T](loss.Settings{Method: l.Method, Eps: l.Eps, Norm: l.Norm, Lower: l.Clip[0], Upper: l.Clip[1], Ramp: l.Ramp, Kappa: l.Kappa,
-		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Seed: r.Seed})
+	settings := loss.Settings{Method: l.Method, Eps: l.Eps, Norm: l.Norm, Lower: l.Clip[0], Upper: l.Clip[1], Ramp: l.Ramp, Kappa: l.Kappa,
+		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Seed: r.Seed}
+	if l.Method == sdpLoss.Name {
+		settings.Method = "natural"
+		if err := settings.Check(); err != nil {
+			return nil, err
+		}
+		return sdp.NewObjective[T](settings, sdp.RegulariserOptions{Pairs: l.Pairs}), nil
+	}
+	return loss.New[T](settings)
 }
 
 // training makes what nn/train calls a recipe.

@@ -45,7 +45,7 @@ const recipeHelp = `A recipe is a TOML file:
   lr = 1e-3
   schedule = "step 0.2 at 0.7 0.9"   # or constant, cosine, onecycle
 
-Other keys: test, input; in [loss] alpha, part, steps, reach, beta, split; in [train] optimiser (adam, sgd),
+Other keys: test, input; in [loss] alpha, part, steps, reach, beta, split, norm, pairs; in [train] optimiser (adam, sgd),
 momentum, weight_decay, l1, longest_gradient, shard, shift (pixels that pictures are moved at random).`
 
 func (a *app) trainCmd() *cobra.Command {

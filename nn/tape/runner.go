@@ -116,8 +116,8 @@ func (r *Runner[T]) begin(params []T, b Batch[T]) error {
 	}
 	for i := range r.t.nodes {
 		if n := &r.t.nodes[i]; n.kind == derivedKind {
-			from := r.t.nodes[n.in[0].index].from
-			n.derive.Forward(r.derived[n.from:][:n.width], params[from:][:n.width])
+			of := &r.t.nodes[n.in[0].index]
+			n.derive.Forward(r.derived[n.from:][:n.width], params[of.from:][:of.width])
 		}
 	}
 	return nil
@@ -294,8 +294,8 @@ func (r *Runner[T]) gradient(ctx context.Context) ([]T, error) {
 	g, derived := r.grads[0][:r.t.params], r.grads[0][r.t.params:]
 	for i := range r.t.nodes {
 		if n := &r.t.nodes[i]; n.kind == derivedKind {
-			from := r.t.nodes[n.in[0].index].from
-			n.derive.Backward(r.derived[n.from:][:n.width], derived[n.from:][:n.width], r.params[from:][:n.width], g[from:][:n.width])
+			of := &r.t.nodes[n.in[0].index]
+			n.derive.Backward(r.derived[n.from:][:n.width], derived[n.from:][:n.width], r.params[of.from:][:of.width], g[of.from:][:of.width])
 		}
 	}
 	return g, nil

@@ -43,7 +43,7 @@ type Op[T kernel.Float] interface {
 	Backward(c *Context[T], out, dout []T, in, din [][]T)
 }
 
-// A Derivation makes a value of a parameter, number by number.
+// A Derivation makes a value of parameters. It runs once per run, before the shards, and its Backward after them.
 type Derivation[T kernel.Float] interface {
 	Forward(out, in []T)
 	// Backward adds to din.
@@ -111,14 +111,15 @@ func (t *Tape[T]) Param(from, n int) Value {
 	return t.add(node[T]{kind: paramKind, width: n, from: from, active: true})
 }
 
-// Derive returns a value of the same length that is computed from a parameter once per run.
-func (t *Tape[T]) Derive(d Derivation[T], param Value) Value {
+// Derive returns a value of so many numbers that is computed from a parameter once per run. d must serve one Runner only if it has a
+// state of its own.
+func (t *Tape[T]) Derive(width int, d Derivation[T], param Value) Value {
 	p := t.node(param)
 	if p.kind != paramKind {
 		panic("tape: derived from what is no parameter")
 	}
-	t.derived += p.width
-	return t.add(node[T]{kind: derivedKind, width: p.width, from: t.derived - p.width, derive: d, in: []Value{param}, active: true})
+	t.derived += width
+	return t.add(node[T]{kind: derivedKind, width: width, from: t.derived - width, derive: d, in: []Value{param}, active: true})
 }
 
 // Record adds an operation whose output has so many numbers per row and copy. op makes an instance for a worker.

@@ -70,7 +70,7 @@ func New[T kernel.Float](s Settings) (train.Objective[T], error) {
 	if s.Lower == 0 && s.Upper == 0 {
 		s.Lower, s.Upper = math.Inf(-1), math.Inf(1)
 	}
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return nil, err
 	}
 	return &objective[T]{s}, nil
@@ -79,7 +79,8 @@ func New[T kernel.Float](s Settings) (train.Objective[T], error) {
 // bounded reports whether the range of valid inputs has ends.
 func (s *Settings) bounded() bool { return !math.IsInf(s.Lower, -1) || !math.IsInf(s.Upper, 1) }
 
-func (s *Settings) check() error {
+// Check returns what is wrong with the settings.
+func (s *Settings) Check() error {
 	if !slices.ContainsFunc(methods, func(m Method) bool { return m.Name == s.Method }) {
 		names := make([]string, len(methods))
 		for i, m := range methods {
@@ -108,8 +109,8 @@ func (s *Settings) check() error {
 	return nil
 }
 
-// ramp returns the part of the radius that a training has after so many epochs.
-func (s *Settings) ramp(epochs float64) float64 {
+// Ramped returns the part of the radius that a training has after so many epochs.
+func (s *Settings) Ramped(epochs float64) float64 {
 	from, to := s.Ramp[0], s.Ramp[1]
 	switch {
 	case epochs >= to:
@@ -166,7 +167,7 @@ func (o *objective[T]) Record(t *tape.Tape[T], net *train.Net[T]) (train.Recorde
 
 // begin sets the scalars of a step.
 func (r *recorder[T]) begin(m train.Moment, set func(tape.Scalar, float64)) float64 {
-	part := r.ramp(m.Epochs)
+	part := r.Ramped(m.Epochs)
 	eps, kappa := r.Eps*part, between(r.Settings.Kappa, part)
 	set(r.one, 1)
 	set(r.eps, eps)

@@ -251,13 +251,13 @@ func TestRamp(t *testing.T) {
 	s := Settings{Ramp: [2]float64{1, 5}}
 	last := 0.0
 	for e := 0.0; e <= 6; e += 1.0 / 64 {
-		v := s.ramp(e)
+		v := s.Ramped(e)
 		if v < last || v-last > 0.021 || e <= 1 && v != 0 || e >= 5 && v != 1 {
 			t.Fatalf("%v after %v epochs, %v before", v, e, last)
 		}
 		last = v
 	}
-	if v := s.ramp(2); v > 0.08 {
+	if v := s.Ramped(2); v > 0.08 {
 		t.Errorf("%v after a quarter of the ramp", v)
 	}
 }

@@ -84,10 +84,10 @@ func (r *recorder[T]) interval(i int, box tape.Value) tape.Value {
 	switch l := s.Layer.(type) {
 	case train.Dense:
 		p := train.Values(r.Tape, s)
-		return r.IntervalDense(box, p[0], r.Derive(tape.Abs[T]{}, p[0]), &p[1], l.Out)
+		return r.IntervalDense(box, p[0], r.abs(p[0]), &p[1], l.Out)
 	case train.Conv2D:
 		p := train.Values(r.Tape, s)
-		return r.IntervalConv(box, p[0], r.Derive(tape.Abs[T]{}, p[0]), &p[1], l.Geometry(s.In))
+		return r.IntervalConv(box, p[0], r.abs(p[0]), &p[1], l.Geometry(s.In))
 	case train.BatchNorm:
 		return r.IntervalNormalise(box, r.norms[i], s.In[0])
 	case train.ReLU:
@@ -95,3 +95,6 @@ func (r *recorder[T]) interval(i int, box tape.Value) tape.Value {
 	}
 	panic(fmt.Sprintf("loss: no interval bounds for a %T", s.Layer))
 }
+
+// abs records |w|.
+func (r *recorder[T]) abs(w tape.Value) tape.Value { return r.Derive(r.Width(w), tape.Abs[T]{}, w) }
