@@ -137,7 +137,7 @@ func (r *l2run) layer(k int) {
 		e := g*(mag+math.Abs(l.b[i])) + 0x1p-700
 		off += e * e
 	}
-	b.Rho = up(up(r.net.sigma[k]*radius) + rootUp(off*loose))
+	b.Rho = up(up(r.net.sigma[k]*radius) + rootUp(off*loose+0x1p-1000)) // squares may underflow
 	rows := make([]float64, 2*l.out*l.out)
 	for i := range l.out {
 		rows[i*l.out+i], rows[(l.out+i)*l.out+i] = 1, -1
