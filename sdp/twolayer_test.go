@@ -3,9 +3,11 @@ package sdp
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/spai-project/certify/internal/exact"
@@ -310,4 +312,28 @@ func TestFormSlack(t *testing.T) {
 	if !rounded {
 		t.Error("nothing was rounded")
 	}
+}
+
+// TestReadIsBounded: a file longer than any certificate of the network is not read to its end.
+func TestReadIsBounded(t *testing.T) {
+	g := mlp(t, randomLayers(rand.New(rand.NewPCG(3, 9)), 4, 5, 3)...)
+	const zeros = 1 << 24
+	r := &counted{r: io.MultiReader(strings.NewReader(`{"pairs":[{"c":[0`), strings.NewReader(strings.Repeat(",0", zeros)))}
+	if _, err := Read(r, g); !errors.Is(err, ErrCertificate) {
+		t.Errorf("%v", err)
+	}
+	if r.n > 1<<20 {
+		t.Errorf("%d bytes were read", r.n)
+	}
+}
+
+type counted struct {
+	r io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
 }
