@@ -19,11 +19,18 @@ type L2 struct {
 	Box bool
 }
 
-// NewL2 reads a network of dense layers and ReLUs. The error wraps ErrShape for others.
+// NewL2 reads a network of dense layers and ReLUs. The error wraps ErrShape for others, and for layers that are too wide.
 func NewL2(p *prog.Program) (*L2, error) {
 	layers, err := readDense(p)
 	if err != nil {
 		return nil, err
+	}
+	widest, most := 0, 0
+	for _, l := range layers {
+		widest, most = max(widest, l.out), max(most, l.in, l.out)
+	}
+	if widest > maxWeights/max(most, 1) { // a row for each unit is passed back through all layers
+		return nil, fmt.Errorf("%w: a layer of %d units is too wide", ErrShape, widest)
 	}
 	n := &L2{layers: layers}
 	var prover Prover

@@ -337,3 +337,24 @@ func (c *counted) Read(p []byte) (int, error) {
 	c.n += n
 	return n, err
 }
+
+// TestTooLarge: networks for which a matrix would not fit in memory are refused.
+func TestTooLarge(t *testing.T) {
+	affine := func(out, in int) layer {
+		return layer{in: in, out: out, w: make([]float64, out*in), b: make([]float64, out)}
+	}
+	for _, ls := range [][]layer{
+		{affine(1<<18, 2), affine(2, 1<<18)}, // hidden units
+		{affine(2, 2), affine(1<<18, 2)},     // pairs of classes
+	} {
+		if _, err := TwoLayer(t.Context(), mlp(t, ls...), Options{}); !errors.Is(err, ErrShape) {
+			t.Errorf("two layers, %d hidden units: %v", ls[0].out, err)
+		}
+		if err := CheckCertificate(new(Certificate), mlp(t, ls...)); !errors.Is(err, ErrShape) {
+			t.Errorf("a certificate, %d hidden units: %v", ls[0].out, err)
+		}
+		if _, err := NewL2(netOf(t, mlp(t, ls...)).P); !errors.Is(err, ErrShape) {
+			t.Errorf("L2, %d hidden units: %v", ls[0].out, err)
+		}
+	}
+}
