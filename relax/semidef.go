@@ -230,4 +230,12 @@ func (s *LiftState) Decide(i int32, sign int8) *LiftState {
 }
 
 // Bytes is the memory a state takes.
-func (s *LiftState) Bytes() int64 { return int64(5*len(s.Fixed) + 4*len(s.y) + 128) }
+func (s *LiftState) Bytes() int64 { return stateBytes(len(s.Fixed)) }
+
+func stateBytes(open int) int64 { return int64((5+4*liftRank)*open + 128) }
+
+// RowBytes is the memory that a row and a state take.
+func (l *Lift) RowBytes() int64 {
+	m := len(l.open)
+	return stateBytes(m) + int64(12*m+8*len(l.active)+16*len(l.f.inC)+4*len(l.cols)+256)
+}
