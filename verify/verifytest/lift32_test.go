@@ -71,7 +71,8 @@ func TestSemidefiniteInBinary32(t *testing.T) {
 		limit := least + math.Abs(least)*[]float64{0x1p-24, 0, -0x1p-22, -0x1p-18, -0x1p-12, -0x1p-8}[r.IntN(6)]
 		p := query(t, lo, hi, []int{1}, limit)
 		for s := range counts {
-			opt := verify.Options{Semantics: verify.Semantics(s), Method: "semidefinite", NoAttack: true, Workers: 1 + k%2, Timeout: 40 * time.Millisecond}
+			opt := verify.Options{Semantics: verify.Semantics(s), Method: "semidefinite", NoAttack: true, Workers: 1 + k%2,
+				Timeout: 40 * time.Millisecond}
 			res, err := verify.Verify(context.Background(), g, p, opt)
 			if err != nil {
 				t.Fatal(err)
