@@ -72,7 +72,7 @@ func TestSemidefiniteInBinary32(t *testing.T) {
 		p := query(t, lo, hi, []int{1}, limit)
 		for s := range counts {
 			opt := verify.Options{Semantics: verify.Semantics(s), Method: "semidefinite", NoAttack: true, Workers: 1 + k%2,
-				Timeout: 40 * time.Millisecond}
+				Timeout: time.Second}
 			res, err := verify.Verify(context.Background(), g, p, opt)
 			if err != nil {
 				t.Fatal(err)
