@@ -66,11 +66,15 @@ func (n *Net) soleRelu() int {
 	return act
 }
 
-// liftWork is the number of multiply-adds that a proof may take: it is not interrupted.
-const liftWork = 4e9
+const (
+	// liftWork is the number of multiply-adds that a proof may take: it is not interrupted.
+	liftWork = 4e9
+	// liftSize is the number of entries that rows may have: they are written out, convolutions and stably active ones too.
+	liftSize = 1 << 26
+)
 
 // NewLift prepares f, a frame of a Liftable network whose bounds and scale are final. It returns nil if nothing is unstable, a
-// proof would take too long, or no bound could be offered.
+// proof would take too long, the rows too much memory, or no bound could be offered.
 func NewLift(f *Frame) *Lift {
 	n := f.Net
 	act := n.soleRelu()
@@ -85,7 +89,7 @@ func NewLift(f *Frame) *Lift {
 		}
 	}
 	m, k := len(l.open), len(l.cols)
-	if k == 0 || float64(m)*float64(m)*float64(m+k) > liftWork {
+	if k == 0 || float64(m)*float64(m)*float64(m+k) > liftWork || m+len(l.active) > liftSize/len(f.inC) {
 		return nil
 	}
 	l.fill()
@@ -226,4 +230,12 @@ func (s *LiftState) Decide(i int32, sign int8) *LiftState {
 }
 
 // Bytes is the memory a state takes.
-func (s *LiftState) Bytes() int64 { return int64(5*len(s.Fixed) + 4*len(s.y) + 128) }
+func (s *LiftState) Bytes() int64 { return stateBytes(len(s.Fixed)) }
+
+func stateBytes(open int) int64 { return int64((5+4*liftRank)*open + 128) }
+
+// RowBytes is the memory that a row and a state take.
+func (l *Lift) RowBytes() int64 {
+	m := len(l.open)
+	return stateBytes(m) + int64(12*m+8*len(l.active)+16*len(l.f.inC)+4*len(l.cols)+256)
+}

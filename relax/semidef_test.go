@@ -354,3 +354,19 @@ func TestLiftable(t *testing.T) {
 		t.Error("ReLUs of the input itself have no matrix")
 	}
 }
+
+// TestLiftIsNotWrittenOut: a layer whose rows would take gigabytes has no semidefinite bounds, however few of its neurons are open.
+func TestLiftIsNotWrittenOut(t *testing.T) {
+	const n = 12000
+	b := prog.NewBuilder(n)
+	bias := fill(n, 2)
+	bias[0] = 0
+	x := b.Relu("", b.Affine("", n, bias, 0, prog.Term{Src: 0, Map: prog.Identity(n)}))
+	net := NewNet(mustProgram(t, b, b.Affine("", 1, nil, 0, prog.Term{Src: x, Map: prog.Dense(1, n, fill(n, -1))})))
+	if !net.Liftable() {
+		t.Fatal("the network is not liftable")
+	}
+	if NewLift(ibpFrame(net, Box{fill(n, -1), fill(n, 1)})) != nil {
+		t.Error("rows of a gigabyte were written out")
+	}
+}

@@ -41,17 +41,22 @@ var ErrCertificate = errors.New("sdp: certificate not accepted")
 // Write writes the certificate as JSON. Numbers are written so that they are read back exactly.
 func (c *Certificate) Write(w io.Writer) error { return json.NewEncoder(w).Encode(c) }
 
-// maxCertificate bounds the bytes of a certificate that is read.
-const maxCertificate = 1 << 30
+// maxNumber bounds the bytes that a number of a certificate takes in its file, with what is around it.
+const maxNumber = 64
 
 // errUnread is about certificates that neither TwoLayer nor Read made.
 var errUnread = fmt.Errorf("%w: it has not been checked for a network", ErrCertificate)
 
 // Read reads a certificate and accepts it for the network after CheckCertificate has; else the error wraps ErrCertificate, ErrShape
-// or what r returned.
+// or what r returned. It reads no more than a certificate of the network can be long.
 func Read(r io.Reader, g *nn.Graph) (*Certificate, error) {
+	s, err := readShallow(g)
+	if err != nil {
+		return nil, err
+	}
+	pairs := int64(s.k) * int64(s.k-1) / 2
 	c := new(Certificate)
-	d := json.NewDecoder(io.LimitReader(r, maxCertificate))
+	d := json.NewDecoder(io.LimitReader(r, maxNumber*(16+pairs*int64(s.m+s.d+8))))
 	d.DisallowUnknownFields()
 	if err := d.Decode(c); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
@@ -59,9 +64,8 @@ func Read(r io.Reader, g *nn.Graph) (*Certificate, error) {
 	if err := CheckCertificate(c, g); err != nil {
 		return nil, err
 	}
-	s, err := readShallow(g)
 	c.net = s
-	return c, err
+	return c, nil
 }
 
 // bound returns the proved bound of two classes.

@@ -19,11 +19,18 @@ type L2 struct {
 	Box bool
 }
 
-// NewL2 reads a network of dense layers and ReLUs. The error wraps ErrShape for others.
+// NewL2 reads a network of dense layers and ReLUs. The error wraps ErrShape for others, and for layers that are too wide.
 func NewL2(p *prog.Program) (*L2, error) {
 	layers, err := readDense(p)
 	if err != nil {
 		return nil, err
+	}
+	widest, most := 0, 0
+	for _, l := range layers {
+		widest, most = max(widest, l.out), max(most, l.in, l.out)
+	}
+	if widest > maxWeights/max(most, 1) { // a row for each unit is passed back through all layers
+		return nil, fmt.Errorf("%w: a layer of %d units is too wide", ErrShape, widest)
 	}
 	n := &L2{layers: layers}
 	var prover Prover
@@ -137,7 +144,7 @@ func (r *l2run) layer(k int) {
 		e := g*(mag+math.Abs(l.b[i])) + 0x1p-700
 		off += e * e
 	}
-	b.Rho = up(up(r.net.sigma[k]*radius) + rootUp(off*loose))
+	b.Rho = up(up(r.net.sigma[k]*radius) + rootUp(off*loose+0x1p-1000)) // squares may underflow
 	rows := make([]float64, 2*l.out*l.out)
 	for i := range l.out {
 		rows[i*l.out+i], rows[(l.out+i)*l.out+i] = 1, -1

@@ -189,6 +189,41 @@ func TestL2(t *testing.T) {
 	t.Logf("sum of margins %.1f, of linear relaxation %.1f", ball, box)
 }
 
+// TestL2BallOfTinyNumbers: the exact pre-activations of the centre are in the ball, also where the squares of what rounding charges
+// underflow.
+func TestL2BallOfTinyNumbers(t *testing.T) {
+	for n := range cases(200) {
+		r := rand.New(rand.NewPCG(uint64(n), 20))
+		l := dense{in: 5, out: 3, w: make([]float64, 15), b: make([]float64, 3)}
+		scale := math.Ldexp(1, -100-r.IntN(200))
+		x := make([]float64, l.in)
+		for i := range x {
+			x[i] = r.NormFloat64() * scale
+		}
+		for i := range l.w {
+			l.w[i] = r.NormFloat64() * scale
+		}
+		sigma, err := l.norm(new(Prover))
+		if err != nil {
+			t.Fatal(err)
+		}
+		run := &l2run{net: &L2{layers: []dense{l}, sigma: []float64{sigma}}, x: x}
+		run.magnitudes(0)
+		run.layer(0)
+		b, dist := run.balls[0], new(big.Rat)
+		for i, c := range b.Centre {
+			d := exact.Rat(-c)
+			for j, v := range x {
+				d.Add(d, new(big.Rat).Mul(exact.Rat(l.w[i*l.in+j]), exact.Rat(v)))
+			}
+			dist.Add(dist, d.Mul(d, d))
+		}
+		if rho := exact.Rat(b.Rho); dist.Cmp(rho.Mul(rho, rho)) > 0 {
+			t.Fatalf("case %d: numbers of size %v are further than %v from the centre", n, scale*scale, b.Rho)
+		}
+	}
+}
+
 // TestL2Shape: arguments that do not fit are errors.
 func TestL2Shape(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 19))

@@ -101,7 +101,8 @@ func readShallow(g *nn.Graph) (*shallow, error) {
 	return s, err
 }
 
-// newShallow reads a program; the error wraps ErrShape unless it has a single layer of ReLUs and two outputs or more.
+// newShallow reads a program; the error wraps ErrShape unless it has a single layer of ReLUs and two outputs or more, and where the
+// matrix of a pair of classes, or the dual solutions of all, would have more than maxWeights entries.
 func newShallow(p *prog.Program) (*shallow, error) {
 	layers, err := readDense(p)
 	if err != nil {
@@ -113,6 +114,9 @@ func newShallow(p *prog.Program) (*shallow, error) {
 	in, out := layers[0], layers[1]
 	if out.out < 2 {
 		return nil, fmt.Errorf("%w: it has %d output; a classifier has two or more", ErrShape, out.out)
+	}
+	if m, pairs := in.out+1, out.out*(out.out-1)/2; m > maxWeights/m || pairs > maxWeights/(m+in.in) {
+		return nil, fmt.Errorf("%w: %d hidden units and %d classes are too many", ErrShape, in.out, out.out)
 	}
 	s := &shallow{d: in.in, m: in.out, k: out.out, w: in.w, v: out.w, b: in.b, bv: out.b, relW: in.rel, relV: out.rel,
 		mag: make([]float64, in.out)}

@@ -3,9 +3,11 @@ package sdp
 import (
 	"bytes"
 	"errors"
+	"io"
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/spai-project/certify/internal/exact"
@@ -309,5 +311,50 @@ func TestFormSlack(t *testing.T) {
 	}
 	if !rounded {
 		t.Error("nothing was rounded")
+	}
+}
+
+// TestReadIsBounded: a file longer than any certificate of the network is not read to its end.
+func TestReadIsBounded(t *testing.T) {
+	g := mlp(t, randomLayers(rand.New(rand.NewPCG(3, 9)), 4, 5, 3)...)
+	const zeros = 1 << 24
+	r := &counted{r: io.MultiReader(strings.NewReader(`{"pairs":[{"c":[0`), strings.NewReader(strings.Repeat(",0", zeros)))}
+	if _, err := Read(r, g); !errors.Is(err, ErrCertificate) {
+		t.Errorf("%v", err)
+	}
+	if r.n > 1<<20 {
+		t.Errorf("%d bytes were read", r.n)
+	}
+}
+
+type counted struct {
+	r io.Reader
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += n
+	return n, err
+}
+
+// TestTooLarge: networks for which a matrix would not fit in memory are refused.
+func TestTooLarge(t *testing.T) {
+	affine := func(out, in int) layer {
+		return layer{in: in, out: out, w: make([]float64, out*in), b: make([]float64, out)}
+	}
+	for _, ls := range [][]layer{
+		{affine(1<<18, 2), affine(2, 1<<18)}, // hidden units
+		{affine(2, 2), affine(1<<18, 2)},     // pairs of classes
+	} {
+		if _, err := TwoLayer(t.Context(), mlp(t, ls...), Options{}); !errors.Is(err, ErrShape) {
+			t.Errorf("two layers, %d hidden units: %v", ls[0].out, err)
+		}
+		if err := CheckCertificate(new(Certificate), mlp(t, ls...)); !errors.Is(err, ErrShape) {
+			t.Errorf("a certificate, %d hidden units: %v", ls[0].out, err)
+		}
+		if _, err := NewL2(netOf(t, mlp(t, ls...)).P); !errors.Is(err, ErrShape) {
+			t.Errorf("L2, %d hidden units: %v", ls[0].out, err)
+		}
 	}
 }

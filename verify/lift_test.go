@@ -87,9 +87,17 @@ func TestSemidefiniteStops(t *testing.T) {
 		t.Errorf("three layers: %+v, %v", r, err)
 	}
 	p, q = wideQuestion(t)
-	r, err = Program(context.Background(), p, q, Options{NoAttack: true, Method: methodLift, Memory: 1 << 10})
+	r, err = Program(context.Background(), p, q, Options{NoAttack: true, Method: methodLift, Memory: 1 << 14})
 	if err != nil || r.Verdict != Unknown || r.Reason != "memory" || r.Stats.Open == 0 || !(r.Margin < 0 && r.Margin > -10) {
-		t.Errorf("a kibibyte: %+v, %v", r, err)
+		t.Errorf("16 kibibytes: %+v, %v", r, err)
+	}
+	many := *q
+	for range 9 {
+		many.Cases = append(many.Cases, q.Cases[0])
+	}
+	r, err = Program(context.Background(), p, &many, Options{NoAttack: true, Method: methodLift, Memory: 1 << 16})
+	if err != nil || r.Verdict != Unknown || r.Stats.Branches != 0 {
+		t.Errorf("ten cases in 64 kibibytes: %+v, %v", r, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()

@@ -37,17 +37,17 @@ type liftBranch struct {
 	next   int32   // open neuron to decide, −1 when none is left
 }
 
-// NewLiftSearch prepares a search on f, a frame of the query's network. It returns nil where there are no such bounds, and
-// where a case has no rows: all inputs satisfy it, and there is nothing to refute.
+// NewLiftSearch prepares a search on f, a frame of the query's network. It returns nil where there are no such bounds, where rows
+// alone would take more than the memory, and where a case has no rows: all inputs satisfy it, and there is nothing to refute.
 func NewLiftSearch(q *Query, f *relax.Frame, alive []int32, cfg *Config) *LiftSearch {
 	if !q.Net.Liftable() || slices.ContainsFunc(alive, func(c int32) bool { return len(q.Cases[c].Rows) == 0 }) {
 		return nil
 	}
-	l := relax.NewLift(f)
-	if l == nil {
+	l, refs := relax.NewLift(f), q.rows(alive)
+	if l == nil || cfg.Memory > 0 && int64(len(refs)) > cfg.Memory/l.RowBytes() {
 		return nil
 	}
-	return &LiftSearch{q: q, f: f, l: l, cfg: cfg, refs: q.rows(alive), out: &Outcome{Bound: math.Inf(-1)}}
+	return &LiftSearch{q: q, f: f, l: l, cfg: cfg, refs: refs, out: &Outcome{Bound: math.Inf(-1)}}
 }
 
 // Root bounds the rows of the cases on the whole box. The outcome's Left lists the cases that are still open.

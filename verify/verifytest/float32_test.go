@@ -134,15 +134,19 @@ func lower(t *testing.T, f func() (*prog.Program, error)) *prog.Program {
 	return p
 }
 
-// steps builds a network of constants: each step is an operator and the numbers of its second operand.
+// steps builds a network of constants: each step is an operator and the numbers of its second operand, if any.
 func steps(t *testing.T, inputs int, list ...step) *nn.Graph {
 	t.Helper()
 	d := &nn.Draft{Opset: 13, Inputs: []nn.DraftPort{{Name: "x", Type: op.Float32, Shape: []int{1, inputs}}}}
 	cur := "x"
 	for i, s := range list {
 		c, out := fmt.Sprintf("c%d", i), fmt.Sprintf("v%d", i)
-		d.Consts = append(d.Consts, nn.DraftConst{Name: c, Tensor: &op.Tensor{Type: op.Float32, Shape: s.shape, Data: s.v}})
-		d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Type: s.op, Opset: 13}, In: []string{cur, c}, Out: []string{out}})
+		in := []string{cur}
+		if s.v != nil {
+			in = append(in, c)
+			d.Consts = append(d.Consts, nn.DraftConst{Name: c, Tensor: &op.Tensor{Type: op.Float32, Shape: s.shape, Data: s.v}})
+		}
+		d.Nodes = append(d.Nodes, nn.DraftNode{Node: op.Node{Type: s.op, Opset: 13}, In: in, Out: []string{out}})
 		cur = out
 	}
 	d.Outputs = []nn.DraftPort{{Name: cur}}
