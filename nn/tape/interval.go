@@ -9,7 +9,8 @@ import (
 // Interval bound propagation (Gowal et al. 2018) on boxes. A box of n numbers is a batch value of 2n: the n centres, then the n
 // radii. An affine layer takes centres by W and radii by |W|, a monotone function takes the ends one by one.
 
-// Ball records the box of radius eps around x, cut to [lower, upper] in every number; the ends may be infinite. Gradients end here.
+// Ball records the box of radius eps around x, which is moved to [lower, upper] if it is not in it, cut to that in every number; the
+// ends may be infinite. Gradients end here.
 func (t *Tape[T]) Ball(x Value, eps Scalar, lower, upper float64) Value {
 	return t.RecordDead(2*t.Width(x), 1, func() Op[T] { return ballOp[T]{eps, T(lower), T(upper)} }, x)
 }
@@ -22,9 +23,15 @@ type ballOp[T kernel.Float] struct {
 func (b ballOp[T]) Forward(c *Context[T], out []T, in [][]T) {
 	n, eps := len(in[0]), T(c.Scalar(b.eps))
 	for i, v := range in[0] {
-		lo, hi := max(v-eps, b.lower), min(v+eps, b.upper)
+		lo, hi := b.ends(v, eps)
 		out[i], out[n+i] = (hi+lo)/2, (hi-lo)/2
 	}
+}
+
+// ends returns the ends of an input's interval. Where x is not valid that is the valid number next to it.
+func (b ballOp[T]) ends(x, eps T) (lo, hi T) {
+	x = min(max(x, b.lower), b.upper)
+	return max(x-eps, b.lower), min(x+eps, b.upper)
 }
 
 func (ballOp[T]) Backward(*Context[T], []T, []T, [][]T, [][]T) {}
@@ -43,7 +50,7 @@ type smallBallOp[T kernel.Float] struct {
 func (b smallBallOp[T]) Forward(c *Context[T], out []T, in [][]T) {
 	n, eps, part := len(in[0]), T(c.Scalar(b.eps)), T(c.Scalar(b.part))
 	for i, v := range in[0] {
-		lo, hi := max(v-eps, b.lower), min(v+eps, b.upper)
+		lo, hi := b.ends(v, eps)
 		r := part * (hi - lo) / 2
 		out[i], out[n+i] = min(max(in[1][i], lo+r), hi-r), r
 	}

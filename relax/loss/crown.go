@@ -183,15 +183,18 @@ type slopeOp[T kernel.Float] struct{ K int }
 
 func (o slopeOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
 	R, n := c.Rows, len(in[1])/2
-	for i, m := range in[1][:n] {
-		s, lower := relaxed(m-in[1][n+i], m+in[1][n+i])
-		neuron, row := i/R, i%R
+	s := c.Room(1, 2*R)
+	s, lower := s[:R], s[R:]
+	for j := range n / R { // neurons
+		rad := in[1][n+j*R:][:R]
+		for r, m := range in[1][j*R:][:R] {
+			s[r], lower[r] = relaxed(m-rad[r], m+rad[r])
+		}
 		for k := range o.K {
-			at := (neuron*o.K+k)*R + row
-			if a := in[0][at]; a >= 0 {
-				out[at] = s * a
-			} else {
-				out[at] = lower * a
+			at := (j*o.K + k) * R
+			to := out[at:][:R]
+			for r, a := range in[0][at:][:R] {
+				to[r] = s[r]*max(a, 0) + lower[r]*min(a, 0)
 			}
 		}
 	}
@@ -199,48 +202,75 @@ func (o slopeOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
 
 func (o slopeOp[T]) Backward(c *tape.Context[T], _, dout []T, in, din [][]T) {
 	R, n := c.Rows, len(in[1])/2
-	for i, m := range in[1][:n] {
-		l, u := m-in[1][n+i], m+in[1][n+i]
-		s, lower := relaxed(l, u)
-		neuron, row, ds := i/R, i%R, T(0)
+	room := c.Room(1, 3*R)
+	s, lower, ds := room[:R], room[R:2*R], room[2*R:]
+	for j := range n / R {
+		center, rad := in[1][j*R:][:R], in[1][n+j*R:][:R]
+		for r, m := range center {
+			s[r], lower[r] = relaxed(m-rad[r], m+rad[r])
+		}
+		clear(ds)
 		for k := range o.K {
-			at := (neuron*o.K+k)*R + row
-			a, g := in[0][at], dout[at]
-			slope := lower
-			if a >= 0 {
-				slope = s
-				ds += g * a
+			at := (j*o.K + k) * R
+			g := dout[at:][:R]
+			for r, a := range in[0][at:][:R] {
+				ds[r] += g[r] * max(a, 0)
 			}
-			if din[0] != nil {
-				din[0][at] += slope * g
+			if din[0] == nil {
+				continue
+			}
+			d := din[0][at:][:R]
+			for r, a := range in[0][at:][:R] {
+				slope := lower[r]
+				if a >= 0 {
+					slope = s[r]
+				}
+				d[r] += slope * g[r]
 			}
 		}
-		if din[1] != nil && l < 0 && u > 0 {
-			// ∂s/∂u = −l/(u−l)², ∂s/∂l = u/(u−l)²; l = centre − radius, u = centre + radius.
-			width := u - l
-			dl, du := ds*u/(width*width), -ds*l/(width*width)
-			din[1][i] += dl + du
-			din[1][n+i] += du - dl
+		if din[1] == nil {
+			continue
+		}
+		for r, m := range center {
+			if l, u := m-rad[r], m+rad[r]; l < 0 && u > 0 {
+				// ∂s/∂u = −l/(u−l)², ∂s/∂l = u/(u−l)².
+				width := u - l
+				ends(din[1], j*R+r, n, ds[r]*u/(width*width), -ds[r]*l/(width*width))
+			}
 		}
 	}
+}
+
+// ends adds gradients of the lower and the upper end of number i of a box of n: l = centre − radius, u = centre + radius.
+func ends[T kernel.Float](dbox []T, i, n int, dl, du T) {
+	dbox[i] += dl + du
+	dbox[n+i] += du - dl
 }
 
 // offsetOp is the intercepts' part of the bound: Σ −s·l·a over the positive coefficients a.
 type offsetOp[T kernel.Float] struct{ K int }
 
+// intercept returns −s·l for an open ReLU, 0 for others.
+func intercept[T kernel.Float](l, u T) T {
+	if l >= 0 || u <= 0 {
+		return 0
+	}
+	return -l * u / (u - l)
+}
+
 func (o offsetOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
 	R, n := c.Rows, len(in[1])/2
+	t := c.Room(1, R)
 	clear(out)
-	for i, m := range in[1][:n] {
-		l, u := m-in[1][n+i], m+in[1][n+i]
-		if l >= 0 || u <= 0 {
-			continue
+	for j := range n / R {
+		rad := in[1][n+j*R:][:R]
+		for r, m := range in[1][j*R:][:R] {
+			t[r] = intercept(m-rad[r], m+rad[r])
 		}
-		t := -l * u / (u - l)
-		neuron, row := i/R, i%R
 		for k := range o.K {
-			if a := in[0][(neuron*o.K+k)*R+row]; a > 0 {
-				out[k*R+row] += t * a
+			sum := out[k*R:][:R]
+			for r, a := range in[0][(j*o.K+k)*R:][:R] {
+				sum[r] += t[r] * max(a, 0)
 			}
 		}
 	}
@@ -248,29 +278,39 @@ func (o offsetOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
 
 func (o offsetOp[T]) Backward(c *tape.Context[T], _, dout []T, in, din [][]T) {
 	R, n := c.Rows, len(in[1])/2
-	for i, m := range in[1][:n] {
-		l, u := m-in[1][n+i], m+in[1][n+i]
-		if l >= 0 || u <= 0 {
-			continue
+	room := c.Room(1, 2*R)
+	t, dt := room[:R], room[R:]
+	for j := range n / R {
+		center, rad := in[1][j*R:][:R], in[1][n+j*R:][:R]
+		for r, m := range center {
+			t[r] = intercept(m-rad[r], m+rad[r])
 		}
-		width := u - l
-		t, dt := -l*u/width, T(0)
-		neuron, row := i/R, i%R
+		clear(dt)
 		for k := range o.K {
-			at := (neuron*o.K+k)*R + row
-			if a := in[0][at]; a > 0 {
-				g := dout[k*R+row]
-				dt += g * a
-				if din[0] != nil {
-					din[0][at] += g * t
+			at := (j*o.K + k) * R
+			g := dout[k*R:][:R]
+			for r, a := range in[0][at:][:R] {
+				dt[r] += g[r] * max(a, 0)
+			}
+			if din[0] == nil {
+				continue
+			}
+			d := din[0][at:][:R]
+			for r, a := range in[0][at:][:R] {
+				if a > 0 {
+					d[r] += g[r] * t[r]
 				}
 			}
 		}
-		if din[1] != nil {
-			// t = −l·u/(u−l): ∂t/∂l = −u²/(u−l)², ∂t/∂u = l²/(u−l)².
-			dl, du := -dt*u*u/(width*width), dt*l*l/(width*width)
-			din[1][i] += dl + du
-			din[1][n+i] += du - dl
+		if din[1] == nil {
+			continue
+		}
+		for r, m := range center {
+			if l, u := m-rad[r], m+rad[r]; l < 0 && u > 0 {
+				// t = −l·u/(u−l): ∂t/∂l = −u²/(u−l)², ∂t/∂u = l²/(u−l)².
+				width := u - l
+				ends(din[1], j*R+r, n, -dt[r]*u*u/(width*width), dt[r]*l*l/(width*width))
+			}
 		}
 	}
 }
@@ -281,11 +321,13 @@ type maximumOp[T kernel.Float] struct{ K int }
 func (o maximumOp[T]) Forward(c *tape.Context[T], out []T, in [][]T) {
 	R, n := c.Rows, len(in[1])/2
 	clear(out)
-	for i, m := range in[1][:n] {
-		rad, neuron, row := in[1][n+i], i/R, i%R
+	for j := range n / R {
+		center, rad := in[1][j*R:][:R], in[1][n+j*R:][:R]
 		for k := range o.K {
-			a := in[0][(neuron*o.K+k)*R+row]
-			out[k*R+row] += a*m + max(a, -a)*rad
+			sum := out[k*R:][:R]
+			for r, a := range in[0][(j*o.K+k)*R:][:R] {
+				sum[r] += a*center[r] + max(a, -a)*rad[r]
+			}
 		}
 	}
 }
@@ -295,15 +337,18 @@ func (o maximumOp[T]) Backward(c *tape.Context[T], _, dout []T, in, din [][]T) {
 		return
 	}
 	R, n := c.Rows, len(in[1])/2
-	for i, m := range in[1][:n] {
-		rad, neuron, row := in[1][n+i], i/R, i%R
+	for j := range n / R {
+		center, rad := in[1][j*R:][:R], in[1][n+j*R:][:R]
 		for k := range o.K {
-			at := (neuron*o.K+k)*R + row
-			d := m + rad
-			if in[0][at] < 0 {
-				d = m - rad
+			at := (j*o.K + k) * R
+			g, d := dout[k*R:][:R], din[0][at:][:R]
+			for r, a := range in[0][at:][:R] {
+				corner := center[r] + rad[r]
+				if a < 0 {
+					corner = center[r] - rad[r]
+				}
+				d[r] += g[r] * corner
 			}
-			din[0][at] += dout[k*R+row] * d
 		}
 	}
 }
