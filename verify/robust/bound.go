@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spai-project/certify/attacks/evasion"
@@ -42,16 +43,11 @@ var boundMethods []BoundMethod
 
 // RegisterBound adds a method; it is to be called from init functions alone.
 func RegisterBound(m BoundMethod) {
+	if _, ok := LookupBound(m.Name); ok {
+		panic("robust: two bounds have the name " + m.Name)
+	}
 	boundMethods = append(boundMethods, m)
-	slices.SortFunc(boundMethods, func(a, b BoundMethod) int {
-		switch {
-		case a.Name < b.Name:
-			return -1
-		case a.Name > b.Name:
-			return 1
-		}
-		panic("robust: two bounds have the name " + a.Name)
-	})
+	slices.SortFunc(boundMethods, func(a, b BoundMethod) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // BoundMethods returns the registered methods by name.
