@@ -156,7 +156,7 @@ func objective[T kernel.Float](r *recipe) (train.Objective[T], error) {
 		Alpha: l.Alpha, Part: l.Part, Steps: l.Steps, Reach: l.Reach, Beta: l.Beta, Split: l.Split, Seed: r.Seed}
 	if l.Method == sdpLoss.Name {
 		settings.Method = "natural"
-		if err := settings.Check(); err != nil {
+		if _, err := loss.New[T](settings); err != nil {
 			return nil, err
 		}
 		return sdp.NewObjective[T](settings, sdp.RegulariserOptions{Pairs: l.Pairs}), nil

@@ -70,7 +70,7 @@ func New[T kernel.Float](s Settings) (train.Objective[T], error) {
 	if s.Lower == 0 && s.Upper == 0 {
 		s.Lower, s.Upper = math.Inf(-1), math.Inf(1)
 	}
-	if err := s.Check(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, err
 	}
 	return &objective[T]{s}, nil
@@ -79,8 +79,7 @@ func New[T kernel.Float](s Settings) (train.Objective[T], error) {
 // bounded reports whether the range of valid inputs has ends.
 func (s *Settings) bounded() bool { return !math.IsInf(s.Lower, -1) || !math.IsInf(s.Upper, 1) }
 
-// Check returns what is wrong with the settings.
-func (s *Settings) Check() error {
+func (s *Settings) check() error {
 	if !slices.ContainsFunc(methods, func(m Method) bool { return m.Name == s.Method }) {
 		names := make([]string, len(methods))
 		for i, m := range methods {
