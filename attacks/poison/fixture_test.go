@@ -52,13 +52,13 @@ func bars(root uint64, n, classes int) *data.Set {
 	return s
 }
 
-// mnist reads a part of MNIST, or skips the test when CERTIFY_BENCH names no folder that has it. Of the classes, if any are
+// mnist reads a part of MNIST, or skips the test when CERTIFY_BENCH names no folder that has it, or with -short. Of the classes, if any are
 // named, the items are kept, and they are numbered in that order.
 func mnist(t *testing.T, part string, classes ...int) *data.Set {
 	t.Helper()
 	root := os.Getenv("CERTIFY_BENCH")
-	if root == "" {
-		t.Skip("CERTIFY_BENCH is not set")
+	if root == "" || testing.Short() {
+		t.Skip("CERTIFY_BENCH is not set, or -short")
 	}
 	set, err := data.Open("mnist:"+part, data.Options{MNIST: filepath.Join(root, "mnist")})
 	if err != nil {
