@@ -69,6 +69,15 @@ type defending struct {
 func (d *defending) num(name string) float64 { return d.params[name] }
 func (d *defending) int(name string) int     { return int(d.params[name]) }
 
+// neighbours returns the parameter k, a number of neighbours.
+func (d *defending) neighbours() (int, error) {
+	k := d.int("k")
+	if k < 1 || k > 1<<20 {
+		return 0, fmt.Errorf("poison: %s: k=%d", d.name, k)
+	}
+	return k, nil
+}
+
 func (d *defending) stream(path ...string) *rand.Rand {
 	return seed.Stream(d.Seed, append([]string{"inspect", d.name}, path...)...)
 }

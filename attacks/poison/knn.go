@@ -1,7 +1,5 @@
 package poison
 
-import "fmt"
-
 // The nearest-neighbour defence (Koh, Steinhardt and Liang 2018) removes what is far from the nearest items of its class. Copies
 // of one poisoned point are near each other: attacks that insert copies pass it.
 var knnFilter = &Defence{
@@ -10,9 +8,9 @@ var knnFilter = &Defence{
 	Source: "Koh, Steinhardt and Liang 2018",
 	Params: []Param{keep(0.95), space, {Name: "k", Default: 5, Doc: "neighbours whose distances are added up"}},
 	run: func(d *defending) error {
-		k := d.int("k")
-		if k < 1 || k > 1<<20 {
-			return fmt.Errorf("poison: %s: k=%d", d.name, k)
+		k, err := d.neighbours()
+		if err != nil {
+			return err
 		}
 		set, reference, err := d.views()
 		if err != nil {

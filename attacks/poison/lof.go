@@ -1,9 +1,6 @@
 package poison
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // Outlier detection by class (Paudice et al. 2018) with the local outlier factor (Breunig et al. 2000): the mean density of an
 // item's k nearest neighbours over its own, where density is the inverse of the mean reachability distance max(k-distance(o),
@@ -14,9 +11,9 @@ var outlierFactor = &Defence{
 	Source: "Paudice et al. 2018; Breunig et al. 2000",
 	Params: []Param{keep(0.95), space, {Name: "k", Default: 20, Doc: "neighbours"}},
 	run: func(d *defending) error {
-		k := d.int("k")
-		if k < 1 || k > 1<<20 {
-			return fmt.Errorf("poison: %s: k=%d", d.name, k)
+		k, err := d.neighbours()
+		if err != nil {
+			return err
 		}
 		set, reference, err := d.views()
 		if err != nil {

@@ -11,9 +11,13 @@ var sanitise = &Defence{
 	Params: []Param{space, {Name: "k", Default: 10, Doc: "neighbours"}, {Name: "eta", Default: 0.5,
 		Doc: "η, the share of them that must agree"}},
 	run: func(d *defending) error {
-		k, eta := d.int("k"), d.num("eta")
-		if k < 1 || k > 1<<20 || !(eta >= 0 && eta <= 1) {
-			return fmt.Errorf("poison: %s: k=%d, eta=%v", d.name, k, eta)
+		k, err := d.neighbours()
+		if err != nil {
+			return err
+		}
+		eta := d.num("eta")
+		if !(eta >= 0 && eta <= 1) {
+			return fmt.Errorf("poison: %s: eta=%v", d.name, eta)
 		}
 		set, reference, err := d.views()
 		if err != nil {
